@@ -1,0 +1,227 @@
+"""Rows: the truth of every run. Thin; the worker's writes live in `store`."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from django_livesim.protocol.names import CLAIMABLE, ENDED, Kind, Outcome, Role, Status, run_group
+
+
+class Visibility(models.TextChoices):
+    PRIVATE = "private", _("private")
+    LINK = "link", _("who has the link")
+    PUBLIC = "public", _("public")
+
+
+class Source(models.TextChoices):
+    WORKER = "worker", _("worker")
+    EXTERNAL = "external", _("external")
+    PLAYBACK = "playback", _("playback")
+
+
+STATUS_LABELS = {
+    Status.WAITING: _("waiting"),
+    Status.RUNNING: _("running"),
+    Status.PAUSED: _("paused"),
+    Status.STOPPING: _("stopping"),
+    Status.STOPPED: _("stopped"),
+    Status.FINISHED: _("finished"),
+    Status.FAILED: _("failed"),
+    Status.QUARANTINED: _("quarantined"),
+}
+
+
+def choices(labels: dict) -> list[tuple[str, object]]:
+    return [(str(value), label) for value, label in labels.items()]
+
+
+class Worker(models.Model):
+    """One start of one process that steps runs."""
+
+    class State(models.TextChoices):
+        ALIVE = "alive", _("alive")
+        DRAINING = "draining", _("draining")
+        GONE = "gone", _("gone")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    beat = models.BigIntegerField(default=0, help_text=_("grows while the worker lives; its silence is what peers time"))
+    state = models.CharField(max_length=8, choices=State.choices, default=State.ALIVE)
+    host = models.CharField(max_length=255, blank=True)
+    boot_id = models.CharField(max_length=64, blank=True)
+    pid_namespace = models.CharField(max_length=64, blank=True)
+    pid = models.IntegerField(default=0)
+    pid_started = models.CharField(max_length=32, blank=True)
+    queues = models.JSONField(default=list)
+    load = models.JSONField(default=dict, blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    beat_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        app_label = "livesim"
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def claimable(self) -> RunQuerySet:
+        """Runs that want a worker, held or not."""
+        return self.filter(status__in=[str(status) for status in CLAIMABLE], source=Source.WORKER)
+
+    def ended(self) -> RunQuerySet:
+        return self.filter(status__in=[str(status) for status in ENDED])
+
+
+class Run(models.Model):
+    """One execution of a simulation."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    key = models.CharField(_("key"), max_length=200, null=True, blank=True)
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    simulation = models.CharField(_("simulation"), max_length=200, db_index=True)
+    version = models.IntegerField(_("version"), default=1)
+    params = models.JSONField(_("parameters"), default=dict, blank=True)
+    seed = models.BigIntegerField(_("seed"), default=0)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="livesim_runs",
+        verbose_name=_("owner"),
+    )
+    session = models.CharField(max_length=64, blank=True, help_text=_("hash of the session that started it"))
+    visibility = models.CharField(
+        _("visibility"), max_length=8, choices=Visibility.choices, default=Visibility.PRIVATE
+    )
+    link_token = models.CharField(max_length=64, blank=True)
+    source = models.CharField(max_length=8, choices=Source.choices, default=Source.WORKER)
+    queue = models.CharField(_("queue"), max_length=64, default="default")
+    status = models.CharField(
+        _("status"), max_length=12, choices=choices(STATUS_LABELS), default=str(Status.WAITING), db_index=True
+    )
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    epoch = models.BigIntegerField(default=0)
+    worker = models.ForeignKey(Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
+    tick = models.BigIntegerField(_("tick"), default=0)
+    horizon = models.BigIntegerField(default=0)
+    next_seq = models.BigIntegerField(default=1)
+    speed = models.FloatField(_("speed"), default=1.0, help_text=_("0 means as fast as possible"))
+    progress = models.FloatField(_("progress"), null=True, blank=True)
+    result = models.JSONField(_("result"), null=True, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    adoptions = models.IntegerField(default=0)
+    strikes = models.IntegerField(default=0)
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
+    parent_tick = models.BigIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True, db_index=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        app_label = "livesim"
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["simulation", "key"], name="livesim_run_key"),
+        ]
+        permissions = [
+            ("command_run", _("Can send commands to any run")),
+            ("control_run", _("Can pause, step, stop and restart any run")),
+            ("start_run", _("Can start runs")),
+            ("inspect_run", _("Can inspect the state of any run")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.key or f"{self.simulation} {self.id.hex[:8]}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("livesim:run-detail", args=[self.id])
+
+    @property
+    def group_name(self) -> str:
+        """The channel-layer group that carries this run's messages."""
+        return run_group(self.id)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+class Command(models.Model):
+    """What somebody asked of a run: the journal, in order of `apply_seq`."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="commands")
+    kind = models.CharField(max_length=8, choices=[(str(k), str(k)) for k in Kind], default=str(Kind.COMMAND))
+    name = models.CharField(max_length=200)
+    args = models.JSONField(default=dict, blank=True)
+    sender = models.CharField(max_length=80)
+    client_id = models.CharField(max_length=64)
+    body_hash = models.CharField(max_length=32)
+    durable = models.BooleanField(default=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    due_tick = models.BigIntegerField(null=True, blank=True)
+    every = models.FloatField(null=True, blank=True)
+    apply_seq = models.BigIntegerField(null=True, blank=True)
+    apply_tick = models.BigIntegerField(null=True, blank=True)
+    epoch = models.BigIntegerField(null=True, blank=True)
+    outcome = models.CharField(max_length=8, choices=[(str(o), str(o)) for o in Outcome], blank=True, default="")
+    code = models.CharField(max_length=32, blank=True)
+    message = models.TextField(blank=True)
+    result = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        app_label = "livesim"
+        verbose_name = _("command")
+        verbose_name_plural = _("commands")
+        constraints = [
+            models.UniqueConstraint(fields=["run", "sender", "client_id"], name="livesim_command_once"),
+            models.UniqueConstraint(fields=["run", "apply_seq"], name="livesim_command_order"),
+        ]
+        indexes = [
+            models.Index(fields=["run", "id"], name="livesim_command_waiting", condition=models.Q(outcome="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} #{self.pk}"
+
+
+class Checkpoint(models.Model):
+    """A run's stored state at a position."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checkpoints")
+    tick = models.BigIntegerField()
+    apply_seq = models.BigIntegerField()
+    epoch = models.BigIntegerField()
+    version = models.IntegerField(default=1)
+    hash = models.CharField(max_length=64)
+    data = models.BinaryField()
+    views = models.BinaryField(null=True, help_text=_("what each role was shown, for runs that nobody holds"))
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "livesim"
+        verbose_name = _("checkpoint")
+        verbose_name_plural = _("checkpoints")
+        constraints = [
+            models.UniqueConstraint(fields=["run", "tick", "apply_seq"], name="livesim_checkpoint_position"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} at {self.tick}"
+
+
+__all__ = ["Checkpoint", "Command", "Role", "Run", "Source", "Visibility", "Worker"]
