@@ -1,0 +1,105 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from scripts.services import stop
+from tests import services
+
+DEADLINE = 10.0
+"""Seconds within which what a test waits for must have come true."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Playwright's sync API holds an event loop that pytest-asyncio cannot share."""
+    if not config.pluginmanager.hasplugin("asyncio"):
+        return
+    apart = pytest.mark.skip(reason="browser tests are a call of their own: -p no:asyncio tests/browser")
+    for item in items:
+        if "browser" in item.path.relative_to(config.rootpath).parts:
+            item.add_marker(apart)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis-compatible server."""
+    with services.redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL database that tests may fill; the suite itself uses `DATABASE_URL`."""
+    with services.postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_layer(settings: Any, redis_url: str) -> dict[str, Any]:
+    """The recommended channel layer, for this test; gives its configuration."""
+    layer = {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": redis_url, "socket_timeout": None}]},
+    }
+    settings.CHANNEL_LAYERS = {"default": layer}
+    return layer
+
+
+@pytest.fixture
+def wait() -> Callable[..., Any]:
+    """`wait(condition, seconds=10)` gives the first true value, or fails with what came last."""
+
+    def wait_for(condition: Callable[[], Any], seconds: float = DEADLINE) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"still {value!r} after {seconds} s: {condition}")
+            time.sleep(0.02)
+        return value
+
+    return wait_for
+
+
+def database_url() -> str:
+    """The URL of the database that the tests of this process use."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    user = f"{database['USER']}:{database['PASSWORD']}"
+    return f"postgres://{user}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
+
+
+@pytest.fixture
+def process_env(transactional_db: None, redis_url: str) -> dict[str, str]:
+    """The environment of a process that shares this test's database and a channel layer."""
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "DATABASE_URL": database_url(),
+        "CHANNELS_REDIS": redis_url,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@pytest.fixture
+def manage(process_env: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """`manage("livesim_worker", ...)` starts a management command as a process; all are ended after the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
+        popen.setdefault("env", process_env)
+        process = subprocess.Popen([sys.executable, "-m", "django", *arguments], **popen)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        stop(process)
