@@ -177,7 +177,7 @@ SERVICES = {"redis": ("REDIS_URL", redis), "postgres": ("DATABASE_URL", postgres
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command after `--` with the services named before it; 0 where one is missing and not required."""
+    """Run the command after `--` with the services named before it; nothing where one is missing."""
     split = arguments.index("--")
     environment = dict(os.environ)
     required = environment.get("LIVESIM_REQUIRE", "").split(",")

@@ -91,7 +91,7 @@ def process_env(transactional_db: None, redis_url: str) -> dict[str, str]:
 
 @pytest.fixture
 def manage(process_env: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """`manage("livesim_worker", ...)` starts a management command as a process; all are ended after the test."""
+    """`manage("livesim_worker", ...)` starts a management command as a process; the test's end ends it."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, **popen: Any) -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""What tests need beside Python: skipped by name where missing, or failed where `LIVESIM_REQUIRE` names it."""
+"""What tests need beside Python: skipped by name where missing, failed where `LIVESIM_REQUIRE` names it."""
 
 from __future__ import annotations
 
