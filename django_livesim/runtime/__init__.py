@@ -1,0 +1,1 @@
+"""Steps runs. Pure: no ORM, no channel layer, no settings; all of that comes in through `ports`."""
