@@ -1,0 +1,170 @@
+"""What a viewer's socket hears: encoders that give the JSON text of each message.
+
+Frames are numbered by `(epoch, seq)`: the epoch grows each time a worker takes
+the run, the seq with each frame in it. A worker that holds a run in epoch 3
+sends (3, 1), (3, 2), (3, 3); it dies, another takes over and sends (4, 1). A
+viewer that has seen (3, 3) and then gets (3, 2) or (3, 3) drops it; (4, 1) is
+newer than all of them. What is shown of a run that nobody holds, its stored
+view, has seq 0 unless something newer of that epoch has been shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+
+from django_livesim.protocol.errors import LivesimError
+from django_livesim.protocol.names import Outcome
+
+VERSION = 1
+
+Speed = float | Literal["max"]
+
+
+def _encode(type: str, /, **members: Any) -> str:
+    return orjson.dumps({"type": type, **members}).decode()
+
+
+def _json(value: Any) -> Any:
+    return orjson.Fragment(value) if isinstance(value, bytes) else value
+
+
+def wire_speed(speed: float | str) -> Speed:
+    """A run's speed as viewers see it: the row's 0, as fast as possible, is "max"."""
+    return float(speed) if speed not in (0, "max") else "max"
+
+
+def hello(
+    *,
+    run: UUID | str,
+    simulation: str,
+    status: str,
+    role: str,
+    commands: Sequence[Mapping[str, Any]],
+    tick_rate: float | None,
+    frame_rate: float | None,
+    tables: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """The first message; `commands` are objects of name, label, schema and durable."""
+    return _encode(
+        "hello",
+        v=VERSION,
+        run=str(run),
+        simulation=simulation,
+        status=str(status),
+        role=str(role),
+        commands=list(commands),
+        tick_rate=tick_rate,
+        frame_rate=frame_rate,
+        tables=list(tables),
+    )
+
+
+def snapshot(epoch: int, seq: int, tick: int, body: bytes) -> str:
+    """A whole view; `body` is its JSON, encoded once by the one who has it."""
+    return f'{{"type":"snapshot","epoch":{epoch},"seq":{seq},"tick":{tick},"state":{body.decode()}}}'
+
+
+def status(status: str, tick: int, progress: float | None, speed: float | str, reason: str) -> str:
+    """Where the run stands; `speed` is the row's, 0 being as fast as possible."""
+    return _encode(
+        "status",
+        status=str(status),
+        tick=tick,
+        progress=progress,
+        speed=wire_speed(speed),
+        reason=str(reason),
+    )
+
+
+def accepted(id: str, command: str) -> str:
+    """The command is stored: it will be applied or refused, whatever dies."""
+    return _encode("accepted", id=id, command=command)
+
+
+def applied(id: str | None, command: str, tick: int, result: str | bytes | None = None) -> str:
+    """The command took effect after `tick`; `result` is JSON text, and left out for all but the sender."""
+    if result is None:
+        return _encode("applied", id=id, command=command, tick=tick)
+    return _encode("applied", id=id, command=command, tick=tick, result=orjson.Fragment(result))
+
+
+def refused(id: str | None, command: str, tick: int, code: str, message: str) -> str:
+    """The command was accepted and then declined; it has changed nothing."""
+    return _encode("refused", id=id, command=command, tick=tick, code=str(code), message=str(message))
+
+
+def error(id: str | None, problem: LivesimError) -> str:
+    """The message was not accepted; nothing was stored."""
+    return _encode(
+        "error",
+        id=id,
+        code=str(problem.code),
+        message=str(problem.message),
+        fields={name: [str(text) for text in texts] for name, texts in problem.fields.items()},
+        retry=problem.retry,
+    )
+
+
+def event(name: str, data: Any, tick: int) -> str:
+    """Something the simulation tells everyone who watches; `data` is plain JSON, or its text in bytes."""
+    return _encode("event", name=name, data=_json(data), tick=tick)
+
+
+def presence(viewers: int) -> str:
+    """How many sockets watch the run."""
+    return _encode("presence", viewers=viewers)
+
+
+def end(status: str, result: Any = None, next: UUID | str | None = None) -> str:
+    """The run has ended; `next` is the run that follows it after a restart.
+
+    `result` is plain JSON, or its text in bytes.
+    """
+    return _encode("end", status=str(status), result=_json(result), next=None if next is None else str(next))
+
+
+def pong() -> str:
+    return _encode("pong")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of an accepted command, on its way from the worker to the sockets.
+
+    `result` is JSON text. `message()` is its form on the channel layer and
+    `decode` reads that; both hold strings and integers only.
+    """
+
+    sender: str
+    id: str
+    command: str
+    outcome: str
+    tick: int = 0
+    result: str = "null"
+    code: str = ""
+    message: str = ""
+
+    TYPE = "livesim.verdict"
+
+    def encode(self) -> dict[str, Any]:
+        return {"type": self.TYPE, **{name: _plain(value) for name, value in asdict(self).items()}}
+
+    @classmethod
+    def decode(cls, message: Mapping[str, Any]) -> Verdict:
+        return cls(**{name: message[name] for name in cls.__dataclass_fields__ if name in message})
+
+    def text(self, *, to_sender: bool) -> str:
+        """The `applied` or `refused` message, for its sender or for everyone else."""
+        client_id = self.id if to_sender else None
+        if self.outcome == Outcome.APPLIED:
+            return applied(client_id, self.command, self.tick, self.result if to_sender else None)
+        return refused(client_id, self.command, self.tick, self.code, self.message)
+
+
+def _plain(value: str | int) -> str | int:
+    return str(value) if isinstance(value, str) else int(value)
