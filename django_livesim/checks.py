@@ -1,0 +1,260 @@
+"""System checks: what is wrong with the set-up, and the line that puts it right."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+from uuid import UUID
+
+from django.apps import AppConfig, apps
+from django.conf import settings as django_settings
+from django.core import mail
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Advice
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
+
+from django_livesim import conf
+
+WEBSOCKET_PATH = f"ws/livesim/runs/{UUID(int=0)}/"
+WRAPPERS = ("inner", "application", "app")
+"""Where ASGI middleware keeps what it wraps."""
+
+LAYER_LINES = """CHANNEL_LAYERS = {"default": {
+    "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+    "CONFIG": {"hosts": [{"address": "redis://localhost:6379", "socket_timeout": None}]},
+}}"""
+URL_LINE = 'path("livesim/", include("django_livesim.urls"))'
+ASGI_LINES = """from django_livesim.routing import livesim_application
+
+application = livesim_application(get_asgi_application())"""
+
+
+def _under_test() -> bool:
+    """Django's test runner switches DEBUG off; what follows from that is then no problem."""
+    return hasattr(mail, "outbox")
+
+
+def layer_reaches_processes() -> bool:
+    """Whether the configured channel layer carries messages from one process to another."""
+    backend = _layer().get("BACKEND", "")
+    return bool(backend) and backend != "channels.layers.InMemoryChannelLayer"
+
+
+def _layer() -> Mapping[str, Any]:
+    layers = getattr(django_settings, "CHANNEL_LAYERS", None) or {}
+    return layers.get(_setting("CHANNEL_LAYER")) or {}
+
+
+def _setting(key: str) -> Any:
+    """The setting, or its default where the host's value is bad (which is E002)."""
+    try:
+        return getattr(conf.settings, key)
+    except ImproperlyConfigured:
+        return conf.DEFAULTS[key]
+
+
+@register()
+def check_settings(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """E001 unknown key, E002 bad value, E008 AUTOSTART names a simulation that is not there."""
+    found = conf.problems()
+    messages: list[CheckMessage] = [
+        Error(
+            str(problem),
+            hint=f"Remove {problem.key} or spell it as in docs/settings.md."
+            if problem.unknown
+            else f"Set {problem.key} to {problem.expected}.",
+            id="livesim.E001" if problem.unknown else "livesim.E002",
+        )
+        for problem in found
+    ]
+    return messages or list(_autostart_names())
+
+
+def _autostart_names() -> Iterator[CheckMessage]:
+    from django_livesim import registry
+
+    names = conf.settings.AUTOSTART
+    known = sorted(target.name for target in registry.all())
+    for name in [] if isinstance(names, bool) else names:
+        if name not in known:
+            yield Error(
+                f'LIVESIM["AUTOSTART"] names {name!r}, and no simulation is called that.',
+                hint=f"Use names of registered simulations. There are: {', '.join(known) or 'none'}.",
+                id="livesim.E008",
+            )
+
+
+@register()
+def check_processes(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """E003 no layer between processes in production, E004 embedded worker outside DEBUG."""
+    if django_settings.DEBUG or _under_test():
+        return []
+    return list(_production_problems())
+
+
+def _production_problems() -> Iterator[CheckMessage]:
+    if not layer_reaches_processes():
+        yield Error(
+            "DEBUG is off and the channel layer stays in its process: no page gets a worker's frames.",
+            hint=f"Install channels-redis and set:\n{LAYER_LINES}",
+            id="livesim.E003",
+        )
+    if _setting("EMBEDDED_WORKER") is True:
+        yield Error(
+            'LIVESIM["EMBEDDED_WORKER"] is True and DEBUG is off: no production server steps runs.',
+            hint='Remove LIVESIM["EMBEDDED_WORKER"] and start: python manage.py livesim_worker',
+            id="livesim.E004",
+        )
+
+
+@register()
+def check_apps(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """E005 a needed app is missing, W002 daphne is missing under DEBUG."""
+    messages: list[CheckMessage] = [
+        Error(
+            f"django-livesim needs {name!r} in INSTALLED_APPS.",
+            hint=f'Add: INSTALLED_APPS += ["{name}"]',
+            id="livesim.E005",
+        )
+        for name in ("channels", "django_htmx")
+        if not apps.is_installed(name)
+    ]
+    if django_settings.DEBUG and not apps.is_installed("daphne"):
+        messages.append(
+            Advice(
+                "'daphne' is not in INSTALLED_APPS: `runserver` serves no WebSockets, so pages are not live.",
+                hint='Install daphne and put it first: INSTALLED_APPS = ["daphne", ...]',
+                id="livesim.W002",
+            )
+        )
+    return messages
+
+
+@register()
+def check_asgi(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """E006 no ASGI_APPLICATION, E007 it cannot be imported or has no route for our sockets."""
+    path = getattr(django_settings, "ASGI_APPLICATION", None)
+    if not path:
+        return [
+            Error(
+                "ASGI_APPLICATION is not set.",
+                hint='Add: ASGI_APPLICATION = "<project>.asgi.application"',
+                id="livesim.E006",
+            )
+        ]
+    try:
+        application = import_string(path)
+    except Exception as exc:  # whatever the host's module does on import
+        problem = f"ASGI_APPLICATION {path!r} cannot be imported: {type(exc).__name__}: {exc}"
+        return [Error(problem, hint=f"Make {path.rpartition('.')[0]} say:\n{ASGI_LINES}", id="livesim.E007")]
+    if routes_to(application, WEBSOCKET_PATH) is not False:
+        return []
+    problem = f"ASGI_APPLICATION {path!r} has no route for /{WEBSOCKET_PATH}: pages get no frames."
+    return [Error(problem, hint=f"Make {path.rpartition('.')[0]} say:\n{ASGI_LINES}", id="livesim.E007")]
+
+
+def routes_to(application: Any, path: str) -> bool | None:
+    """Whether a websocket on `path` finds a consumer in `application`; None where that cannot be seen."""
+    from channels.routing import ProtocolTypeRouter, URLRouter
+    from django.core.handlers.asgi import ASGIHandler
+
+    if application is None or isinstance(application, ASGIHandler):
+        return False
+    if isinstance(application, ProtocolTypeRouter):
+        return routes_to(application.application_mapping.get("websocket"), path)
+    if isinstance(application, URLRouter):
+        return _url_router_has(application, path)
+    for wrapper in WRAPPERS:
+        if hasattr(application, wrapper):
+            return routes_to(getattr(application, wrapper), path)
+    return None
+
+
+def _url_router_has(router: Any, path: str) -> bool:
+    from channels.routing import URLRouter
+
+    for route in router.routes:
+        match = route.pattern.match(path)
+        if match and not (
+            isinstance(route.callback, URLRouter) and not _url_router_has(route.callback, match[0])
+        ):
+            return True
+    return False
+
+
+@register()
+def check_redis_timeout(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W001: redis-py times out reads that channels_redis leaves waiting: sockets and workers go deaf."""
+    layer = _layer()
+    if not layer.get("BACKEND", "").startswith("channels_redis."):
+        return []
+    default = _redis_read_timeout()
+    hosts = layer.get("CONFIG", {}).get("hosts") or ["redis://localhost:6379"]
+    if not isinstance(hosts, list | tuple) or not any(_times_out(host, default) for host in hosts):
+        return []
+    return [
+        Advice(
+            "A host of the channel layer has a read timeout: idle sockets and workers lose Redis.",
+            hint=f'Give every host "socket_timeout": None, as in:\n{LAYER_LINES}',
+            id="livesim.W001",
+        )
+    ]
+
+
+def _times_out(host: Any, default: float | None) -> bool:
+    if isinstance(host, Mapping):
+        return host.get("socket_timeout", default) is not None
+    return default is not None or "socket_timeout=" in str(host)
+
+
+def _redis_read_timeout() -> float | None:
+    """What the installed redis-py does where a host says nothing."""
+    try:
+        connection = import_module("redis.asyncio.connection").AbstractConnection
+    except ImportError:
+        return None
+    parameter = inspect.signature(connection.__init__).parameters.get("socket_timeout")
+    return parameter.default if parameter else None
+
+
+@register()
+def check_sqlite(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W003: SQLite without immediate transactions answers "database is locked" under load."""
+    alias = _setting("DATABASE")
+    database = django_settings.DATABASES.get(alias, {})
+    if database.get("ENGINE") != "django.db.backends.sqlite3" or ":memory:" in str(database.get("NAME")):
+        return []
+    if str(database.get("OPTIONS", {}).get("transaction_mode", "")).upper() in ("IMMEDIATE", "EXCLUSIVE"):
+        return []
+    return [
+        Advice(
+            f"The SQLite database {alias!r} opens deferred transactions: server and worker lock each other out.",
+            hint=f'Set DATABASES["{alias}"]["OPTIONS"] = {{"transaction_mode": "IMMEDIATE", "timeout": 20, '
+            '"init_command": "PRAGMA journal_mode=WAL;"}',
+            id="livesim.W003",
+        )
+    ]
+
+
+@register()
+def check_urls(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W004: the pages are not among the host's URLs."""
+    if not getattr(django_settings, "ROOT_URLCONF", None):
+        return []
+    try:
+        reverse("livesim:run-list")
+    except NoReverseMatch:
+        return [
+            Advice(
+                "The URLs of django-livesim are not included: there are no pages.",
+                hint=f"Add to {django_settings.ROOT_URLCONF}: {URL_LINE}",
+                id="livesim.W004",
+            )
+        ]
+    except Exception:  # a broken URLconf has Django's own checks
+        return []
+    return []
