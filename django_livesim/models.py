@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from django_livesim.protocol.names import CLAIMABLE, ENDED, Kind, Outcome, Role, Status, run_group
+from django_livesim import conf
+from django_livesim.protocol.names import CLAIMABLE, ENDED, Kind, Outcome, Status, run_group
 
 
 class Visibility(models.TextChoices):
@@ -61,6 +63,8 @@ class Worker(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
     beat_at = models.DateTimeField(auto_now=True)
 
+    objects = Rows()
+
     class Meta:
         app_label = "livesim"
         verbose_name = _("worker")
@@ -68,6 +72,14 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
+
+
+class Rows(models.Manager[Any]):
+    """Rows of the database that `LIVESIM["DATABASE"]` names."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        rows = super().get_queryset()
+        return rows if self._db else rows.using(conf.settings.DATABASE)
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -125,7 +137,7 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
-    objects = RunQuerySet.as_manager()
+    objects = Rows.from_queryset(RunQuerySet)()
 
     class Meta:
         app_label = "livesim"
@@ -183,6 +195,8 @@ class Command(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     applied_at = models.DateTimeField(null=True, blank=True)
 
+    objects = Rows()
+
     class Meta:
         app_label = "livesim"
         verbose_name = _("command")
@@ -212,6 +226,8 @@ class Checkpoint(models.Model):
     views = models.BinaryField(null=True, help_text=_("what each role was shown, for runs that nobody holds"))
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = Rows()
+
     class Meta:
         app_label = "livesim"
         verbose_name = _("checkpoint")
@@ -222,6 +238,3 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} at {self.tick}"
-
-
-__all__ = ["Checkpoint", "Command", "Role", "Run", "Source", "Visibility", "Worker"]

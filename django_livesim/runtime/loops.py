@@ -286,7 +286,7 @@ class AsyncLoop(LoopProgram):
     def __init__(self, *args: Any, thread: LoopThread, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._loop = thread.loop
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._turn: asyncio.Future[None] | None = None
 
     def sleep(self, seconds: float) -> Awaitable[None]:
@@ -313,16 +313,15 @@ class AsyncLoop(LoopProgram):
     def _resume(self) -> None:
         if self._task is None:
             name = f"livesim-loop-{self.host.run.id.hex[:8]}"
-            self._task = self._loop.create_task(self._run(), name=name)
+            self._task = self._loop.create_task(self.definition.function(self.sim, **self._params), name=name)
+            self._task.add_done_callback(self._done)
         elif self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
-    async def _run(self) -> None:
-        try:
-            result = await self.definition.function(self.sim, **self._params)
-        except asyncio.CancelledError:
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
             self._over(Finished(exited=True))
-        except BaseException as exc:
+        elif (exc := task.exception()) is not None:
             self._over(_failure(exc))
         else:
-            self._over(Finished(result=result))
+            self._over(Finished(result=task.result()))

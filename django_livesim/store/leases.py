@@ -1,0 +1,133 @@
+"""Workers and their right to runs.
+
+A worker's `beat` grows while it lives. Peers time its silence on their own
+monotonic clock, and declare it gone by compare-and-set on the beat they
+saw; gone is final. A claim raises the run's epoch by compare-and-set, and
+every later write of the run names worker and epoch, so whoever was
+declared gone wrongly can no longer write.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+from django_livesim.models import Run, Worker
+from django_livesim.protocol.names import Status
+from django_livesim.store.identity import Identity, is_gone
+
+logger = logging.getLogger(__name__)
+
+CLAIM_BATCH = 20
+
+
+def register(identity: Identity, queues: Iterable[str]) -> UUID:
+    """A new row for this start of this process; its id."""
+    worker = Worker.objects.create(id=uuid.uuid4(), queues=list(queues), **asdict(identity))
+    return worker.id
+
+
+def beat(worker: UUID, load: Mapping[str, Any]) -> bool:
+    """Say that the worker lives. False where its peers have declared it gone."""
+    alive = Worker.objects.filter(id=worker).exclude(state=Worker.State.GONE)
+    return bool(alive.update(beat=F("beat") + 1, beat_at=Now(), load=dict(load)))
+
+
+def leave(worker: UUID) -> None:
+    """The worker ends in good order; what it may still hold is free to claim."""
+    Worker.objects.filter(id=worker).update(state=Worker.State.GONE)
+
+
+class Peers:
+    """The silence of the other workers, as this process has timed it."""
+
+    def __init__(self, identity: Identity, ttl: float) -> None:
+        self.identity = identity
+        self.ttl = ttl  # seconds
+        self._seen: dict[UUID, tuple[int, float]] = {}
+
+    def look(self, me: UUID) -> list[UUID]:
+        """Declare gone whoever is: those whose process has ended, and those silent for the ttl."""
+        now = monotonic()
+        rows = list(Worker.objects.exclude(state=Worker.State.GONE).exclude(id=me))
+        self._seen = {row.id: self._timed(row, now) for row in rows}
+        return [row.id for row in rows if self._is_dead(row, now) and self._declare(row)]
+
+    def _timed(self, row: Worker, now: float) -> tuple[int, float]:
+        seen = self._seen.get(row.id)
+        return seen if seen is not None and seen[0] == row.beat else (row.beat, now)
+
+    def _is_dead(self, row: Worker, now: float) -> bool:
+        other = Identity(
+            host=row.host,
+            boot_id=row.boot_id,
+            pid_namespace=row.pid_namespace,
+            pid=row.pid,
+            pid_started=row.pid_started,
+        )
+        return now - self._seen[row.id][1] >= self.ttl or is_gone(self.identity, other)
+
+    def _declare(self, row: Worker) -> bool:
+        gone = Worker.objects.filter(id=row.id, beat=row.beat).exclude(state=Worker.State.GONE)
+        declared = bool(gone.update(state=Worker.State.GONE))
+        if declared:
+            logger.warning("worker gone worker=%s pid=%s host=%s", row.id, row.pid, row.host)
+        return declared
+
+
+def lost(worker: UUID, held: Mapping[UUID, int]) -> frozenset[UUID]:
+    """Those of the runs held (run to epoch) that are no longer the worker's."""
+    if not held:
+        return frozenset()
+    rows = Run.objects.filter(worker=worker, id__in=list(held)).values_list("id", "epoch")
+    mine = {run for run, epoch in rows if held[run] == epoch}
+    return frozenset(set(held) - mine)
+
+
+def claim(
+    worker: UUID,
+    held: Iterable[UUID],
+    *,
+    queues: Iterable[str],
+    simulations: Iterable[str],
+    limit: int = CLAIM_BATCH,
+) -> list[UUID]:
+    """Take up to `limit` runs that nobody alive holds; the ids of those that are now the worker's.
+
+    Its own rows that are not in `held` count as nobody's: they were dropped
+    from memory and are loaded again under a new epoch.
+    """
+    free = Q(worker=None) | Q(worker__state=Worker.State.GONE) | (Q(worker=worker) & ~Q(id__in=list(held)))
+    wanted = Run.objects.claimable().filter(free, queue__in=list(queues), simulation__in=list(simulations))
+    candidates = wanted.order_by("created_at").values_list("id", "epoch", "worker")[:limit]
+    return [run for run, epoch, holder in candidates if _claim_one(worker, run, epoch, holder)]
+
+
+def _claim_one(worker: UUID, run: UUID, epoch: int, holder: UUID | None) -> bool:
+    row = Run.objects.claimable().filter(id=run, epoch=epoch, worker=holder)
+    adopted = 0 if holder is None else 1
+    changed = row.update(
+        worker=worker,
+        epoch=F("epoch") + 1,
+        adoptions=F("adoptions") + adopted,
+        started_at=Coalesce("started_at", Now()),
+    )
+    return bool(changed)
+
+
+def alive() -> bool:
+    """Whether any worker is registered and not declared gone."""
+    return Worker.objects.filter(state=Worker.State.ALIVE).exists()
+
+
+def is_waiting(run: Run) -> bool:
+    """Whether a run waits for a worker."""
+    return run.worker_id is None and run.status in (Status.WAITING, Status.RUNNING, Status.PAUSED)
