@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +17,20 @@ from django.db import connection
 from scripts.services import stop
 from tests import services
 
+BASE = Path(__file__).resolve().parent.parent
+
 DEADLINE = 10.0
 """Seconds within which what a test waits for must have come true."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Playwright's sync API holds an event loop that pytest-asyncio cannot share."""
-    if not config.pluginmanager.hasplugin("asyncio"):
-        return
+    """Mark what uses the database, to be run on each; keep the browser tests out of a call with asyncio."""
     apart = pytest.mark.skip(reason="browser tests are a call of their own: -p no:asyncio tests/browser")
     for item in items:
-        if "browser" in item.path.relative_to(config.rootpath).parts:
+        fixtures = getattr(item, "fixturenames", ())
+        if item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(fixtures):
+            item.add_marker("database")
+        if config.pluginmanager.hasplugin("asyncio") and "browser" in item.path.parts:
             item.add_marker(apart)
 
 
@@ -41,6 +46,21 @@ def postgres_url() -> Iterator[str]:
     """A PostgreSQL database that tests may fill; the suite itself uses `DATABASE_URL`."""
     with services.postgres() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel, made of a copy of what the package needs."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(BASE / name, source)
+    for folder in ("django_livesim", "sandbox", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+        shutil.copytree(BASE / folder, source / folder, ignore=ignored)
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(target), str(source)]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    (made,) = target.glob("*.whl")
+    return made
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+# Every target works in a fresh clone with python3, its venv module and make.
+PYTHON ?= python3
+EXTRAS ?= sandbox
+HOST ?= 127.0.0.1
+PORT ?= 8000
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help sandbox test lint format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+sandbox: .venv/installed-$(EXTRAS) ## Run the examples on http://127.0.0.1:8000/ (HOST=, PORT=; EXTRAS=sandbox,mesa for Mesa's too)
+	@HOST=$(HOST) PORT=$(PORT) exec $(BIN)/python scripts/sandbox.py
+
+test: .venv/installed-test ## Run all tests: SQLite, then PostgreSQL and a browser where they can be had
+	@exec $(BIN)/python scripts/test.py $(ARGS)
+
+lint: .venv/installed-lint ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-lint ## Put imports in order and lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what the other targets made
+	rm -rf .venv var build dist .pytest_cache .ruff_cache .mypy_cache *.egg-info
+
+.venv/installed-%: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
