@@ -232,7 +232,7 @@ def check_sqlite(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> l
         return []
     return [
         Advice(
-            f"The SQLite database {alias!r} opens deferred transactions: server and worker lock each other out.",
+            f'The SQLite database {alias!r} opens deferred transactions: expect "database is locked".',
             hint=f'Set DATABASES["{alias}"]["OPTIONS"] = {{"transaction_mode": "IMMEDIATE", "timeout": 20, '
             '"init_command": "PRAGMA journal_mode=WAL;"}',
             id="livesim.W003",
