@@ -52,7 +52,7 @@ INSTALLED_APPS = [
     "sandbox.life",
     "sandbox.workshop",
 ]
-if find_spec("mesa"):
+if find_spec("mesa") and find_spec("networkx"):
     INSTALLED_APPS += ["sandbox.mesa_models"]
 
 MIDDLEWARE = [

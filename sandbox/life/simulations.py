@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 
-from django_livesim import Refused, Simulation, command, register
-from django_livesim.params import Limits
+from django_livesim import Limits, Refused, Simulation, command, register
 
 ALIVE, DEAD = "#", "."
 NEIGHBOURS = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0)]

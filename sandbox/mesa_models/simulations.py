@@ -11,8 +11,7 @@ from typing import Annotated, Any
 from mesa.examples import BoidFlockers
 from mesa.examples import Schelling as SchellingModel
 
-from django_livesim import Simulation, register
-from django_livesim.params import Limits
+from django_livesim import Limits, Simulation, register
 
 
 @register

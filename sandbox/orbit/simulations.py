@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django_livesim import Refused, Simulation, command, register
-from django_livesim.params import Limits
+from django_livesim import Limits, Refused, Simulation, command, register
 
 SIZE = 100.0  # the box reaches from 0 to SIZE on both axes
 

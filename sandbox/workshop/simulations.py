@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django_livesim import register
-from django_livesim.params import Limits
+from django_livesim import Limits, register
 
 
 @register(script="workshop/workshop.js")

@@ -187,7 +187,7 @@ def test_the_readme_says_what_is_done_here():
         "livesim_worker",
     ]
     wiring += ["ASGI_APPLICATION", '"daphne"', '"channels"', '"django_htmx"', '"django_livesim"']
-    wiring += ["channels_redis.pubsub.RedisPubSubChannelLayer", '"socket_timeout": None']
+    wiring += ["livesim_worker", "channels_redis.pubsub.RedisPubSubChannelLayer", '"socket_timeout": None']
     assert [words for words in wiring if words not in readme] == []
 
 
