@@ -42,6 +42,14 @@ def choices(labels: dict) -> list[tuple[str, object]]:
     return [(str(value), label) for value, label in labels.items()]
 
 
+class Rows(models.Manager[Any]):
+    """Rows of the database that `LIVESIM["DATABASE"]` names."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        rows = super().get_queryset()
+        return rows if self._db else rows.using(conf.settings.DATABASE)
+
+
 class Worker(models.Model):
     """One start of one process that steps runs."""
 
@@ -51,7 +59,9 @@ class Worker(models.Model):
         GONE = "gone", _("gone")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    beat = models.BigIntegerField(default=0, help_text=_("grows while the worker lives; its silence is what peers time"))
+    beat = models.BigIntegerField(
+        default=0, help_text=_("grows while the worker lives; its silence is what peers time")
+    )
     state = models.CharField(max_length=8, choices=State.choices, default=State.ALIVE)
     host = models.CharField(max_length=255, blank=True)
     boot_id = models.CharField(max_length=64, blank=True)
@@ -72,14 +82,6 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
-
-
-class Rows(models.Manager[Any]):
-    """Rows of the database that `LIVESIM["DATABASE"]` names."""
-
-    def get_queryset(self) -> models.QuerySet[Any]:
-        rows = super().get_queryset()
-        return rows if self._db else rows.using(conf.settings.DATABASE)
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -131,7 +133,9 @@ class Run(models.Model):
     error = models.TextField(_("error"), blank=True)
     adoptions = models.IntegerField(default=0)
     strikes = models.IntegerField(default=0)
-    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children"
+    )
     parent_tick = models.BigIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True, db_index=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -188,7 +192,9 @@ class Command(models.Model):
     apply_seq = models.BigIntegerField(null=True, blank=True)
     apply_tick = models.BigIntegerField(null=True, blank=True)
     epoch = models.BigIntegerField(null=True, blank=True)
-    outcome = models.CharField(max_length=8, choices=[(str(o), str(o)) for o in Outcome], blank=True, default="")
+    outcome = models.CharField(
+        max_length=8, choices=[(str(o), str(o)) for o in Outcome], blank=True, default=""
+    )
     code = models.CharField(max_length=32, blank=True)
     message = models.TextField(blank=True)
     result = models.JSONField(null=True, blank=True)
@@ -206,7 +212,9 @@ class Command(models.Model):
             models.UniqueConstraint(fields=["run", "apply_seq"], name="livesim_command_order"),
         ]
         indexes = [
-            models.Index(fields=["run", "id"], name="livesim_command_waiting", condition=models.Q(outcome="")),
+            models.Index(
+                fields=["run", "id"], name="livesim_command_waiting", condition=models.Q(outcome="")
+            ),
         ]
 
     def __str__(self) -> str:

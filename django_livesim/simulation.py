@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
-from uuid import UUID
 
 import orjson
 
 from django_livesim.protocol import plain
 from django_livesim.protocol.names import check_author_channel
+from django_livesim.protocol.records import RunInfo
 
 OPTIONS = (
     "name",
@@ -40,22 +40,6 @@ OPTIONS = (
     "script",
 )
 """The class attributes of a simulation that `@register(...)` takes for a loop."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunInfo:
-    """What a simulation may know of its own run."""
-
-    id: UUID
-    simulation: str
-    key: str | None = None
-    name: str = ""
-    params: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    owner: str | None = None
-    """Primary key of the user who started it, as text."""
-    group_name: str = ""
-    """The channel-layer group that carries the run's messages to viewers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,9 @@ from uuid import UUID
 RUNS_CHANNEL = "livesim.runs"
 """The doorbell that any worker may answer; whoever hears it claims."""
 
+INSPECT = "inspect"
+"""The control by which somebody asks that the state be stored now; no verb for people."""
+
 RESERVED_PREFIX = "livesim."
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")

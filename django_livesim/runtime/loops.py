@@ -20,7 +20,8 @@ from typing import Any
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import Code, LivesimError
 from django_livesim.protocol.names import Outcome
-from django_livesim.runtime.ports import Catalogue, Entry
+from django_livesim.protocol.records import Entry
+from django_livesim.runtime.ports import Catalogue
 from django_livesim.simulation import Host, Hosted, Loop
 
 logger = logging.getLogger(__name__)

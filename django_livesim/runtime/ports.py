@@ -1,124 +1,20 @@
 """What the runtime takes in and gives out, and from whom.
 
-Everything that crosses is a frozen value, so that it may cross a thread.
+The values that come from and go to the database are in `protocol.records`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from django_livesim.protocol.names import Kind, Outcome, Status
-from django_livesim.simulation import CommandSpec, Loop, RunInfo, Send, Simulation
+from django_livesim.protocol.names import Status
+from django_livesim.protocol.records import Committed, Poll, Verdict, Write
+from django_livesim.simulation import CommandSpec, Loop, Send, Simulation
 
 Definition = type[Simulation] | Loop
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A command as the runtime sees it. Applied ones carry their position."""
-
-    id: int
-    client_id: str
-    sender: str
-    kind: Kind
-    name: str
-    args: dict[str, Any]
-    due_tick: int | None = None
-    apply_seq: int | None = None
-    apply_tick: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What became of an entry, and at which position."""
-
-    entry: Entry
-    apply_seq: int
-    apply_tick: int
-    outcome: Outcome
-    code: str = ""
-    message: str = ""
-    result: bytes = b"null"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """A state at a position. `data` is empty where the simulation cannot be stored."""
-
-    tick: int
-    apply_seq: int
-    version: int
-    data: bytes
-    hash: str
-    views: bytes | None = None
-    """JSON object, role to view; given where the run is about to be let go."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """A run just claimed: everything needed to go on with it."""
-
-    info: RunInfo
-    epoch: int
-    status: Status
-    tick: int
-    next_seq: int
-    speed: float
-    horizon: int = 0
-    stored: Stored | None = None
-    journal: tuple[Entry, ...] = ()
-    """Applied after `stored`, in order; they are applied again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Write:
-    """One fenced write of one run; all of it commits or none."""
-
-    run: UUID
-    epoch: int
-    number: int
-    tick: int
-    next_seq: int
-    speed: float
-    status: Status | None = None
-    """Given where it changes."""
-    reason: str = ""
-    verdicts: tuple[Verdict, ...] = ()
-    checkpoint: Stored | None = None
-    result: bytes | None = None
-    error: str = ""
-    ended: bool = False
-    """The run ends: its waiting commands are refused, its worker let go."""
-    release: bool = False
-    """The worker lets the run go, for another to claim."""
-    successor: UUID | None = None
-    """Id of the run that a restart begins."""
-
-
-class Committed:
-    """What a write came to."""
-
-    YES = "yes"
-    FENCED = "fenced"
-    """Another worker holds the run; drop the memory."""
-    FAILED = "failed"
-    """Not written, or not known to be; drop the memory and load it again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Poll:
-    """What one look into the database found for a worker."""
-
-    claimed: tuple[Held, ...] = ()
-    entries: Mapping[UUID, Sequence[Entry]] = field(default_factory=dict)
-    """Waiting commands of held runs, oldest first; may repeat what was given before."""
-    lost: frozenset[UUID] = frozenset()
-    """Runs thought held that are another's now, or deleted."""
-    dead: bool = False
-    """This worker was declared dead by its peers: everything is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +74,7 @@ class Ledger(Protocol):
         """Look for work. `held` maps run to epoch; None comes where the database did not answer."""
         ...
 
-    def write(self, write: Write, done: Callable[[str], None]) -> None:
+    def write(self, write: Write, done: Callable[[Committed], None]) -> None:
         """Commit one fenced write; `done` gets a value of `Committed`."""
         ...
 
@@ -199,7 +95,8 @@ class Catalogue(Protocol):
 class Options:
     """The settings that the runtime needs; times in seconds."""
 
-    frame_rate: float = 10.0
+    frame_rate: float | None = 10.0
+    """Frames a second where the simulation says nothing; None: one for each tick."""
     report_every: int | None = None
     checkpoint_seconds: float = 10.0
     max_state_bytes: int = 8 * 1024 * 1024

@@ -6,7 +6,8 @@ from typing import Any
 
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import UnknownCommand
-from django_livesim.runtime.ports import Catalogue, Entry
+from django_livesim.protocol.records import Entry
+from django_livesim.runtime.ports import Catalogue
 from django_livesim.simulation import Host, Simulation
 
 

@@ -16,7 +16,18 @@ from django_livesim import conf
 from django_livesim.models import Command, Run
 from django_livesim.protocol.names import Kind, Outcome, Status
 
-CARRIED = ("simulation", "name", "params", "seed", "owner_id", "session", "visibility", "link_token", "queue", "version")
+CARRIED = (
+    "simulation",
+    "name",
+    "params",
+    "seed",
+    "owner_id",
+    "session",
+    "visibility",
+    "link_token",
+    "queue",
+    "version",
+)
 """What a restarted run keeps of the one before it."""
 
 

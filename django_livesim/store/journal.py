@@ -17,8 +17,7 @@ from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import ENDED, Kind, Outcome, Status, run_group
-from django_livesim.runtime.ports import Committed, Entry, Held, Stored, Verdict, Write
-from django_livesim.simulation import RunInfo
+from django_livesim.protocol.records import Committed, Entry, Held, RunInfo, Stored, Verdict, Write
 from django_livesim.store import intake
 
 logger = logging.getLogger(__name__)
@@ -33,7 +32,9 @@ def load(run_id: UUID, worker: UUID) -> Held | None:
     if run is None:
         return None
     stored = newest_checkpoint(run_id)
-    journal = Command.objects.filter(run=run_id, apply_seq__gt=stored.apply_seq if stored and stored.data else 0)
+    journal = Command.objects.filter(
+        run=run_id, apply_seq__gt=stored.apply_seq if stored and stored.data else 0
+    )
     return Held(
         info=run_info(run),
         epoch=run.epoch,
@@ -98,7 +99,9 @@ def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
 
     Read by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
     """
-    rows = Command.objects.filter(Q(due_at=None) | Q(due_at__lte=Now()), run__in=list(runs), apply_seq=None, outcome="")
+    rows = Command.objects.filter(
+        Q(due_at=None) | Q(due_at__lte=Now()), run__in=list(runs), apply_seq=None, outcome=""
+    )
     found: dict[UUID, list[Entry]] = {}
     for row in rows.order_by("id")[:FETCH]:
         found.setdefault(row.run_id, []).append(entry(row))
@@ -203,6 +206,8 @@ def _write_checkpoint(one: Write, stored: Stored) -> None:
         unique_fields=["run", "tick", "apply_seq"],
         update_fields=["epoch", "version", "hash", "data", "views"],
     )
-    newest = Checkpoint.objects.filter(run=one.run).order_by("-tick", "-apply_seq").values_list("pk", flat=True)
+    newest = (
+        Checkpoint.objects.filter(run=one.run).order_by("-tick", "-apply_seq").values_list("pk", flat=True)
+    )
     keep = list(newest[: conf.settings.KEEP_CHECKPOINTS])
     Checkpoint.objects.filter(run=one.run).exclude(pk__in=keep).delete()

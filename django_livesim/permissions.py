@@ -1,0 +1,224 @@
+"""Who may do what: the one place where rights are decided. Deny by default."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q, QuerySet
+
+from django_livesim import conf
+from django_livesim.models import Run, Visibility
+from django_livesim.protocol.errors import Forbidden
+from django_livesim.protocol.names import Role
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from django_livesim.runtime.ports import Definition
+
+
+class Level(IntEnum):
+    """Rights on a run; each holds the ones below it."""
+
+    VIEW = 1
+    COMMAND = 2
+    CONTROL = 3
+    DELETE = 4
+
+
+ROLES = {
+    Level.VIEW: Role.VIEW,
+    Level.COMMAND: Role.COMMAND,
+    Level.CONTROL: Role.CONTROL,
+    Level.DELETE: Role.OWNER,
+}
+
+PERMISSIONS = (
+    (Level.DELETE, "livesim.delete_run"),
+    (Level.CONTROL, "livesim.control_run"),
+    (Level.COMMAND, "livesim.command_run"),
+    (Level.VIEW, "livesim.view_run"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who asks: a user, a session, or a process of the server's own (trusted)."""
+
+    user: Any = None
+    session: str = ""
+    """Hash of the session key, empty where there is no session."""
+    process: str = ""
+    key: str = ""
+    """The token of a link, as it came."""
+
+    @classmethod
+    def from_request(cls, request: HttpRequest) -> Actor:
+        session = getattr(request, "session", None)
+        return cls(
+            user=getattr(request, "user", None),
+            session=hash_session(getattr(session, "session_key", None)),
+            key=request.GET.get("key", "")[:64],
+        )
+
+    @classmethod
+    def from_scope(cls, scope: dict[str, Any]) -> Actor:
+        """The actor behind an ASGI scope that went through `AuthMiddlewareStack`."""
+        from urllib.parse import parse_qs
+
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
+        session = scope.get("session")
+        return cls(
+            user=scope.get("user"),
+            session=hash_session(getattr(session, "session_key", None)),
+            key=query.get("key", [""])[0][:64],
+        )
+
+    @classmethod
+    def from_user(cls, user: Any) -> Actor:
+        return cls(user=user)
+
+    @classmethod
+    def from_process(cls, label: str = "server") -> Actor:
+        return cls(process=label)
+
+    @property
+    def trusted(self) -> bool:
+        return bool(self.process)
+
+    @property
+    def authenticated(self) -> bool:
+        return bool(getattr(self.user, "is_authenticated", False))
+
+    @property
+    def sender(self) -> str:
+        """Under which name its commands are journaled."""
+        if self.process:
+            return f"p:{self.process}"
+        if self.authenticated:
+            return f"u:{self.user.pk}"
+        return f"s:{self.session}"
+
+
+def hash_session(session_key: str | None) -> str:
+    """The session as the database may know it: nobody can log in with it."""
+    return blake2b(session_key.encode(), digest_size=16).hexdigest() if session_key else ""
+
+
+def is_owner(actor: Actor, run: Run) -> bool:
+    if actor.authenticated:
+        return bool(run.owner_id == actor.user.pk)
+    return bool(actor.session) and run.owner_id is None and run.session == actor.session
+
+
+def level(actor: Actor, run: Run) -> Level | None:
+    """The highest right of `actor` on `run`, None where it may not even know of it."""
+    if actor.trusted or is_owner(actor, run):
+        return Level.DELETE
+    found = max((level for level in (_permitted(actor, run), _shown(actor, run)) if level), default=None)
+    return _apply_policy(actor, run, found)
+
+
+def _permitted(actor: Actor, run: Run) -> Level | None:
+    """What the permissions give, asked for the object and for the model."""
+    if not actor.authenticated:
+        return None
+    user = actor.user
+    return next(
+        (level for level, name in PERMISSIONS if user.has_perm(name) or user.has_perm(name, run)), None
+    )
+
+
+def _shown(actor: Actor, run: Run) -> Level | None:
+    """What the run's visibility gives: to view, and to command where the simulation is open."""
+    linked = (
+        run.visibility == Visibility.LINK
+        and bool(run.link_token)
+        and hmac.compare_digest(actor.key.encode(), run.link_token.encode())
+    )
+    if run.visibility != Visibility.PUBLIC and not linked:
+        return None
+    return Level.COMMAND if _is_open(run) else Level.VIEW
+
+
+def _is_open(run: Run) -> bool:
+    from django_livesim import registry
+    from django_livesim.protocol.errors import UnknownSimulation
+
+    try:
+        return bool(registry.get(run.simulation).open_commands)
+    except UnknownSimulation:
+        return False
+
+
+def _apply_policy(actor: Actor, run: Run, found: Level | None) -> Level | None:
+    """The host's own POLICY: for each level it grants, denies, or leaves as it is (None)."""
+    policy = conf.settings.POLICY
+    if policy is None:
+        return found
+    highest = None
+    for each in Level:
+        said = policy(actor.user, each.name.lower(), run, None)
+        if said is False or (said is None and (found is None or found < each)):
+            break
+        highest = each
+    return highest
+
+
+def role(actor: Actor, run: Run) -> Role:
+    """What `view(role)` is asked for. Raises `Forbidden` where there is no right at all."""
+    found = level(actor, run)
+    if found is None:
+        raise Forbidden("You may not see this run. Ask its owner for the link or the right.")
+    return ROLES[found]
+
+
+def require(actor: Actor, needed: Level, run: Run) -> None:
+    """Raise `Forbidden` unless `actor` has `needed` on `run`."""
+    found = level(actor, run)
+    if found is None or found < needed:
+        have = "no right" if found is None else f"the right to {found.name.lower()}"
+        raise Forbidden(
+            f"This needs the right to {needed.name.lower()} on the run; you have {have}."
+            f" Ask its owner, or an administrator for livesim.{needed.name.lower()}_run."
+        )
+
+
+def may_start(actor: Actor, simulation: Definition) -> bool:
+    """Whether `actor` may start runs of a simulation (its `may_start`, else the permission)."""
+    if actor.trusted or simulation.may_start == "anyone":
+        return True
+    if not actor.authenticated:
+        return False
+    return simulation.may_start == "users" or bool(actor.user.has_perm("livesim.start_run"))
+
+
+def may_inspect(actor: Actor, run: Run) -> bool:
+    """Whether `actor` may see the stored state itself, beyond what `view(role)` shows."""
+    if actor.trusted or is_owner(actor, run):
+        return True
+    if not actor.authenticated:
+        return False
+    name = "livesim.inspect_run"
+    return bool(actor.user.has_perm(name) or actor.user.has_perm(name, run))
+
+
+def visible(actor: Actor) -> QuerySet[Run]:
+    """The runs that belong in the list of `actor`.
+
+    Links and POLICY open single runs and are not in lists; neither are
+    permissions on single objects.
+    """
+    runs: QuerySet[Run] = Run.objects.all()
+    if actor.trusted:
+        return runs
+    if not actor.authenticated:
+        mine = Q(owner=None, session=actor.session) if actor.session else Q(pk__in=[])
+        return runs.filter(mine | Q(visibility=Visibility.PUBLIC))
+    if any(actor.user.has_perm(name) for _, name in PERMISSIONS):
+        return runs
+    return runs.filter(Q(owner=actor.user.pk) | Q(visibility=Visibility.PUBLIC))

@@ -1,0 +1,132 @@
+"""What passes between the store and the runtime: frozen values, so that they may cross a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django_livesim.protocol.names import Kind, Outcome, Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What a simulation may know of its own run."""
+
+    id: UUID
+    simulation: str
+    key: str | None = None
+    name: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    owner: str | None = None
+    """Primary key of the user who started it, as text."""
+    group_name: str = ""
+    """The channel-layer group that carries the run's messages to viewers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A command as the runtime sees it. Applied ones carry their position."""
+
+    id: int
+    client_id: str
+    sender: str
+    kind: Kind
+    name: str
+    args: dict[str, Any]
+    due_tick: int | None = None
+    apply_seq: int | None = None
+    apply_tick: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of an entry, and at which position."""
+
+    entry: Entry
+    apply_seq: int
+    apply_tick: int
+    outcome: Outcome
+    code: str = ""
+    message: str = ""
+    result: bytes = b"null"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A state at a position. `data` is empty where the simulation cannot be stored."""
+
+    tick: int
+    apply_seq: int
+    version: int
+    data: bytes
+    hash: str
+    views: bytes | None = None
+    """JSON object, role to view; given where the run is about to be let go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A run just claimed: everything needed to go on with it."""
+
+    info: RunInfo
+    epoch: int
+    status: Status
+    tick: int
+    next_seq: int
+    speed: float
+    horizon: int = 0
+    stored: Stored | None = None
+    journal: tuple[Entry, ...] = ()
+    """Applied after `stored`, in order; they are applied again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """One fenced write of one run; all of it commits or none."""
+
+    run: UUID
+    epoch: int
+    number: int
+    tick: int
+    next_seq: int
+    speed: float
+    status: Status | None = None
+    """Given where it changes."""
+    reason: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    checkpoint: Stored | None = None
+    result: bytes | None = None
+    error: str = ""
+    ended: bool = False
+    """The run ends: its waiting commands are refused, its worker let go."""
+    release: bool = False
+    """The worker lets the run go, for another to claim."""
+    successor: UUID | None = None
+    """Id of the run that a restart begins."""
+
+
+class Committed(StrEnum):
+    """What a write came to."""
+
+    YES = "yes"
+    FENCED = "fenced"
+    """Another worker holds the run; drop the memory."""
+    FAILED = "failed"
+    """Not written, or not known to be; drop the memory and load it again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poll:
+    """What one look into the database found for a worker."""
+
+    claimed: tuple[Held, ...] = ()
+    entries: Mapping[UUID, Sequence[Entry]] = field(default_factory=dict)
+    """Waiting commands of held runs, oldest first; may repeat what was given before."""
+    lost: frozenset[UUID] = frozenset()
+    """Runs thought held that are another's now, or deleted."""
+    dead: bool = False
+    """This worker was declared dead by its peers: everything is lost."""

@@ -1,0 +1,65 @@
+"""What a run has done since its last write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django_livesim.protocol.names import Status
+from django_livesim.protocol.records import Stored, Verdict, Write
+
+
+@dataclass
+class Draft:
+    """The next write of a run, gathered until the one before it has committed."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    status: Status | None = None
+    reason: str = ""
+    checkpoint: Stored | None = None
+    result: bytes | None = None
+    error: str = ""
+    ended: bool = False
+    release: bool = False
+    successor: UUID | None = None
+    number: int = 1
+    gating: int = 0
+
+    @property
+    def gating_number(self) -> int:
+        """The write that whatever happens now depends on; 0 for none.
+
+        Verdicts and status must be stored before anybody sees their effect;
+        a checkpoint alone holds nobody up.
+        """
+        if self.verdicts or self.status is not None or self.ended:
+            self.gating = self.number
+        return self.gating
+
+    @property
+    def empty(self) -> bool:
+        return self.gating_number != self.number and self.checkpoint is None and not self.release
+
+    def next(self) -> Draft:
+        """The draft that follows this one."""
+        return Draft(number=self.number + 1, gating=self.gating_number)
+
+    def write(self, run: UUID, epoch: int, tick: int, next_seq: int, speed: float) -> Write:
+        """All of it as one write."""
+        return Write(
+            run=run,
+            epoch=epoch,
+            number=self.number,
+            tick=tick,
+            next_seq=next_seq,
+            speed=speed,
+            status=self.status,
+            reason=self.reason,
+            verdicts=tuple(self.verdicts),
+            checkpoint=self.checkpoint,
+            result=self.result,
+            error=self.error,
+            ended=self.ended,
+            release=self.release,
+            successor=self.successor,
+        )

@@ -1,0 +1,245 @@
+"""All runs of one process on one heap, in one thread.
+
+Owner of every runner. Other threads reach it by `post` alone. The order of
+a turn: what has come in, then the runs that are due, oldest first, each one
+step; so a busy run delays the others by one step at most.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import queue
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django_livesim.protocol.errors import UnknownSimulation
+from django_livesim.protocol.records import Committed, Entry, Held, Poll
+from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.loops import LoopThread
+from django_livesim.runtime.ports import Catalogue, Ledger, Options, Outlet
+from django_livesim.runtime.runner import Runner
+
+logger = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Holds runs and gives each its turns."""
+
+    def __init__(
+        self, *, clock: Clock, ledger: Ledger, outlet: Outlet, catalogue: Catalogue, options: Options
+    ) -> None:
+        self.clock = clock
+        self.ledger = ledger
+        self.outlet = outlet
+        self.catalogue = catalogue
+        self.options = options
+        self.runners: dict[UUID, Runner] = {}
+        self.draining = False
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._heap: list[tuple[float, int, Runner]] = []
+        self._order = itertools.count()
+        self._scheduled: dict[UUID, float] = {}
+        self._writing: set[UUID] = set()
+        self._polling = False
+        self._poll_again = False
+        self._poll_due = clock.now()
+        self._drain_deadline = 0.0
+        self._loops = LoopThread()
+        self.on_poll: Callable[[], None] = lambda: None
+
+    # -- from any thread ----------------------------------------------------------------------
+
+    def post(self, function: Callable[..., None], *args: Any) -> None:
+        """Have `function` called in the step thread, soon and in order."""
+        self._inbox.put(partial(function, *args))
+
+    def ring(self) -> None:
+        """There is something to see in the database."""
+        self.post(self._poll_now)
+
+    def interest(self, run: UUID, roles: Sequence[str], keyframe: bool) -> None:
+        """Somebody watches a run."""
+        self.post(self._watch, run, roles, keyframe)
+
+    def drain(self) -> None:
+        """Take nothing new, store and let go what is held, then `run` returns."""
+        self.post(self._begin_drain)
+
+    # -- the step thread ----------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Step runs until drained."""
+        while not (self.draining and not self.runners and not self._writing):
+            self._wait(self.turn())
+
+    def _wait(self, seconds: float) -> None:
+        try:
+            first = self._inbox.get(timeout=seconds) if seconds > 0 else self._inbox.get_nowait()
+        except queue.Empty:
+            return
+        first()
+
+    def turn(self) -> float:
+        """Do all that is due; the seconds until something is."""
+        for _ in range(self._inbox.qsize()):
+            self._inbox.get_nowait()()
+        now = self.clock.now()
+        if now >= self._poll_due:
+            self._poll_now()
+        if self.draining:
+            self._let_go(now)
+        self._step_due(now)
+        soonest = self._heap[0][0] if self._heap else self._poll_due
+        return max(0.0, min(soonest, self._poll_due, now + self.options.poll) - self.clock.now())
+
+    def _step_due(self, now: float) -> None:
+        due: list[Runner] = []
+        while self._heap and self._heap[0][0] <= now:
+            at, _, runner = heapq.heappop(self._heap)
+            if self._scheduled.get(runner.id) == at and self.runners.get(runner.id) is runner:
+                del self._scheduled[runner.id]
+                due.append(runner)
+        for runner in due:
+            if self.runners.get(runner.id) is runner:
+                runner.turn()
+                self._after(runner)
+
+    def _after(self, runner: Runner) -> None:
+        """Whatever touched a runner ends here: write, let out, schedule, forget."""
+        self._write(runner)
+        self._let_out(runner)
+        due = runner.next_due()
+        if due is not None and self._scheduled.get(runner.id) != due:
+            self._scheduled[runner.id] = due
+            heapq.heappush(self._heap, (due, next(self._order), runner))
+
+    def _let_out(self, runner: Runner) -> None:
+        if outputs := runner.gate.release():
+            self.outlet.put(runner.id, runner.epoch, outputs)
+
+    # -- writes -------------------------------------------------------------------------------
+
+    def _write(self, runner: Runner) -> None:
+        """Send the draft off; one write of a run is under way at a time."""
+        if runner.id in self._writing:
+            return
+        write = runner.take_write()
+        if write is None:
+            return
+        self._writing.add(runner.id)
+        self.ledger.write(write, partial(self._written, runner, write.number, write.ended or write.release))
+
+    def _written(self, runner: Runner, number: int, last: bool, committed: Committed) -> None:
+        self._writing.discard(runner.id)
+        if self.runners.get(runner.id) is not runner:
+            return
+        if committed is not Committed.YES:
+            logger.warning(
+                "write %s run=%s epoch=%s; dropped from memory", committed, runner.id, runner.epoch
+            )
+            self._forget(runner)
+            self._poll_due = self.clock.now() + self.options.poll
+            return
+        runner.gate.commit(number)
+        if last:
+            self._let_out(runner)
+            self._forget(runner)
+            return
+        self._after(runner)
+
+    def _forget(self, runner: Runner) -> None:
+        runner.drop()
+        self.runners.pop(runner.id, None)
+        self._scheduled.pop(runner.id, None)
+
+    # -- polls --------------------------------------------------------------------------------
+
+    def _poll_now(self) -> None:
+        """Look into the database; a ring during a look asks for one more."""
+        if self._polling:
+            self._poll_again = True
+            return
+        self._polling, self._poll_again = True, False
+        self.on_poll()
+        self._poll_due = self.clock.now() + self.options.poll
+        held = {run: runner.epoch for run, runner in self.runners.items()}
+        self.ledger.poll(held, not self.draining, self._polled)
+
+    def _polled(self, poll: Poll | None) -> None:
+        self._polling = False
+        if poll is not None:
+            self.take(poll)
+        if self._poll_again:
+            self._poll_now()
+
+    def take(self, poll: Poll) -> None:
+        """What a look into the database found."""
+        for run in list(self.runners) if poll.dead else poll.lost:
+            if runner := self.runners.get(run):
+                logger.warning("lost run=%s epoch=%s to another worker", run, runner.epoch)
+                self._forget(runner)
+        for held in poll.claimed:
+            self._hold(held)
+        for run, entries in poll.entries.items():
+            self._offer(run, entries)
+
+    def _hold(self, held: Held) -> None:
+        try:
+            definition = self.catalogue.find(held.info.simulation)
+        except UnknownSimulation:
+            logger.error("claimed without its code run=%s simulation=%s", held.info.id, held.info.simulation)
+            return
+        if old := self.runners.get(held.info.id):
+            self._forget(old)
+        runner = Runner(
+            held,
+            definition,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            options=self.options,
+            post=self._post_for(held),
+            loops=self._loops,
+        )
+        self.runners[runner.id] = runner
+        runner.begin()
+        self._after(runner)
+
+    def _post_for(self, held: Held) -> Callable[..., None]:
+        """How an own loop reaches its runner: in the step thread, and only while it is the one held."""
+
+        def call(function: Callable[..., None], *args: Any) -> None:
+            function(*args)
+            runner = self.runners.get(held.info.id)
+            if runner is not None and runner.epoch == held.epoch:
+                self._after(runner)
+
+        return partial(self.post, call)
+
+    def _offer(self, run: UUID, entries: Sequence[Entry]) -> None:
+        if runner := self.runners.get(run):
+            runner.offer(entries)
+            self._after(runner)
+
+    def _watch(self, run: UUID, roles: Sequence[str], keyframe: bool) -> None:
+        if runner := self.runners.get(run):
+            runner.watch(roles, keyframe)
+            self._after(runner)
+
+    # -- leaving ------------------------------------------------------------------------------
+
+    def _begin_drain(self) -> None:
+        if not self.draining:
+            self.draining = True
+            self._drain_deadline = self.clock.now() + self.options.grace
+
+    def _let_go(self, now: float) -> None:
+        for runner in list(self.runners.values()):
+            if runner.over:
+                continue
+            if not runner.release() and now >= self._drain_deadline:
+                runner.abandon()
+            self._after(runner)

@@ -1,0 +1,124 @@
+"""How a worker hears: channel-layer messages on its own channels, and local ones.
+
+Every message says only "look in the database" or "somebody watches". One
+that is lost is made up for by the slow poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from channels.consumer import AsyncConsumer
+from channels.routing import ChannelNameRouter
+from channels.worker import Worker as ChannelsWorker
+
+from django_livesim.bus import local
+from django_livesim.bus.layers import get_layer, is_local
+from django_livesim.bus.loop_thread import LoopThread
+from django_livesim.protocol.names import RUNS_CHANNEL, worker_channel
+
+logger = logging.getLogger(__name__)
+
+RETRY = 1.0  # seconds before a channel is listened to again after an error
+
+Hearing = Callable[[dict[str, Any]], None]
+_hearings: list[Hearing] = []
+
+
+def hear(message: dict[str, Any]) -> None:
+    """Hand a message to the engine of this process."""
+    for hearing in list(_hearings):
+        hearing(message)
+
+
+def attach(hearing: Hearing) -> Callable[[], None]:
+    """Have `hearing` called with each message that reaches this process; returns what ends that."""
+    _hearings.append(hearing)
+
+    def detach() -> None:
+        _hearings.remove(hearing)
+
+    return detach
+
+
+class RunsConsumer(AsyncConsumer):
+    """Answers the doorbells. An adapter: hands over and returns."""
+
+    channel_layer_alias = "livesim: a doorbell needs no channel of its own"
+
+    async def livesim_ring(self, message: dict[str, Any]) -> None:
+        from django_livesim.worker.background import ensure_engine
+
+        ensure_engine()
+        hear(message)
+
+    async def livesim_interest(self, message: dict[str, Any]) -> None:
+        hear(message)
+
+
+class DoorbellWorker(ChannelsWorker):  # type: ignore[misc]  (channels has no types)
+    """Channels' own worker, that outlives errors of the layer and messages without a type."""
+
+    async def listener(self, channel: str) -> None:
+        while True:
+            try:
+                message = await self.channel_layer.receive(channel)
+                if message.get("type"):
+                    scope = {"type": "channel", "channel": channel}
+                    queue = self.get_or_create_application_instance(channel, scope)
+                    await queue.put(message)
+            except asyncio.CancelledError:
+                raise
+            except Exception as exc:
+                logger.warning("not listening to %s for %s s: %s", channel, RETRY, exc)
+                await asyncio.sleep(RETRY)
+
+
+class Doorbell:
+    """Listens for one worker, on the layer or, without one, in this process."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._detach = attach(hearing)
+        self._hearing = hearing
+        self._thread: LoopThread | None = None
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, worker: UUID) -> None:
+        """Listen under the worker's id; a former one is given up. Any thread."""
+        channels = [RUNS_CHANNEL, worker_channel(worker)]
+        if is_local():
+            self._stop_local()
+            self._unsubscribe = [local.subscribe(channel, self._hearing) for channel in channels]
+            return
+        if self._thread is None:
+            self._thread = LoopThread("livesim-doorbells")
+        self._thread.call(self._listen, channels)
+
+    def _listen(self, channels: list[str]) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        router = ChannelNameRouter(dict.fromkeys(channels, RunsConsumer.as_asgi()))
+        worker = DoorbellWorker(application=router, channels=channels, channel_layer=get_layer())
+        self._task = asyncio.get_running_loop().create_task(worker.arun(), name="livesim-doorbells")
+        self._task.add_done_callback(self._ended)
+
+    @staticmethod
+    def _ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("doorbells are not heard any more; the poll goes on", exc_info=task.exception())
+
+    def _stop_local(self) -> None:
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self._unsubscribe = []
+
+    def stop(self) -> None:
+        self._detach()
+        self._stop_local()
+        if self._thread is not None:
+            self._thread.stop(1.0)

@@ -1,0 +1,114 @@
+"""A worker's parts, put together: supervisor, ledger, outlet, doorbell."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings as django_settings
+
+from django_livesim import conf, params, registry
+from django_livesim.bus.publisher import Publisher
+from django_livesim.protocol.records import Poll
+from django_livesim.runtime.clock import MonotonicClock
+from django_livesim.runtime.ports import Definition, Options
+from django_livesim.runtime.supervisor import Supervisor
+from django_livesim.simulation import CommandSpec
+from django_livesim.worker.doorbell import Doorbell
+from django_livesim.worker.ledger import Ledger
+from django_livesim.worker.outlet import Outlet
+
+logger = logging.getLogger(__name__)
+
+LEAVE = 5.0  # seconds for the last writes and messages after the runs are let go
+
+
+class Catalogue:
+    """Implements `runtime.ports.Catalogue` with the registry and the forms of this process."""
+
+    def find(self, name: str) -> Definition:
+        return registry.get(name)
+
+    def bind_params(self, definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
+        return params.bind(params.form_class(definition), given)
+
+    def bind_args(self, spec: CommandSpec, args: dict[str, Any]) -> dict[str, Any]:
+        return params.bind(params.form_class(spec), args)
+
+
+def options() -> Options:
+    """The runtime's options, from the settings."""
+    return Options(
+        frame_rate=conf.settings.FRAME_RATE,
+        report_every=conf.settings.REPORT_EVERY,
+        checkpoint_seconds=conf.settings.CHECKPOINT_SECONDS,
+        max_state_bytes=conf.settings.MAX_STATE_BYTES,
+        always_check_state=django_settings.DEBUG,
+        poll=conf.settings.POLL,
+        grace=conf.settings.GRACE,
+    )
+
+
+class Engine:
+    """One worker. `run` is its step thread: whichever thread calls it."""
+
+    def __init__(self, *, queues: Iterable[str] = ("default",), max_runs: int | None = None) -> None:
+        self.publisher = Publisher()
+        self.doorbell = Doorbell(self.hear)
+        self.ledger = Ledger(queues=queues, max_runs=max_runs, registered=self.doorbell.listen)
+        self.ledger.dead = self._dead  # type: ignore[method-assign]
+        self.supervisor = Supervisor(
+            clock=MonotonicClock(),
+            ledger=self.ledger,
+            outlet=Outlet(self.publisher),
+            catalogue=Catalogue(),
+            options=options(),
+        )
+        self._cpu = (time.monotonic(), time.process_time())
+
+    def run(self) -> None:
+        """Step runs until `drain`, then store them, give them up and return."""
+        self.publisher.start()
+        self.ledger.start(self.supervisor.post)
+        self.supervisor.on_poll = self._measure
+        try:
+            self.supervisor.run()
+        finally:
+            self.doorbell.stop()
+            self.ledger.stop(LEAVE)
+            self.publisher.stop(LEAVE)
+
+    def drain(self) -> None:
+        """Begin to leave. Any thread, and signal handlers."""
+        self.supervisor.drain()
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """A doorbell message. Any thread."""
+        if message["type"] == "livesim.ring":
+            self.supervisor.ring()
+        elif message["type"] == "livesim.interest":
+            run, roles = UUID(hex=message["run"]), [str(role) for role in message["roles"]]
+            if message["viewers"] > 0:
+                self.supervisor.interest(run, roles, bool(message["keyframe"]))
+
+    def _dead(self, _: None) -> None:
+        self.supervisor.take(Poll(dead=True))
+
+    def _measure(self) -> None:
+        """The load that the next beat tells: runs, share of one core, peak memory in bytes."""
+        now, used = time.monotonic(), time.process_time()
+        then, before = self._cpu
+        if now - then < 1.0:
+            return
+        self._cpu = (now, used)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.ledger.load = {
+            "runs": len(self.supervisor.runners),
+            "cpu": round((used - before) / (now - then), 3),
+            "memory": peak if sys.platform == "darwin" else peak * 1024,
+        }

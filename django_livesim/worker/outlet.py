@@ -1,0 +1,80 @@
+"""From what a run gives out to messages of the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django_livesim.bus.publisher import Publisher
+from django_livesim.protocol import frames
+from django_livesim.runtime.ports import (
+    EndOut,
+    EventOut,
+    FrameOut,
+    Output,
+    SendOut,
+    StatusOut,
+    VerdictOut,
+)
+
+ALL = "all"
+
+
+class Outlet:
+    """Implements `runtime.ports.Outlet`: numbers the frames, and publishes. Used in the step thread alone."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.publisher = publisher
+        self._numbers: dict[UUID, tuple[int, int]] = {}
+
+    def put(self, run: UUID, epoch: int, outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            self._put(run, epoch, output)
+
+    def _put(self, run: UUID, epoch: int, output: Output) -> None:
+        match output:
+            case FrameOut():
+                self.publisher.publish(run, output.role, self._frame(run, epoch, output))
+            case VerdictOut(verdict=verdict):
+                message = frames.Verdict(
+                    sender=verdict.entry.sender,
+                    id=verdict.entry.client_id,
+                    command=verdict.entry.name,
+                    outcome=str(verdict.outcome),
+                    tick=verdict.apply_tick,
+                    result=verdict.result.decode(),
+                    code=verdict.code,
+                    message=verdict.message,
+                )
+                self.publisher.publish(run, ALL, message.encode())
+            case StatusOut():
+                text = frames.status(output.status, output.tick, None, output.speed, output.reason)
+                self._lane(run, epoch, "status", text)
+            case EventOut():
+                self._lane(run, epoch, "event", frames.event(output.name, output.data, output.tick))
+            case EndOut():
+                self._lane(run, epoch, "end", frames.end(output.status, output.result, output.next))
+                self._numbers.pop(run, None)
+            case SendOut(send=send):
+                if send.to_group:
+                    self.publisher.group_send(send.target, send.message)
+                else:
+                    self.publisher.channel_send(send.target, send.message)
+
+    def _lane(self, run: UUID, epoch: int, kind: str, text: str) -> None:
+        message = {"type": "livesim.lane", "kind": kind, "epoch": epoch, "text": text}
+        self.publisher.publish(run, ALL, message)
+
+    def _frame(self, run: UUID, epoch: int, frame: FrameOut) -> dict[str, Any]:
+        last_epoch, last = self._numbers.get(run, (epoch, 0))
+        seq = last + 1 if last_epoch == epoch else 1
+        self._numbers[run] = (epoch, seq)
+        return {
+            "type": "livesim.frame",
+            "role": frame.role,
+            "epoch": epoch,
+            "seq": seq,
+            "tick": frame.tick,
+            "text": frames.snapshot(epoch, seq, frame.tick, frame.body),
+        }
