@@ -1,0 +1,145 @@
+"""Doorbells: messages that say only "look in the database".
+
+One may be lost, since whoever it is for looks by itself once a second; so
+ringing never raises and never holds the caller up for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+from channels.exceptions import ChannelFull
+from django.core.signals import setting_changed
+
+from django_livesim.bus import local
+from django_livesim.bus.layers import get_layer, is_local
+from django_livesim.bus.loop_thread import LoopThread
+from django_livesim.bus.seldom import Seldom
+from django_livesim.protocol.names import RUNS_CHANNEL, run_group, worker_channel
+
+__all__ = ["LIMIT", "aring", "is_local", "ring"]
+
+LIMIT = 0.25  # seconds a ring may take
+SULK = 5.0  # seconds after a failed ring in which nobody waits for one
+
+logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
+
+RING = {"type": "livesim.ring"}
+LOOK = {"type": "livesim.look"}
+
+
+class _Ringer:
+    """The thread that rings; one for each process, made at first use."""
+
+    def __init__(self) -> None:
+        self.thread = LoopThread("livesim-doorbell")
+        self.sulks_until = 0.0
+
+    async def send(self, run_id: UUID | None, worker_id: UUID | None, look: bool) -> None:
+        try:
+            async with asyncio.timeout(LIMIT):
+                await self._send(run_id, worker_id, look)
+        except Exception:
+            self.sulks_until = time.monotonic() + SULK
+            seldom.warning("A doorbell was not heard; workers find the work by polling", exc_info=True)
+
+    async def _send(self, run_id: UUID | None, worker_id: UUID | None, look: bool) -> None:
+        layer = get_layer()
+        # Full: nobody takes the rings that are there, one more would change nothing.
+        with contextlib.suppress(ChannelFull):
+            await layer.send(worker_channel(worker_id) if worker_id else RUNS_CHANNEL, RING)
+        if look and run_id:
+            group = run_group(run_id)
+            await layer.group_send(group, {**LOOK, "group": group})
+
+
+_lock = threading.Lock()
+_ringer: _Ringer | None = None
+_inherited: list[_Ringer | None] = []  # kept, since collecting the parent's event loop would close its files
+
+
+def _get_ringer() -> _Ringer:
+    """This process's ringer."""
+    global _ringer
+    with _lock:
+        if _ringer is None or not _ringer.thread.alive:
+            _ringer = _Ringer()
+        return _ringer
+
+
+def _forget_ringer() -> None:
+    """In a forked child, where the parent's thread is not, and its lock may be held for ever."""
+    global _lock, _ringer
+    _inherited.append(_ringer)
+    _lock, _ringer = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_ringer)
+
+
+def _layer_changed(*, setting: str, **kwargs: Any) -> None:
+    """Close the connections of a layer that is no more."""
+    global _ringer
+    if setting == "CHANNEL_LAYERS" and _ringer is not None:
+        ringer, _ringer = _ringer, None
+        ringer.thread.stop(1.0)
+
+
+setting_changed.connect(_layer_changed, dispatch_uid="django_livesim.bus.doorbells")
+
+
+def _ring_local(run_id: UUID | None, worker_id: UUID | None, look: bool) -> None:
+    if worker_id is None or not local.send(worker_channel(worker_id), RING):
+        local.send(RUNS_CHANNEL, RING)
+    if look and run_id:
+        local.send(run_group(run_id), LOOK)
+
+
+def ring(run_id: UUID | None = None, worker_id: UUID | None = None, *, look: bool = False) -> None:
+    """Ring the worker `worker_id`, or whoever may claim; with `look`, the run's viewers too.
+
+    Returns when it has rung, at the latest after `LIMIT` seconds, and at once
+    in a thread that runs an event loop. Never raises.
+    """
+    try:
+        if is_local():
+            _ring_local(run_id, worker_id, look)
+            return
+        ringer = _get_ringer()
+        done = ringer.thread.submit(ringer.send(run_id, worker_id, look))
+        if not _in_event_loop() and time.monotonic() >= ringer.sulks_until:
+            done.result(LIMIT)
+    except Exception:
+        seldom.warning("A doorbell could not be rung; workers find the work by polling", exc_info=True)
+
+
+async def aring(run_id: UUID | None = None, worker_id: UUID | None = None, *, look: bool = False) -> None:
+    """`ring` for coroutines: the loop goes on meanwhile."""
+    try:
+        if is_local():
+            _ring_local(run_id, worker_id, look)
+            return
+        ringer = _get_ringer()
+        done = ringer.thread.submit(ringer.send(run_id, worker_id, look))
+        if time.monotonic() >= ringer.sulks_until:
+            # Shielded: cancelling the caller, or the limit, does not cancel the ring itself.
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(done)), LIMIT)
+    except Exception:
+        seldom.warning("A doorbell could not be rung; workers find the work by polling", exc_info=True)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

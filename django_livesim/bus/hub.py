@@ -1,0 +1,289 @@
+"""A web process's one subscription to a run, and the way from there to each viewer.
+
+What it hears may be lost, doubled or reordered. Frames carry numbers, and older
+ones are dropped; results are told once for each id, and are read from the rows
+where they do not come; status and end are compared with the row every few
+seconds. A hub lives in one event loop, from its first viewer to shortly after
+its last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+
+from django_livesim.bus.receiver import Receiver
+from django_livesim.bus.rows import Facts, Rows
+from django_livesim.bus.seldom import Seldom
+from django_livesim.bus.viewer import Frame, Viewer
+from django_livesim.bus.watch import ALL, RowWatch
+from django_livesim.protocol import frames
+from django_livesim.protocol.frames import Verdict
+from django_livesim.protocol.names import ENDED, CloseCode, Role, run_group, worker_channel
+
+INTERVAL = 5.0  # seconds between two signs of interest
+GAP = 0.1  # seconds between two signs of interest, at least
+LINGER = 1.0  # seconds that a hub stays after its last viewer, for one who reloads the page
+PRESENCE_GAP = 1.0  # seconds between two tellings of how many watch
+SEEN_LIMIT = 4096  # verdicts that are remembered, so that a doubled one is told once
+
+logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
+
+
+class Hub:
+    """See the module. What is not a coroutine is a plain call in the hub's loop."""
+
+    def __init__(self, run_id: UUID, rows: Rows, receiver: Receiver, on_close: Callable[[Hub], None]) -> None:
+        self.run_id = run_id
+        self.id = uuid4().hex
+        self.viewers: set[Viewer] = set()
+        self.facts: Facts | None = None
+        self.newest: dict[str, Frame] = {}
+        self.in_doubt = True
+        """Whether what was shown last may not be the last there is."""
+        self._receiver = receiver
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._watch = RowWatch(self, rows)
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._groups: set[str] = set()
+        self._care = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._linger: asyncio.TimerHandle | None = None
+        self._presence: asyncio.TimerHandle | None = None
+        self._presence_at = -PRESENCE_GAP
+        self._closed = False
+
+    # viewers
+
+    def join(self, viewer: Viewer, facts: Facts) -> None:
+        """Take in a viewer: status first, then the end if there was one, then the newest frame."""
+        if self._linger:
+            self._linger.cancel()
+            self._linger = None
+        self.viewers.add(viewer)
+        self._tell(viewer, facts)
+        if facts.ended:
+            viewer.tell_end(facts.end_text)
+        self._show_newest(viewer)
+        self.facts = self.facts or facts
+        self._hear_roles()
+        if not self._tasks:
+            self._start("rows", self._watch.run())
+            self._start("interest", self._show_interest())
+        self._watch.ask()
+        self._care.set()
+        self._announce()
+
+    def leave(self, viewer: Viewer) -> None:
+        """Let a viewer go; safe to call twice."""
+        if viewer not in self.viewers:
+            return
+        self.viewers.discard(viewer)
+        if self._closed:
+            return
+        self._announce()
+        if self.viewers:
+            self._hear_roles()
+        else:
+            self._linger = self._loop.call_later(LINGER, self.close)
+
+    def change_role(self, viewer: Viewer, role: Role) -> None:
+        """The viewer has gained or lost a right, and may see another view from now on."""
+        viewer.role = role
+        self._hear_roles()
+        self.resync(viewer)
+
+    def resync(self, viewer: Viewer) -> None:
+        """Show the viewer the newest frame again, and have the worker send one."""
+        viewer.resync()
+        self._show_newest(viewer)
+        self.in_doubt = True
+        self._care.set()
+
+    def close(self, code: CloseCode = CloseCode.RESTARTING) -> None:
+        """End everything: what viewers are left, the subscription, the tasks."""
+        if self._closed:
+            return
+        self._closed = True
+        for viewer in self.viewers:
+            viewer.close(code)
+        for handle in (self._linger, self._presence):
+            if handle:
+                handle.cancel()
+        for group in self._groups:
+            self._receiver.leave(group)
+        for task in self._tasks:
+            task.cancel()
+        self._on_close(self)
+
+    def _start(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name=f"livesim-hub-{what}-{self.run_id.hex}")
+        self._tasks.append(task)
+        task.add_done_callback(self._check_task)
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception():
+            logger.error("%s failed; its viewers connect again", task.get_name(), exc_info=task.exception())
+            self.close()
+
+    def _hear_roles(self) -> None:
+        """Listen to the groups of the roles that watch, and to the one for all."""
+        roles = {ALL} | {str(viewer.role) for viewer in self.viewers if viewer.by_role}
+        wanted = {run_group(self.run_id, role) for role in roles}
+        for group in wanted - self._groups:
+            self._receiver.join(group, self.hear, self._joined)
+        for group in self._groups - wanted:
+            self._receiver.leave(group)
+        for role in self.newest.keys() - roles:
+            del self.newest[role]
+        self._groups = wanted
+
+    def _show_newest(self, viewer: Viewer) -> None:
+        for role in (ALL, viewer.role):
+            if frame := self.newest.get(role):
+                viewer.show(frame)
+
+    # what is heard
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take one message of the bus. Never raises."""
+        handle = self._HANDLERS.get(message.get("type"))
+        try:
+            if handle and not self._closed:
+                handle(self, message)
+        except Exception:
+            seldom.warning("A malformed message on the bus was dropped: run=%s", self.run_id, exc_info=True)
+
+    def _joined(self) -> None:
+        """From now on messages arrive; what was said before is asked for."""
+        self.in_doubt = True
+        for viewer in self.viewers:
+            viewer.hurry()
+        self._watch.ask()
+        self._care.set()
+
+    def _hear_frame(self, message: dict[str, Any]) -> None:
+        names = ("role", "epoch", "seq", "tick", "text")
+        self.take_frame(Frame(**{name: message[name] for name in names}))
+
+    def _hear_lane(self, message: dict[str, Any]) -> None:
+        text, kind = message["text"], message.get("kind")
+        if kind == "status":
+            self._note_status(orjson.loads(text))
+        for viewer in self.viewers:
+            if kind == "end":
+                viewer.tell_end(text)
+            else:
+                viewer.say(text)
+
+    def _note_status(self, status: dict[str, Any]) -> None:
+        told = (status["status"], status["reason"], status["speed"])
+        self._watch.heard_status()
+        if self.facts is None or self.facts.told() != told:
+            self._watch.ask()
+        for viewer in self.viewers:
+            viewer.told_status = told
+            viewer.told_end = viewer.told_end and status["status"] in ENDED
+
+    def _hear_verdict(self, message: dict[str, Any]) -> None:
+        verdict = Verdict.decode(message)
+        key = (verdict.sender, verdict.id)
+        if key in self._seen:
+            return
+        self._seen[key] = None
+        if len(self._seen) > SEEN_LIMIT:
+            self._seen.popitem(last=False)
+        self.in_doubt = True  # until a frame shows what it did
+        others = verdict.text(to_sender=False)
+        for viewer in self.viewers:
+            if viewer.is_sender(verdict):
+                viewer.answer(verdict)
+            else:
+                viewer.say(others)
+
+    def _hear_look(self, message: dict[str, Any]) -> None:
+        self._watch.ask()
+
+    _HANDLERS: dict[Any, Callable[[Hub, dict[str, Any]], None]] = {
+        "livesim.frame": _hear_frame,
+        "livesim.lane": _hear_lane,
+        "livesim.verdict": _hear_verdict,
+        "livesim.look": _hear_look,
+    }
+
+    # what the rows say
+
+    def take_facts(self, facts: Facts) -> None:
+        """Tell viewers what has changed since they were last told."""
+        known, self.facts = self.facts, facts
+        if known is None or known.worker != facts.worker:
+            self.in_doubt = True
+            self._care.set()
+        for viewer in self.viewers:
+            self._tell(viewer, facts)
+
+    def take_frame(self, frame: Frame) -> None:
+        """Show a frame, unless a newer one was shown."""
+        newest = self.newest.get(frame.role)
+        if newest and frame.number <= newest.number:
+            return
+        self.newest[frame.role] = frame
+        self.in_doubt = False
+        for viewer in self.viewers:
+            viewer.show(frame)
+
+    def _tell(self, viewer: Viewer, facts: Facts) -> None:
+        if viewer.told_status != facts.told():
+            viewer.told_status = facts.told()
+            viewer.say(facts.status_text)
+        viewer.told_end = viewer.told_end and facts.ended
+
+    # what is said
+
+    async def _show_interest(self) -> None:
+        """Let the run's worker know that somebody watches, and when a whole frame is wanted."""
+        while True:
+            self._care.clear()
+            if self.viewers and self.facts and self.facts.worker:
+                try:
+                    await self._send_interest(self.facts.worker)
+                except Exception:
+                    seldom.warning("No worker was told who watches: run=%s", self.run_id, exc_info=True)
+            await asyncio.sleep(GAP)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL):
+                    await self._care.wait()
+
+    async def _send_interest(self, worker: UUID) -> None:
+        message = {
+            "type": "livesim.interest",
+            "run": self.run_id.hex,
+            "hub": self.id,
+            "viewers": len(self.viewers),
+            "roles": sorted({str(viewer.role) for viewer in self.viewers}),
+            "keyframe": self.in_doubt,
+        }
+        await self._receiver.send(worker_channel(worker), message)
+
+    def _announce(self) -> None:
+        """Tell everyone how many watch, now or when a second has passed since the last time."""
+        if self._presence is None:
+            delay = max(0.0, self._presence_at + PRESENCE_GAP - time.monotonic())
+            self._presence = self._loop.call_later(delay, self._say_presence)
+
+    def _say_presence(self) -> None:
+        self._presence = None
+        self._presence_at = time.monotonic()
+        text = frames.presence(len(self.viewers))
+        for viewer in self.viewers:
+            viewer.say(text)

@@ -1,0 +1,149 @@
+"""The worker's loudspeaker: takes messages from any thread, sends them from a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Hashable
+from typing import Any
+from uuid import UUID
+
+from django_livesim.bus import local
+from django_livesim.bus.layers import at_home, get_layer, is_local
+from django_livesim.bus.loop_thread import LoopThread
+from django_livesim.bus.seldom import Seldom
+from django_livesim.protocol.names import run_group
+
+SEND_LIMIT = 1.0  # seconds one send may take
+LANE_LIMIT = 1024  # messages that may wait for one run, or for one group of an author's
+
+logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
+
+FRAME = "livesim.frame"
+
+
+class _Outbox:
+    """What waits for one target, in order; of the frames for a group only the newest."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[Hashable, tuple[str, bool, dict[str, Any]]] = {}
+        self.sending = False
+        self._numbers = itertools.count()
+
+    def put(self, name: str, to_group: bool, message: dict[str, Any]) -> bool:
+        """Whether there was room for it."""
+        if message.get("type") == FRAME:
+            # Taken out first, so that the newer frame does not overtake what was said before it.
+            self.waiting.pop(name, None)
+            key: Hashable = name
+        elif len(self.waiting) >= LANE_LIMIT:
+            return False
+        else:
+            key = next(self._numbers)
+        self.waiting[key] = (name, to_group, message)
+        return True
+
+    def take(self) -> tuple[str, bool, dict[str, Any]]:
+        return self.waiting.pop(next(iter(self.waiting)))
+
+
+class Publisher:
+    """Sends a process's frames, results and authors' messages to the channel layer.
+
+    Every method may be called from any thread, never blocks and never raises.
+    What is sent for one run arrives in order or not at all: a frame may be
+    passed over for a newer one, anything may be lost where the layer is slow
+    or gone, and the rows say it again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._outboxes: dict[Hashable, _Outbox] = {}
+        self._thread: LoopThread | None = None
+        self._local = True
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.dropped = 0
+
+    def start(self) -> None:
+        """Begin to send; before that, messages are dropped. Starting twice is harmless."""
+        if self._thread is None:
+            self._local = is_local()
+            self._thread = LoopThread("livesim-publisher")
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """Send what waits, for at most `timeout` seconds, then end the thread."""
+        thread = self._thread
+        if thread is None:
+            return
+        deadline = time.monotonic() + timeout
+        while self._outboxes and thread.alive and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._thread = None
+        thread.stop(max(0.1, deadline - time.monotonic()))
+        with self._lock:
+            self._outboxes.clear()
+
+    def publish(self, run_id: UUID, role_or_all: str, message: dict[str, Any]) -> None:
+        """Send a frame, lane message or verdict to those who watch the run in that role."""
+        group = run_group(run_id, role_or_all)
+        self._put(run_id, group, True, {**message, "group": group})
+
+    def group_send(self, group: str, message: dict[str, Any]) -> None:
+        """Send an author's message to a group."""
+        self._put(("group", group), group, True, dict(message))
+
+    def channel_send(self, channel: str, message: dict[str, Any]) -> None:
+        """Send an author's message to a channel."""
+        self._put(("channel", channel), channel, False, dict(message))
+
+    def _put(self, key: Hashable, name: str, to_group: bool, message: dict[str, Any]) -> None:
+        thread = self._thread
+        if thread is None:
+            self._drop("The publisher is not running; dropped a message to %s", name)
+        elif self._local and isinstance(key, UUID):
+            local.send(name, message)
+        else:
+            with self._lock:
+                outbox = self._outboxes.setdefault(key, _Outbox())
+                roomy = outbox.put(name, to_group, message)
+                begin, outbox.sending = not outbox.sending, True
+            if not roomy:
+                self._drop("The channel layer is too slow; dropped a message to %s", name)
+            if begin:
+                try:
+                    thread.call(self._begin, key, outbox)
+                except RuntimeError:
+                    self._drop("The publisher has stopped; dropped a message to %s", name)
+
+    def _begin(self, key: Hashable, outbox: _Outbox) -> None:
+        task = asyncio.get_running_loop().create_task(self._empty(key, outbox), name=f"livesim-publish-{key}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _empty(self, key: Hashable, outbox: _Outbox) -> None:
+        while True:
+            with self._lock:
+                if not outbox.waiting:
+                    self._outboxes.pop(key, None)
+                    return
+                name, to_group, message = outbox.take()
+            try:
+                await self._send(name, to_group, message)
+            except Exception:
+                self._drop("The channel layer did not take a message to %s", name, exc_info=True)
+
+    async def _send(self, name: str, to_group: bool, message: dict[str, Any]) -> None:
+        layer = get_layer()
+        if layer is None:
+            self._drop("There is no channel layer; dropped a message to %s", name)
+            return
+        async with asyncio.timeout(SEND_LIMIT):
+            await at_home(layer, layer.group_send(name, message) if to_group else layer.send(name, message))
+
+    def _drop(self, text: str, name: str, *, exc_info: bool = False) -> None:
+        self.dropped += 1
+        seldom.warning(text, name, exc_info=exc_info)

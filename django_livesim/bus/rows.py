@@ -1,0 +1,56 @@
+"""What a hub must know from the database, and who tells it: the bus reads no rows itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django_livesim.protocol import frames
+from django_livesim.protocol.frames import Verdict
+from django_livesim.protocol.names import ENDED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A run's row, as far as viewers are told of it."""
+
+    status: str
+    reason: str = ""
+    tick: int = 0
+    progress: float | None = None
+    speed: float = 1.0  # 0: as fast as possible
+    epoch: int = 0
+    worker: UUID | None = None
+    result: Any = None
+    next: UUID | None = None
+    """The run that follows this one after a restart."""
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def status_text(self) -> str:
+        return frames.status(self.status, self.tick, self.progress, self.speed, self.reason)
+
+    @property
+    def end_text(self) -> str:
+        return frames.end(self.status, self.result, self.next)
+
+    def told(self) -> tuple[object, ...]:
+        """What must differ for viewers to be told anew; ticks they see in frames."""
+        return self.status, self.reason, frames.wire_speed(self.speed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The readings that a hub is given. Each may raise, and is then tried again later."""
+
+    facts: Callable[[UUID], Awaitable[Facts | None]]
+    """The run's row, None where it has been deleted."""
+    stored_view: Callable[[UUID, str], Awaitable[tuple[int, bytes] | None]]
+    """The tick of the last stored view for a role, or for "all", and its JSON."""
+    answers: Callable[[UUID, Sequence[tuple[str, str]]], Awaitable[Sequence[Verdict]]]
+    """The outcomes there are among these (sender, client id), in one query."""

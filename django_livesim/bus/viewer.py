@@ -1,0 +1,255 @@
+"""One socket, as the hub sees it: a slot for the newest frame, a lane for what must come in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from django_livesim.protocol import frames
+from django_livesim.protocol.frames import Verdict
+from django_livesim.protocol.names import CloseCode
+
+LANE_LIMIT = 256  # messages that may wait for one viewer
+ASKED_LIMIT = 1024  # commands of one viewer whose outcome is waited for
+ANSWERED_LIMIT = 1024  # outcomes that are remembered, so that a doubled one is told once
+UNACKED_LIMIT = 2  # frames on their way to a viewer that acknowledges
+FIRST_QUERY = 2.0  # seconds after which an outcome that did not come is read from the rows
+LONGEST_QUERY = 30.0  # seconds between two readings, at most
+
+NOBODY = "s:"
+"""The sender that all visitors without a session are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A snapshot as it is shipped; `(epoch, seq)` says which of two is newer."""
+
+    role: str
+    epoch: int
+    seq: int
+    tick: int
+    text: str
+
+    @property
+    def number(self) -> tuple[int, int]:
+        return self.epoch, self.seq
+
+
+@dataclass
+class _Asked:
+    """A command under way: noted before its row is inserted, so that no outcome can overtake it."""
+
+    accepted: bool = False
+    early: Verdict | None = None
+    """The outcome, where it came before *accepted* was said."""
+    query_at: float = field(default_factory=lambda: time.monotonic() + FIRST_QUERY)
+    wait: float = FIRST_QUERY
+
+
+class Viewer:
+    """What one socket is still to be sent.
+
+    Frames are passed over for newer ones; everything else arrives in order, or
+    the socket is closed. `pump` sends; every other method only notes and
+    returns, and belongs to the loop in which `pump` runs.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[str], Awaitable[None]],
+        *,
+        sender: str,
+        role: str,
+        by_role: bool = False,
+        slow: float = 5.0,
+    ) -> None:
+        self.sender = sender
+        self.role = role
+        self.by_role = by_role
+        """Whether frames differ from role to role, so that the viewer's role must be heard too."""
+        self.told_status: tuple[object, ...] = ()
+        self.told_end = False
+        self.close_code: CloseCode | None = None
+        self._send = send
+        self._slow = slow  # seconds
+        self._wake = asyncio.Event()
+        self._lane: deque[str] = deque()
+        self._slot: Frame | None = None
+        self._shown = (-1, -1)
+        self._asked: OrderedDict[str, _Asked] = OrderedDict()
+        self._answered: OrderedDict[str, None] = OrderedDict()
+        self._unacked: deque[tuple[int, int]] = deque()
+        self._acks = False
+        self._gap = 0.0  # seconds between two frames, at the viewer's own wish
+        self._next_frame_at = 0.0
+
+    # what the hub says
+
+    def say(self, text: str) -> None:
+        """Put a message into the ordered lane; a viewer whose lane is full is closed."""
+        if self.close_code is not None:
+            return
+        if len(self._lane) >= LANE_LIMIT:
+            self.close(CloseCode.TOO_SLOW)
+            return
+        self._lane.append(text)
+        self._wake.set()
+
+    def tell_end(self, text: str) -> None:
+        """Tell of the run's end, once."""
+        if not self.told_end:
+            self.told_end = True
+            self.say(text)
+
+    def show(self, frame: Frame) -> None:
+        """Put a frame into the slot, unless a newer one is or was there."""
+        newest = self._slot.number if self._slot else self._shown
+        if frame.role in ("all", self.role) and frame.number > newest and self.close_code is None:
+            self._slot = frame
+            self._wake.set()
+
+    def close(self, code: CloseCode) -> None:
+        """Have the socket closed. What waits is still sent, except to one that is too slow for it."""
+        if self.close_code is None:
+            self.close_code = code
+            self._slot = None
+            if code is CloseCode.TOO_SLOW:
+                self._lane.clear()
+            self._wake.set()
+
+    # commands
+
+    def ask(self, client_id: str) -> bool:
+        """Note a command before it is stored; False where it is under way already."""
+        if client_id in self._asked:
+            return False
+        self._answered.pop(client_id, None)
+        if len(self._asked) >= ASKED_LIMIT:  # the oldest is still answered when the worker says so
+            self._asked.popitem(last=False)
+        self._asked[client_id] = _Asked()
+        return True
+
+    def forget(self, client_id: str) -> None:
+        """The command was not stored after all."""
+        self._asked.pop(client_id, None)
+
+    def accept(self, client_id: str, command: str) -> None:
+        """Say that the command is stored, and its outcome, where that came first."""
+        self.say(frames.accepted(client_id, command))
+        if asked := self._asked.get(client_id):
+            asked.accepted = True
+            if asked.early:
+                self.answer(asked.early)
+
+    def is_sender(self, verdict: Verdict) -> bool:
+        """Whether the command is this viewer's, or its person's from elsewhere.
+
+        Visitors without a session share one name; of theirs only what came
+        through this very socket.
+        """
+        return verdict.sender == self.sender and (self.sender != NOBODY or verdict.id in self._asked)
+
+    def answer(self, verdict: Verdict) -> None:
+        """Say the outcome of one of this sender's commands: once, and after *accepted*."""
+        asked = self._asked.get(verdict.id)
+        if asked and not asked.accepted:
+            asked.early = verdict
+            return
+        if asked is None and verdict.id in self._answered:
+            return
+        self._asked.pop(verdict.id, None)
+        self._answered[verdict.id] = None
+        if len(self._answered) > ANSWERED_LIMIT:
+            self._answered.popitem(last=False)
+        self.say(verdict.text(to_sender=True))
+
+    def overdue(self, now: float) -> list[str]:
+        """The commands whose outcome should be read from the rows now; each less and less often."""
+        late = [each for each, asked in self._asked.items() if asked.accepted and asked.query_at <= now]
+        for client_id in late:
+            asked = self._asked[client_id]
+            asked.wait = min(asked.wait * 2, LONGEST_QUERY)
+            asked.query_at = now + asked.wait
+        return late
+
+    def next_query_at(self) -> float | None:
+        """When the first of its commands will be overdue."""
+        return min((asked.query_at for asked in self._asked.values() if asked.accepted), default=None)
+
+    def hurry(self) -> None:
+        """Outcomes may have been missed: all that are waited for are overdue."""
+        for asked in self._asked.values():
+            asked.query_at, asked.wait = 0.0, FIRST_QUERY
+
+    # what the viewer asks about its frames
+
+    def ack(self, epoch: int, seq: int) -> None:
+        """The viewer has drawn this frame. From the first time on it is held to two unacknowledged."""
+        self._acks = True
+        while self._unacked and self._unacked[0] <= (epoch, seq):
+            self._unacked.popleft()
+        self._wake.set()
+
+    def rate(self, fps: float) -> None:
+        """The viewer wants at most so many frames a second; 0: none until it says otherwise."""
+        self._gap = 1 / fps if fps > 0 else float("inf")
+        self._next_frame_at = time.monotonic() if fps > 0 else float("inf")
+        self._wake.set()
+
+    def resync(self) -> None:
+        """Forget what was shown, so that the next frame is sent whatever its number."""
+        self._shown = (-1, -1)
+        self._unacked.clear()
+
+    # sending
+
+    async def pump(self) -> None:
+        """Send what there is until the viewer is closed, by us or by one send that takes too long.
+
+        Raises what the server's send raises, which is that the socket is gone.
+        """
+        while True:
+            while (text := self._next()) is not None:
+                try:
+                    async with asyncio.timeout(self._slow):
+                        await self._send(text)
+                except TimeoutError:
+                    self.close(CloseCode.TOO_SLOW)
+            if self.close_code is not None:
+                return
+            await self._sleep()
+
+    def _next(self) -> str | None:
+        if self._lane:
+            return self._lane.popleft()
+        frame = self._slot
+        if frame is None or self._paced():
+            return None
+        self._slot = None
+        self._shown = frame.number
+        if self._gap:
+            self._next_frame_at = time.monotonic() + self._gap
+        if self._acks:
+            self._unacked.append(frame.number)
+        return frame.text
+
+    def _paced(self) -> bool:
+        if self._acks and len(self._unacked) >= UNACKED_LIMIT:
+            return True
+        return bool(self._gap) and time.monotonic() < self._next_frame_at
+
+    async def _sleep(self) -> None:
+        """Until there is something new, or the time of a frame that waits for its turn."""
+        delay = None
+        if self._slot and self._gap and self._next_frame_at != float("inf"):
+            delay = max(0.001, self._next_frame_at - time.monotonic())
+            if self._acks and len(self._unacked) >= UNACKED_LIMIT:
+                delay = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        self._wake.clear()

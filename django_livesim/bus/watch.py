@@ -1,0 +1,141 @@
+"""The hub's eye on the rows: what messages did not say, or said and lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from django_livesim.bus.rows import Facts, Rows
+from django_livesim.bus.seldom import Seldom
+from django_livesim.bus.viewer import Frame
+from django_livesim.protocol import frames
+from django_livesim.protocol.names import CloseCode
+
+if TYPE_CHECKING:
+    from django_livesim.bus.hub import Hub
+
+INTERVAL = 5.0  # seconds between two looks at the row
+GAP = 0.1  # seconds between two looks, at least
+PATIENCE = 1.0  # seconds for a frame, or an end, to come from the worker before the rows say it
+
+logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
+
+ALL = "all"
+
+
+class RowWatch:
+    """Reads a run's row when asked to and every few seconds, and outcomes that are overdue."""
+
+    def __init__(self, hub: Hub, rows: Rows) -> None:
+        self._hub = hub
+        self._rows = rows
+        self._asked = asyncio.Event()
+        self._born = time.monotonic()
+        self._ended_at: float | None = None
+        self._statuses = 0  # status messages heard, to notice one that came while the row was read
+
+    def ask(self) -> None:
+        """Have the row read soon."""
+        self._asked.set()
+
+    def heard_status(self) -> None:
+        """A row that is being read now may be older than what was just heard."""
+        self._statuses += 1
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            self._asked.clear()
+            try:
+                await self._read_row()
+                await self._read_answers()
+            except Exception:
+                seldom.warning("The rows of run=%s could not be read", self._hub.run_id, exc_info=True)
+                await asyncio.sleep(1.0)
+            look_at = time.monotonic() + INTERVAL
+            await asyncio.sleep(GAP)
+            await self._sleep_until(look_at)
+
+    async def _sleep_until(self, look_at: float) -> None:
+        """Until somebody asks, it is time to look, or an outcome is overdue."""
+        while not self._asked.is_set():
+            queries = (viewer.next_query_at() for viewer in self._hub.viewers)
+            first = min([look_at, *(at for at in queries if at is not None)])
+            now = time.monotonic()
+            if first <= now:
+                return
+            with contextlib.suppress(TimeoutError):
+                # At most half a second, since a command that is sent meanwhile does not wake this.
+                async with asyncio.timeout(min(0.5, first - now)):
+                    await self._asked.wait()
+
+    async def _read_row(self) -> None:
+        hub = self._hub
+        for _again in range(3):
+            statuses = self._statuses
+            facts = await self._rows.facts(hub.run_id)
+            if statuses == self._statuses:
+                break
+        if facts is None:
+            hub.close(CloseCode.DELETED)
+            return
+        hub.take_facts(facts)
+        self._note_end(facts)
+        await self._read_stored_views(facts)
+
+    def _note_end(self, facts: Facts) -> None:
+        """Tell of an end that the worker has not told of in time."""
+        if not facts.ended:
+            self._ended_at = None
+            return
+        now = time.monotonic()
+        if self._ended_at is None:
+            self._ended_at = now
+            self._ask_later()
+        elif now - self._ended_at >= PATIENCE:
+            for viewer in self._hub.viewers:
+                viewer.tell_end(facts.end_text)
+
+    def _ask_later(self) -> None:
+        asyncio.get_running_loop().call_later(PATIENCE, self._asked.set)
+
+    async def _read_stored_views(self, facts: Facts) -> None:
+        """Show what was stored, where no worker shows anything newer."""
+        hub = self._hub
+        held = facts.worker is not None
+        if held and not hub.newest and time.monotonic() - self._born < PATIENCE:
+            self._ask_later()
+            return
+        by_role = {str(viewer.role) for viewer in hub.viewers if viewer.by_role}
+        for role in by_role or {ALL}:
+            newest = hub.newest.get(role) or hub.newest.get(ALL)
+            if newest and (held or not (hub.in_doubt or facts.tick > newest.tick)):
+                continue
+            if stored := await self._rows.stored_view(hub.run_id, role):
+                self._take_stored(role, facts, *stored)
+
+    def _take_stored(self, role: str, facts: Facts, tick: int, body: bytes) -> None:
+        newest = self._hub.newest.get(role) or self._hub.newest.get(ALL)
+        seq = 0
+        if newest and newest.epoch >= facts.epoch:
+            if newest.epoch > facts.epoch or tick < newest.tick:  # never an older state after a newer one
+                return
+            seq = newest.seq + 1
+        text = frames.snapshot(facts.epoch, seq, tick, body)
+        self._hub.take_frame(Frame(role=role, epoch=facts.epoch, seq=seq, tick=tick, text=text))
+
+    async def _read_answers(self) -> None:
+        now = time.monotonic()
+        asked = [(viewer, each) for viewer in self._hub.viewers for each in viewer.overdue(now)]
+        if not asked:
+            return
+        wanted = sorted({(viewer.sender, each) for viewer, each in asked})
+        verdicts = await self._rows.answers(self._hub.run_id, wanted)
+        answers = {(verdict.sender, verdict.id): verdict for verdict in verdicts}
+        for viewer, each in asked:
+            if verdict := answers.get((viewer.sender, each)):
+                viewer.answer(verdict)
