@@ -1,0 +1,106 @@
+"""The forms of the pages: what is asked beside a simulation's own parameters and a command's own arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from django_livesim import params
+from django_livesim.models import Visibility
+from django_livesim.protocol.errors import LivesimError
+from django_livesim.protocol.names import Verb
+
+SPEEDS = [
+    ("0.25", "×0.25"),
+    ("0.5", "×0.5"),
+    ("1", "×1"),
+    ("2", "×2"),
+    ("5", "×5"),
+    ("10", "×10"),
+    ("max", _("max")),
+]
+
+
+class StartForm(forms.Form):
+    """What a run gets beside its parameters. Prefixed, since a parameter may have the same name."""
+
+    prefix = "run"
+
+    simulation = forms.CharField(widget=forms.HiddenInput)
+    name = forms.CharField(label=_("Name of the run"), required=False, max_length=200)
+    visibility = forms.ChoiceField(
+        label=_("Who may watch"), choices=Visibility.choices, initial=Visibility.PRIVATE
+    )
+
+
+class MessageForm(forms.Form):
+    """A message to an own loop that declares no commands."""
+
+    name = forms.CharField(label=_("Message"), max_length=200)
+    args = forms.JSONField(
+        label=_("Arguments"),
+        initial=dict,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
+        help_text=_('A JSON object, for example {"name": "saw"}.'),
+    )
+
+    def clean_args(self) -> dict[str, Any]:
+        args = self.cleaned_data["args"]
+        if args is None:
+            return {}
+        if not isinstance(args, dict):
+            raise forms.ValidationError(_("Expected a JSON object with the arguments by name."))
+        return args
+
+
+class StepForm(forms.Form):
+    n = forms.IntegerField(label=_("Steps"), min_value=1, max_value=1_000_000, initial=1, required=False)
+
+    def clean_n(self) -> int:
+        return self.cleaned_data["n"] or 1
+
+
+class SpeedForm(forms.Form):
+    x = forms.CharField(label=_("Speed"), widget=forms.Select(choices=SPEEDS))
+
+    def clean_x(self) -> float | str:
+        text = self.cleaned_data["x"]
+        if text == "max":
+            return "max"
+        field = forms.FloatField(min_value=0.001, max_value=1000)
+        return float(field.clean(text))
+
+
+CONTROL_FORMS: Mapping[str, type[forms.Form]] = {Verb.STEP: StepForm, Verb.SPEED: SpeedForm}
+"""The forms of the controls that take an argument; the others take none."""
+
+
+def start_forms(simulation: Any, data: Any = None) -> tuple[StartForm, forms.Form]:
+    """The form of the run and that of its parameters, bound where there is data."""
+    own = StartForm(data, initial={"simulation": simulation.name}, auto_id="id_run_%s")
+    return own, params.form_class(simulation)(data, auto_id="id_param_%s")
+
+
+def command_form(spec: Any, data: Any = None) -> forms.Form:
+    """The form of one declared command; its ids differ from those of other commands on the page."""
+    return params.form_class(spec)(data, auto_id=f"id_{spec.name}_%s")
+
+
+def add_refusal(form: forms.Form, problem: LivesimError) -> None:
+    """Show at the form, and at its fields, why what it asked for was not done."""
+    placed = False
+    for name, texts in problem.fields.items():
+        if name in form.fields:
+            form.add_error(name, list(texts))
+            placed = True
+    if not placed:
+        form.add_error(None, problem.message)
+
+
+def first_errors(form: forms.Form) -> Sequence[str]:
+    """Every error of a form as a line of its own, for where no field is shown."""
+    return [str(error) for errors in form.errors.values() for error in errors]

@@ -1,0 +1,259 @@
+/** The live page of one run: joins the socket to what the template laid out (elements with `data-ls`). */
+
+import { Log } from "./log.js";
+import { LiveSocket } from "./socket.js";
+import { Picture, point } from "./canvas.js";
+import { Tree } from "./tree.js";
+import { say } from "./words.js";
+
+const TREE_EVERY = 100; // ms between two updates of the state tree
+const RATE_OVER = 3000; // ms over which the measured rate is taken
+const REMEMBERED = 100; // verdicts kept for forms whose answer comes later than the socket's
+const ENDED = new Set(["stopped", "finished", "failed"]);
+const CLOSED = { 4401: "no_right", 4403: "no_right", 4404: "no_right", 4410: "deleted", 4429: "too_many" };
+
+export class Panel {
+  #ticks = [];
+  #verdicts = new Map();
+  #countdown = 0;
+  #treeDue = 0;
+  #wasAlive = false;
+  #wasLost = false;
+
+  constructor(root) {
+    this.root = root;
+    this.status = root.dataset.status;
+    this.socket = new LiveSocket(absolute(root.dataset.socket));
+    this.log = new Log(this.#find("log"));
+    this.tree = new Tree(this.#find("state"), { more: say("more") });
+    this.live = this.#handle();
+    this.picture = this.#picture();
+    this.#listen();
+    this.socket.open();
+  }
+
+  #find(name) {
+    return this.root.querySelector(`[data-ls="${name}"]`);
+  }
+
+  #write(name, text) {
+    const element = this.#find(name);
+    if (element && element.textContent !== text) element.textContent = text;
+  }
+
+  /** What the simulation's own module may use. */
+  #handle() {
+    const { socket } = this;
+    return {
+      run: this.root.dataset.livesimRun,
+      status: this.status,
+      role: this.root.dataset.role,
+      tick: 0,
+      scale: 1,
+      theme: {},
+      point,
+      send(name, args) {
+        const promise = socket.send(name, args);
+        promise.catch(() => {}); // the log tells it; who wants to know more awaits it
+        return promise;
+      },
+    };
+  }
+
+  #picture() {
+    const canvas = this.#find("canvas");
+    if (!canvas) return null;
+    return new Picture(canvas, canvas.dataset.script, this.live, (error) => {
+      console.error(error);
+      const note = this.#find("canvas-error");
+      note.textContent = say("picture_failed", { error });
+      note.hidden = false;
+    });
+  }
+
+  #listen() {
+    const on = (name, act) => this.socket.addEventListener(name, ({ detail }) => act(detail));
+    on("connection", (detail) => this.#connection(detail));
+    on("hello", (detail) => this.#hello(detail));
+    on("frame", (frame) => this.#frame(frame));
+    on("status", (detail) => this.#status(detail));
+    on("verdict", (detail) => this.#verdict(detail));
+    on("failed", (detail) => this.#verdict({ ...detail, type: "error", tick: null }));
+    on("event", ({ name, data, tick }) => this.log.add("event", tick, data == null ? name : `${name} ${brief(data)}`));
+    on("presence", ({ viewers }) => this.#write("viewers", String(viewers)));
+    on("end", (detail) => this.#end(detail));
+    this.#find("reconnect").addEventListener("click", () => this.socket.reconnect());
+    this.root.addEventListener("htmx:load", () => this.#fillAnswers());
+    addEventListener("online", () => this.socket.reconnect());
+    document.addEventListener("visibilitychange", () => document.hidden || this.socket.reconnect());
+    addEventListener("pagehide", () => this.socket.close());
+    addEventListener("pageshow", ({ persisted }) => persisted && this.socket.open());
+  }
+
+  #connection({ state, delay, code }) {
+    clearInterval(this.#countdown);
+    const strip = this.#find("lost");
+    this.root.dataset.connection = state;
+    this.#write("connection", say(`socket_${state}`));
+    if (state === "open") strip.hidden = true;
+    if (state === "connecting" && this.#wasLost) this.#write("lost-count", say("trying"));
+    if (state === "waiting") this.#lost(strip, delay);
+    if (state === "closed" && CLOSED[code]) this.#closed(strip, CLOSED[code]);
+    if (state === "waiting" && !this.#wasLost) {
+      this.#wasLost = true;
+      this.log.add("status", null, say("lost"));
+    }
+  }
+
+  #lost(strip, delay) {
+    const until = performance.now() + delay;
+    const count = () => {
+      const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
+      this.#write("lost-count", say("reconnecting", { seconds }));
+    };
+    this.#write("lost-text", say("lost"));
+    this.#find("reconnect").hidden = false;
+    strip.hidden = false;
+    count();
+    this.#countdown = setInterval(count, 250);
+  }
+
+  #closed(strip, reason) {
+    this.#write("lost-text", say(reason));
+    this.#write("lost-count", "");
+    this.#find("reconnect").hidden = true;
+    strip.hidden = false;
+  }
+
+  #hello({ status, role }) {
+    this.live.role = role;
+    this.#ticks = [];
+    if (this.#wasLost) {
+      this.#wasLost = false;
+      this.log.add("status", null, say("back"));
+      this.#announce();
+    }
+    this.#become(status);
+  }
+
+  #frame({ tick, state }) {
+    this.#tick(tick);
+    this.live.tick = tick;
+    this.picture?.update(state);
+    if (!this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
+  }
+
+  #updateTree() {
+    requestAnimationFrame(() => {
+      this.#treeDue = 0;
+      if (this.socket.frame) this.tree.update(this.socket.frame.state);
+    });
+  }
+
+  #tick(tick) {
+    const now = performance.now();
+    this.#write("tick", String(tick));
+    this.#ticks.push([now, tick]);
+    while (this.#ticks.length > 2 && now - this.#ticks[0][0] > RATE_OVER) this.#ticks.shift();
+    const [since, from] = this.#ticks[0];
+    const moving = this.status === "running" && now - since > 400;
+    this.#write("rate", moving ? ((1000 * (tick - from)) / (now - since)).toFixed(1) : "–");
+  }
+
+  #status({ status, tick, progress, speed, reason }) {
+    if (typeof tick === "number") this.#tick(tick);
+    if (speed != null) this.#write("speed", speed > 0 ? `×${speed}` : say("max"));
+    this.#progress(progress);
+    this.#reason(reason ?? "");
+    this.#become(status);
+  }
+
+  #progress(progress) {
+    const bar = this.#find("progress");
+    if (!bar) return;
+    bar.hidden = typeof progress !== "number";
+    if (!bar.hidden) bar.value = progress;
+  }
+
+  #reason(reason) {
+    const element = this.#find("reason");
+    element.hidden = reason === "";
+    this.#write("reason", reason);
+  }
+
+  #become(status) {
+    if (!status) return;
+    this.#wasAlive ||= !ENDED.has(status);
+    if (status === this.status && this.root.dataset.status === status) return;
+    this.status = this.live.status = this.root.dataset.status = status;
+    this.#ticks = [];
+    const pill = this.#find("pill");
+    pill.dataset.status = status;
+    pill.textContent = say(status);
+    if (status !== "running") this.#write("rate", "–");
+    for (const element of this.root.querySelectorAll("[data-show]")) {
+      element.hidden = !element.dataset.show.split(" ").includes(status);
+    }
+    for (const element of this.root.querySelectorAll("[data-when]")) {
+      element.disabled = !element.dataset.when.split(" ").includes(status);
+    }
+    this.log.add("status", null, say(status));
+    this.#announce();
+  }
+
+  /** Let the parts that the server renders ask for themselves again. */
+  #announce() {
+    document.body.dispatchEvent(new CustomEvent("livesim:status"));
+  }
+
+  #verdict(verdict) {
+    const { type, id, tick, command, message, code } = verdict;
+    if (id) {
+      this.#verdicts.set(id, verdict);
+      if (this.#verdicts.size > REMEMBERED) this.#verdicts.delete(this.#verdicts.keys().next().value);
+      this.#fillAnswers();
+    }
+    const text = type === "applied" ? say("log_applied", { command }) : `${command ?? ""} ${message || code}`.trim();
+    this.log.add(type === "error" ? "refused" : type, tick, text);
+  }
+
+  #fillAnswers() {
+    for (const waiting of this.root.querySelectorAll('[data-command-id][data-outcome=""]')) {
+      const verdict = this.#verdicts.get(waiting.dataset.commandId);
+      if (verdict) waiting.replaceWith(answer(verdict));
+    }
+  }
+
+  #end({ status, next }) {
+    const follow = next && this.#wasAlive;
+    this.#become(status);
+    if (!follow) return;
+    this.log.add("status", null, say("restarted"));
+    location.assign(this.root.dataset.next.replace("00000000-0000-0000-0000-000000000000", next));
+  }
+}
+
+/** What became of a command, as the server's own fragment shows it. */
+function answer({ type, tick, result, message, code }) {
+  const element = document.createElement("p");
+  element.className = "ls-answer";
+  element.dataset.outcome = type === "applied" ? "applied" : "refused";
+  if (type === "applied") {
+    const text = say("applied", { tick });
+    element.textContent = result == null ? text : `${text} → ${brief(result)}`;
+  } else {
+    element.textContent = say("refused", { why: message || code });
+  }
+  return element;
+}
+
+function brief(value) {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}
+
+function absolute(path) {
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}

@@ -1,0 +1,247 @@
+/**
+ * A socket to one run: connects, says hello, keeps the newest frame, and gives every command one answer.
+ *
+ *   const socket = new LiveSocket(url);
+ *   socket.addEventListener("frame", (event) => event.detail.state);
+ *   socket.open();
+ *   const { tick, result } = await socket.send("add_entity", { entity_id: "moon", entity_data: {} });
+ *
+ * A connection that is lost is made again, ever more slowly; commands that had no answer are then sent again
+ * under the same id, so that each takes effect once. Events, each with a `detail`:
+ *   connection {state: "connecting" | "open" | "waiting" | "closed", delay, code}   delay in ms, while waiting
+ *   hello, status, event, presence, end   the server's message
+ *   frame    {epoch, seq, tick, state}, never older than the one before it on the same connection
+ *   accepted {id, command}
+ *   verdict  {type: "applied" | "refused", id, command, tick, result | code, message}; id is null for others' commands
+ *   failed   {id, code, message, fields}: not accepted
+ */
+
+const FATAL = new Set([4401, 4403, 4404, 4410, 4429]);
+const TOO_LARGE = 1009;
+const FIRST_DELAY = 500; // ms
+const LAST_DELAY = 15000;
+const SETTLED = 10000; // ms open after which the next loss counts as the first
+const QUIET = 20000; // ms without a word after which we ask
+const DEAD = 30000; // ms without a word after which the connection counts as lost
+
+/** A command that was refused, or never accepted; `code` is one of the protocol's. */
+export class LiveError extends Error {
+  constructor({ code = "error", message = "", fields = {}, tick = null }) {
+    super(message || code);
+    this.name = "LiveError";
+    Object.assign(this, { code, fields, tick });
+  }
+}
+
+export function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export class LiveSocket extends EventTarget {
+  #ws = null;
+  #wanted = false;
+  #attempt = 0;
+  #retry = 0;
+  #pulse = 0;
+  #heard = 0;
+  #openedAt = 0;
+  #pending = new Map();
+
+  constructor(url) {
+    super();
+    this.url = url;
+    this.state = "closed";
+    this.hello = null;
+    this.frame = null;
+  }
+
+  open() {
+    if (this.#wanted) return;
+    this.#wanted = true;
+    this.#attempt = 0;
+    this.#pulse = setInterval(() => this.#check(), 5000);
+    this.#connect();
+  }
+
+  /** Close for good; `open` begins again. Commands without an answer stay so. */
+  close() {
+    this.#wanted = false;
+    clearInterval(this.#pulse);
+    clearTimeout(this.#retry);
+    this.#drop();
+    this.#become("closed", { code: 1000 });
+  }
+
+  /** Try now instead of after the delay. */
+  reconnect() {
+    if (this.state !== "waiting") return;
+    clearTimeout(this.#retry);
+    this.#connect();
+  }
+
+  /** Send a command: a promise of {tick, result}, rejected with LiveError. Options: id, atTick, delay (seconds). */
+  send(name, args = {}, { id = newId(), atTick, delay } = {}) {
+    const message = { type: "command", id, name, args };
+    if (atTick !== undefined) message.at_tick = atTick;
+    if (delay !== undefined) message.delay = delay;
+    return this.#ask(message);
+  }
+
+  /** Send a control, e.g. control("step", {n: 5}); a promise like that of `send`. */
+  control(action, args = {}, { id = newId() } = {}) {
+    return this.#ask({ type: "control", id, action, ...args });
+  }
+
+  /** Ask for a whole snapshot. */
+  resync() {
+    this.#write({ type: "resync" });
+  }
+
+  /** Ask for at most so many frames a second. */
+  rate(fps) {
+    this.#write({ type: "rate", fps });
+  }
+
+  #ask(message) {
+    const promise = new Promise((resolve, reject) => {
+      this.#pending.set(message.id, { message, resolve, reject, sent: false });
+    });
+    this.#transmit(this.#pending.get(message.id));
+    return promise;
+  }
+
+  #transmit(entry) {
+    entry.sent = this.#write(entry.message);
+  }
+
+  #write(message) {
+    if (this.state !== "open") return false;
+    this.#ws.send(JSON.stringify(message));
+    return true;
+  }
+
+  #connect() {
+    this.#become("connecting");
+    const ws = new WebSocket(this.url);
+    this.#ws = ws;
+    this.#heard = performance.now();
+    ws.onmessage = ({ data }) => this.#read(JSON.parse(data));
+    ws.onclose = ({ code }) => this.#lost(code);
+  }
+
+  #drop() {
+    if (!this.#ws) return;
+    this.#ws.onmessage = this.#ws.onclose = null;
+    this.#ws.close();
+    this.#ws = null;
+  }
+
+  #lost(code) {
+    if (this.#openedAt && performance.now() - this.#openedAt > SETTLED) this.#attempt = 0;
+    this.#openedAt = 0;
+    this.#ws = null;
+    if (code === TOO_LARGE) this.#refuseSent("too_large");
+    if (FATAL.has(code)) {
+      this.#wanted = false;
+      clearInterval(this.#pulse);
+      this.#refuseAll("forbidden");
+      this.#become("closed", { code });
+      return;
+    }
+    const ceiling = Math.min(LAST_DELAY, FIRST_DELAY * 2 ** this.#attempt++);
+    const delay = ceiling * (0.5 + Math.random() / 2);
+    this.#retry = setTimeout(() => this.#connect(), delay);
+    this.#become("waiting", { delay, code });
+  }
+
+  #check() {
+    if (this.state !== "open" && this.state !== "connecting") return;
+    const quiet = performance.now() - this.#heard;
+    if (quiet > DEAD) {
+      this.#drop();
+      this.#lost(1006);
+    } else if (quiet > QUIET) {
+      this.#write({ type: "ping" });
+    }
+  }
+
+  #become(state, detail = {}) {
+    this.state = state;
+    this.#tell("connection", { state, ...detail });
+  }
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  #read(message) {
+    this.#heard = performance.now();
+    switch (message.type) {
+      case "hello":
+        return this.#greet(message);
+      case "snapshot":
+        return this.#show(message);
+      case "delta":
+        return this.resync();
+      case "accepted":
+        return this.#tell("accepted", message);
+      case "applied":
+        this.#settle(message.id, (entry) => entry.resolve({ tick: message.tick, result: message.result }));
+        return this.#tell("verdict", message);
+      case "refused":
+        this.#settle(message.id, (entry) => entry.reject(new LiveError(message)));
+        return this.#tell("verdict", message);
+      case "error":
+        return this.#fail(message);
+      case "status":
+      case "event":
+      case "presence":
+      case "end":
+        return this.#tell(message.type, message);
+    }
+  }
+
+  #greet(message) {
+    this.hello = message;
+    this.frame = null;
+    this.#openedAt = performance.now();
+    this.#become("open");
+    this.#tell("hello", message);
+    for (const entry of this.#pending.values()) this.#transmit(entry);
+  }
+
+  #show({ epoch, seq, tick, state }) {
+    this.#write({ type: "ack", epoch, seq });
+    const last = this.frame;
+    if (last && (epoch < last.epoch || (epoch === last.epoch && seq < last.seq))) return;
+    this.frame = { epoch, seq, tick, state };
+    this.#tell("frame", this.frame);
+  }
+
+  #fail(message) {
+    const entry = this.#pending.get(message.id);
+    if (entry && typeof message.retry === "number") {
+      setTimeout(() => this.#pending.has(message.id) && this.#transmit(entry), message.retry * 1000);
+      return;
+    }
+    this.#settle(message.id, ({ reject }) => reject(new LiveError(message)));
+    this.#tell("failed", message);
+  }
+
+  #settle(id, act) {
+    const entry = this.#pending.get(id);
+    if (!entry) return;
+    this.#pending.delete(id);
+    act(entry);
+  }
+
+  #refuseSent(code) {
+    for (const [id, entry] of this.#pending) {
+      if (entry.sent) this.#settle(id, ({ reject }) => reject(new LiveError({ code })));
+    }
+  }
+
+  #refuseAll(code) {
+    for (const id of [...this.#pending.keys()]) this.#settle(id, ({ reject }) => reject(new LiveError({ code })));
+  }
+}

@@ -1,0 +1,9 @@
+/** The page's translated texts, which the template gives as JSON. */
+
+const source = document.getElementById("livesim-words");
+const words = source ? JSON.parse(source.textContent) : {};
+
+/** The text of that name with its {places} filled. */
+export function say(name, places = {}) {
+  return (words[name] ?? name).replace(/\{(\w+)\}/g, (whole, place) => places[place] ?? whole);
+}

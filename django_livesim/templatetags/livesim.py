@@ -1,0 +1,109 @@
+"""What the templates of the pages need beside Django's own tags: `{% load livesim %}`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+from django import template
+from django.conf import settings as django_settings
+from django.http import HttpRequest
+from django.shortcuts import resolve_url
+from django.templatetags.static import static
+from django.urls import get_script_prefix
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+
+from django_livesim.conf import settings
+from django_livesim.models import STATUS_LABELS, Run
+
+register = template.Library()
+
+MAX_SHOWN = 20_000
+"""Characters of a state that is shown without JavaScript."""
+
+
+@register.filter
+def socket_path(run: Run) -> str:
+    """The path of a run's socket, on the host that serves the page."""
+    return f"{get_script_prefix()}ws/livesim/runs/{run.id}/"
+
+
+@register.filter
+def speed_label(speed: float) -> str:
+    """A run's speed as people write it; 0 in the row is as fast as possible."""
+    return f"×{speed:g}" if speed else _("max")
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """Data as indented JSON, cut where it is too long to read."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}\n…"
+
+
+@register.filter
+def one_line(value: Any) -> str:
+    """Data as JSON on one line of at most 300 characters."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+@register.filter
+def within(status: str, names: str) -> bool:
+    """Whether a status is among the names, which are parted by spaces."""
+    return status in names.split()
+
+
+@register.filter
+def static_path(path: str) -> str:
+    """The URL of a static file whose path is only known here."""
+    return static(path)
+
+
+@register.simple_tag
+def livesim_id() -> str:
+    """A fresh id for a command: however often its form is submitted, it takes effect once."""
+    return uuid4().hex
+
+
+@register.simple_tag
+def livesim_login(request: HttpRequest) -> str:
+    """Where an anonymous visitor logs in and comes back from; empty where the host has no such page."""
+    if not django_settings.LOGIN_URL:
+        return ""
+    return f"{resolve_url(django_settings.LOGIN_URL)}?{urlencode({'next': request.get_full_path()})}"
+
+
+@register.simple_tag
+def livesim_htmx_version() -> int:
+    """Which htmx of django-htmx the pages load."""
+    return int(settings.HTMX_VERSION)
+
+
+@register.simple_tag
+def livesim_words() -> dict[str, str]:
+    """The texts that the scripts show, by name; {places} are filled in the browser."""
+    return {str(status): str(label) for status, label in STATUS_LABELS.items()} | {
+        "socket_connecting": _("connecting"),
+        "socket_open": _("live"),
+        "socket_waiting": _("reconnecting"),
+        "socket_closed": _("offline"),
+        "lost": _("Connection lost."),
+        "back": _("Connected again."),
+        "reconnecting": _("Reconnecting in {seconds} s."),
+        "trying": _("Reconnecting…"),
+        "no_right": _("You may not watch this run any more."),
+        "deleted": _("This run has been deleted."),
+        "too_many": _("Too many pages are open. Close some, then load this one again."),
+        "restarted": _("Restarted: going to the new run."),
+        "max": _("max"),
+        "more": _("show {n} more"),
+        "applied": _("Applied at tick {tick}."),
+        "refused": _("Refused: {why}"),
+        "log_applied": _("{command} applied"),
+        "picture_failed": _("The picture cannot be drawn: {error}"),
+        "unreachable": _("The server cannot be reached. Nothing was lost: try again."),
+        "server_error": _("The server answered with an error ({status}). Try again, or load the page anew."),
+    }

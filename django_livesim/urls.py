@@ -1,0 +1,21 @@
+"""The pages: `path("livesim/", include("django_livesim.urls"))`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from django_livesim import views
+
+app_name = "livesim"
+
+urlpatterns = [
+    path("", views.run_list, name="run-list"),
+    path("start/", views.run_start, name="run-start"),
+    path("health/", views.health, name="health"),
+    path("runs/<uuid:run_id>/", views.run_detail, name="run-detail"),
+    path("runs/<uuid:run_id>/commands/", views.run_message, name="run-message"),
+    path("runs/<uuid:run_id>/commands/<str:name>/", views.run_command, name="run-command"),
+    path("runs/<uuid:run_id>/control/<slug:verb>/", views.run_control, name="run-control"),
+    path("runs/<uuid:run_id>/answers/<slug:client_id>/", views.run_answer, name="run-answer"),
+    path("<str:simulation>/<path:key>/", views.run_by_key, name="run-by-key"),
+]

@@ -1,0 +1,24 @@
+"""The pages: adapters that ask the gateway and show what it says.
+
+Each works without JavaScript, by links and by post, redirect, message; what
+htmx asks for comes as a fragment of the same templates.
+"""
+
+from __future__ import annotations
+
+from django_livesim.views.acts import run_answer, run_command, run_control, run_message
+from django_livesim.views.health import health
+from django_livesim.views.live import run_by_key, run_detail
+from django_livesim.views.runs import run_list, run_start
+
+__all__ = [
+    "health",
+    "run_answer",
+    "run_by_key",
+    "run_command",
+    "run_control",
+    "run_detail",
+    "run_list",
+    "run_message",
+    "run_start",
+]

@@ -1,0 +1,172 @@
+"""What the forms of the live page do: commands, messages, controls, and what became of them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib import messages
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from django_livesim import gateway, params
+from django_livesim.forms import CONTROL_FORMS, MessageForm, add_refusal, command_form, first_errors
+from django_livesim.models import Command, Run
+from django_livesim.permissions import Actor
+from django_livesim.protocol.errors import Code, LivesimError, NoRun
+from django_livesim.protocol.names import CLIENT_ID, Outcome, Verb
+from django_livesim.views.live import live_context, registered
+from django_livesim.views.respond import by_htmx, fragment, go, key_query, of_a_run, status_of
+
+PATIENCE = 2.0
+"""Seconds that a browser without JavaScript is kept waiting for the outcome."""
+
+
+@never_cache
+@require_POST
+@of_a_run
+def run_command(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
+    """Send a declared command from its form."""
+    actor = Actor.from_request(request)
+    run = gateway.get(run_id, actor=actor)
+    simulation = registered(run.simulation)
+    spec = simulation.commands.get(name) if simulation is not None else None
+    if spec is None:
+        return _unknown(request, run, name)
+    form = command_form(spec, request.POST)
+    context = {"run": run, "spec": spec, "form": form}
+    if not form.is_valid():
+        return _refuse(request, actor, context, name, 422)
+    return _send(request, actor, context, name, params.jsonable(type(form), form.cleaned_data))
+
+
+@never_cache
+@require_POST
+@of_a_run
+def run_message(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Send any message to an own loop, from a name and JSON arguments."""
+    actor = Actor.from_request(request)
+    run = gateway.get(run_id, actor=actor)
+    form = MessageForm(request.POST)
+    context = {"run": run, "form": form}
+    if not form.is_valid():
+        return _refuse(request, actor, context, "", 422)
+    return _send(request, actor, context, form.cleaned_data["name"], form.cleaned_data["args"])
+
+
+@never_cache
+@require_POST
+@of_a_run
+def run_control(request: HttpRequest, run_id: UUID, verb: str) -> HttpResponse:
+    """Pause, resume, step, speed, stop or restart."""
+    actor = Actor.from_request(request)
+    run = gateway.get(run_id, actor=actor)
+    if verb not in set(map(str, Verb)):
+        return _unknown(request, run, verb)
+    form = CONTROL_FORMS.get(verb, Form)(request.POST)
+    if not form.is_valid():
+        return _refuse_control(request, run, " ".join(first_errors(form)))
+    try:
+        command = gateway.control(run, verb, form.cleaned_data, **_how(request, actor))
+    except LivesimError as problem:
+        return _refuse_control(request, run, problem.message)
+    following = command.args.get("next") if verb == Verb.RESTART else None
+    if following and command.outcome != Outcome.REFUSED:
+        new = Run.objects.filter(pk=following).first()
+        if new is not None:
+            return go(request, new.get_absolute_url())
+    if by_htmx(request):
+        return fragment(request, "answer.html", _shared(request) | {"run": run, "command": command})
+    return _tell(request, run, command)
+
+
+@never_cache
+@require_safe
+@of_a_run
+def run_answer(request: HttpRequest, run_id: UUID, client_id: str) -> HttpResponse:
+    """What became of the asker's command of that id; the fragment asks again while it waits."""
+    actor = Actor.from_request(request)
+    run = gateway.get(run_id, actor=actor)
+    command = run.commands.filter(sender=actor.sender, client_id=client_id).first()
+    if command is None:
+        raise NoRun(_("There is no such command of yours."))
+    return fragment(request, "answer.html", _shared(request) | {"run": run, "command": command})
+
+
+def _send(request: HttpRequest, actor: Actor, context: dict[str, Any], name: str, args: Any) -> HttpResponse:
+    run = context["run"]
+    try:
+        command = gateway.send(run, name, args, **_how(request, actor))
+    except LivesimError as problem:
+        add_refusal(context["form"], problem)
+        fresh = problem.code == Code.DUPLICATE_ID
+        spec = context.get("spec")
+        return _refuse(request, actor, context, spec.name if spec else "", status_of(problem), fresh)
+    if by_htmx(request):
+        context |= _shared(request) | {"command": command}
+        return fragment(request, _template(context), context)
+    return _tell(request, run, command)
+
+
+def _how(request: HttpRequest, actor: Actor) -> dict[str, Any]:
+    """Who sends, under which id; and without htmx, wait a moment for the outcome."""
+    client_id = request.POST.get("livesim_id", "")
+    return {
+        "actor": actor,
+        "id": client_id if CLIENT_ID.match(client_id) else uuid4().hex,
+        "wait": not by_htmx(request),
+        "timeout": PATIENCE,
+    }
+
+
+def _refuse(
+    request: HttpRequest, actor: Actor, context: dict[str, Any], name: str, status: int, fresh: bool = False
+) -> HttpResponse:
+    """Show the form again with its errors. It keeps its id unless that is used up: what may be stored is not doubled."""
+    client_id = request.POST.get("livesim_id", "")
+    context |= _shared(request)
+    if CLIENT_ID.match(client_id) and not fresh:
+        context["client_id"] = client_id
+    if by_htmx(request):
+        return fragment(request, _template(context), context, status=422)
+    page = live_context(request, actor, context["run"], {name: context["form"]})
+    return render(request, "django_livesim/run_detail.html", page, status=status)
+
+
+def _refuse_control(request: HttpRequest, run: Run, why: str) -> HttpResponse:
+    if by_htmx(request):
+        return fragment(request, "answer.html", {"refusal": why}, status=422)
+    messages.error(request, why, fail_silently=True)
+    return go(request, _page(request, run))
+
+
+def _unknown(request: HttpRequest, run: Run, name: str) -> HttpResponse:
+    return _refuse_control(request, run, _("There is no command %(name)r here.") % {"name": name})
+
+
+def _tell(request: HttpRequest, run: Run, command: Command) -> HttpResponse:
+    """Back to the run's page, with the outcome as a message."""
+    names = {"name": command.name, "tick": command.apply_tick, "why": command.message or command.code}
+    if command.outcome == Outcome.APPLIED:
+        messages.success(request, _("%(name)s: applied at tick %(tick)s.") % names, fail_silently=True)
+    elif command.outcome == Outcome.REFUSED:
+        messages.error(request, _("%(name)s: refused: %(why)s") % names, fail_silently=True)
+    else:
+        messages.info(request, _("%(name)s: accepted, not yet applied.") % names, fail_silently=True)
+    return go(request, _page(request, run))
+
+
+def _template(context: dict[str, Any]) -> str:
+    return "command_form.html" if "spec" in context else "message_form.html"
+
+
+def _shared(request: HttpRequest) -> dict[str, Any]:
+    return {"key_query": key_query(request)}
+
+
+def _page(request: HttpRequest, run: Run) -> str:
+    return f"{run.get_absolute_url()}{key_query(request)}"

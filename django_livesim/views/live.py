@@ -1,0 +1,109 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from django_livesim import gateway, permissions, registry
+from django_livesim.forms import MessageForm, SpeedForm, StepForm, command_form
+from django_livesim.models import Command, Run
+from django_livesim.permissions import Actor, Level
+from django_livesim.protocol.errors import UnknownSimulation
+from django_livesim.protocol.names import INSPECT, Kind, Status
+from django_livesim.views.health import workers_alive
+from django_livesim.views.respond import fragment, key_query, of_a_run
+
+JOURNAL = 20
+"""Commands that the event log begins with."""
+
+
+@never_cache
+@require_safe
+@of_a_run
+def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """The live page. `?part=facts` gives alone what changes with the status."""
+    actor = Actor.from_request(request)
+    run = gateway.get(run_id, actor=actor)
+    if request.GET.get("part") == "facts":
+        return fragment(request, "facts.html", _facts(request, actor, run) | {"oob": True})
+    return render(request, "django_livesim/run_detail.html", live_context(request, actor, run))
+
+
+@never_cache
+@require_safe
+@of_a_run
+def run_by_key(request: HttpRequest, simulation: str, key: str) -> HttpResponse:
+    """The way to the run of that simulation that has this key."""
+    run = gateway.get(f"{simulation}:{key}", actor=Actor.from_request(request))
+    return redirect(f"{run.get_absolute_url()}{key_query(request)}")
+
+
+def live_context(
+    request: HttpRequest, actor: Actor, run: Run, bound: dict[str, Form] | None = None
+) -> dict[str, Any]:
+    """All that the live page shows; `bound` holds, by name, the forms of commands that had errors.
+
+    The form of an own loop that declares no commands has the name "".
+    """
+    bound = bound or {}
+    simulation = registered(run.simulation)
+    stored = gateway.stored_view(run, permissions.role(actor, run))
+    context = _facts(request, actor, run)
+    return context | {
+        "simulation": simulation,
+        "commands": _commands(simulation, bound),
+        "message_form": bound.get("", MessageForm()) if takes_messages(simulation) else None,
+        "step_form": StepForm(auto_id="id_step_%s"),
+        "speed_form": SpeedForm(auto_id="id_speed_%s", initial={"x": _speed(run)}),
+        "stored_tick": stored[0] if stored else None,
+        "stored_state": stored[1] if stored else None,
+        "journal": _journal(actor, run),
+        "role": str(permissions.role(actor, run)),
+    }
+
+
+def registered(name: str) -> Any:
+    """The simulation of that name, None where its code is not installed here."""
+    try:
+        return registry.get(name)
+    except UnknownSimulation:
+        return None
+
+
+def takes_messages(simulation: Any) -> bool:
+    """Whether it is an own loop that takes any message."""
+    return simulation is not None and simulation.is_loop and not simulation.commands
+
+
+def _commands(simulation: Any, bound: dict[str, Form]) -> list[tuple[Any, Form]]:
+    specs = simulation.commands.values() if simulation is not None else ()
+    return [(spec, bound.get(spec.name) or command_form(spec)) for spec in specs]
+
+
+def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
+    level = permissions.level(actor, run) or 0
+    return {
+        "run": run,
+        "key_query": key_query(request),
+        "may_command": level >= Level.COMMAND,
+        "may_control": level >= Level.CONTROL,
+        "successor": run.children.order_by("-created_at").first() if run.ended else None,
+        "no_worker": run.status == Status.WAITING and not workers_alive(),
+    }
+
+
+def _speed(run: Run) -> str:
+    return f"{run.speed:g}" if run.speed else "max"
+
+
+def _journal(actor: Actor, run: Run) -> list[tuple[Command, bool]]:
+    """The newest commands, and whether each is the asker's own."""
+    rows = run.commands.exclude(kind=Kind.CONTROL, name=INSPECT).order_by("-id").defer("args", "result")[:JOURNAL]
+    return [(row, row.sender == actor.sender) for row in rows]

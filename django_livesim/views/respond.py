@@ -1,0 +1,77 @@
+"""How the views answer: whole pages, fragments for htmx, and refusals as either."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.http import urlencode
+
+from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
+
+STATUS = {
+    Code.FORBIDDEN: 403,
+    Code.NO_RUN: 404,
+    Code.RUN_ENDED: 409,
+    Code.DUPLICATE_ID: 409,
+    Code.STALE: 409,
+    Code.REFUSED: 409,
+    Code.QUARANTINED: 409,
+    Code.TOO_LARGE: 413,
+    Code.TOO_MANY: 429,
+    Code.BUSY: 503,
+    Code.DB_DOWN: 503,
+}
+"""The status of a whole page that shows why something was not done; else 422."""
+
+View = Callable[..., HttpResponse]
+
+
+def by_htmx(request: HttpRequest) -> bool:
+    """Whether htmx asks, and wants a fragment."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def fragment(request: HttpRequest, template: str, context: Mapping[str, Any], status: int = 200) -> HttpResponse:
+    """A part of a page. The header tells our script to show it whatever its status is."""
+    response = render(request, f"django_livesim/includes/{template}", dict(context), status=status)
+    response["Livesim-Fragment"] = "1"
+    return response
+
+
+def go(request: HttpRequest, url: str) -> HttpResponse:
+    """Send the browser to another page, after a post."""
+    if by_htmx(request):
+        return HttpResponse(headers={"HX-Redirect": url})
+    return HttpResponse(status=303, headers={"Location": url})
+
+
+def status_of(problem: LivesimError) -> int:
+    return STATUS.get(problem.code, 422)
+
+
+def key_query(request: HttpRequest) -> str:
+    """The part of an address that carries a shared link's key on, empty where there is none."""
+    key = request.GET.get("key", "")
+    return f"?{urlencode({'key': key})}" if key else ""
+
+
+def of_a_run(view: View) -> View:
+    """Answer with the page that explains itself where there is no such run, or no right to it.
+
+    Both look alike, so that nobody learns which runs there are.
+    """
+
+    @functools.wraps(view)
+    def answering(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (NoRun, Forbidden):
+            if by_htmx(request):
+                return HttpResponse(headers={"HX-Refresh": "true"})
+            return render(request, "django_livesim/no_run.html", status=404)
+
+    return answering

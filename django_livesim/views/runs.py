@@ -1,0 +1,103 @@
+"""The list of runs, and the panel that starts one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from django_livesim import gateway, params, permissions, registry
+from django_livesim.forms import add_refusal, start_forms
+from django_livesim.permissions import Actor
+from django_livesim.protocol.errors import LivesimError
+from django_livesim.protocol.names import Status
+from django_livesim.views.health import workers_alive
+from django_livesim.views.respond import by_htmx, fragment, go, status_of
+
+PAGE = 25
+"""Runs on one page of the list."""
+
+
+@never_cache
+@require_safe
+def run_list(request: HttpRequest) -> HttpResponse:
+    """The runs that the asker may see, newest first. `?part=rows` and `?part=start` give a part alone."""
+    actor = Actor.from_request(request)
+    part = request.GET.get("part")
+    if part == "rows":
+        return fragment(request, "runs.html", _rows(request, actor))
+    if part == "start":
+        return fragment(request, "start.html", _panel(actor, request.GET.get("simulation", "")))
+    context = _rows(request, actor) | _panel(actor, request.GET.get("simulation", ""))
+    return render(request, "django_livesim/run_list.html", context)
+
+
+@never_cache
+@require_POST
+def run_start(request: HttpRequest) -> HttpResponse:
+    """Start a run from the panel's form, and go to its page."""
+    actor = Actor.from_request(request)
+    chosen = request.POST.get("run-simulation", "")
+    panel = _panel(actor, chosen, request.POST)
+    simulation = panel["chosen"]
+    if simulation is None:
+        problem = _("There is no simulation %(name)r that you may start. Choose one of those shown.")
+        messages.error(request, problem % {"name": chosen}, fail_silently=True)
+        return _refuse(request, actor, panel, 422)
+    own, form = panel["own_form"], panel["params_form"]
+    if not (own.is_valid() & form.is_valid()):
+        return _refuse(request, actor, panel, 422)
+    try:
+        run = gateway.start(
+            simulation.name,
+            params.jsonable(type(form), form.cleaned_data),
+            owner=request.user if request.user.is_authenticated else None,
+            name=own.cleaned_data["name"],
+            visibility=own.cleaned_data["visibility"],
+            actor=actor,
+        )
+    except LivesimError as problem:
+        add_refusal(form, problem)
+        return _refuse(request, actor, panel, status_of(problem))
+    return go(request, run.get_absolute_url())
+
+
+def _refuse(request: HttpRequest, actor: Actor, panel: dict[str, Any], status: int) -> HttpResponse:
+    if by_htmx(request):
+        return fragment(request, "start.html", panel, status=422)
+    return render(request, "django_livesim/run_list.html", _rows(request, actor) | panel, status=status)
+
+
+def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
+    runs = permissions.visible(actor).select_related("owner", "worker").defer("params", "result", "error")
+    page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
+    waits = any(run.status == Status.WAITING for run in page) or (
+        page.has_other_pages() and runs.filter(status=Status.WAITING).exists()
+    )
+    return {"page": page, "no_worker": waits and not workers_alive()}
+
+
+def _panel(actor: Actor, chosen: str, data: Any = None) -> dict[str, Any]:
+    """What the start panel shows; where only one simulation may be started, that one is chosen."""
+    startable = [simulation for simulation in registry.all() if permissions.may_start(actor, simulation)]
+    simulation = next((one for one in startable if one.name == chosen), None)
+    if simulation is None and not chosen and len(startable) == 1:
+        simulation = startable[0]
+    own: Form | None = None
+    form: Form | None = None
+    if simulation is not None:
+        own, form = start_forms(simulation, data)
+    return {
+        "startable": startable,
+        "registered": len(registry.all()),
+        "chosen": simulation,
+        "own_form": own,
+        "params_form": form,
+    }
