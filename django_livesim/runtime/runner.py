@@ -69,7 +69,7 @@ class Runner:
         self.definition = definition
         self.clock = clock
         self.options = options
-        self.host = Host(run=held.info)
+        self.host = Host(run=held.info, live=False)  # until history has been played
         self.program = self._program(catalogue, post, loops)
         self.status = Status.PAUSED if held.status is Status.PAUSED else Status.RUNNING
         self.speed = held.speed

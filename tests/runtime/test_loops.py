@@ -1,0 +1,225 @@
+"""Own loops: messages, reports, pause, stop, ends, recovery; blocking and async alike."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+import pytest
+
+from django_livesim.protocol.names import Outcome, Status
+from django_livesim.runtime.ports import FrameOut, VerdictOut
+from django_livesim.simulation import Loop
+from tests.runtime.world import World
+
+
+async def async_shop(sim, benches=2):
+    log = sim.state.setdefault("log", [])
+    sim.state["benches"] = benches
+    while True:
+        for message in sim.messages():
+            if message.name == "bad":
+                message.refuse("not here")
+            elif message.name == "raise":
+                raise RuntimeError("the loop broke")
+            elif message.name == "end":
+                return {"ticks": sim.tick}
+            else:
+                log.append(message.args)
+                message.reply({"seen": len(log), "user": message.user})
+        sim.state["tick"] = sim.tick
+        if sim.tick % 5 == 0:
+            sim.report()
+        await sim.sleep(0.1)
+
+
+def blocking_shop(sim, benches=2):
+    loop = async_shop(sim, benches)
+    try:
+        loop.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("the blocking sleep does not suspend")
+
+
+class _Blocking:
+    """Lets the async body run where `sleep` blocks: its awaitable is done at once."""
+
+    def __init__(self, sim):
+        self.__dict__["sim"] = sim
+
+    def __getattr__(self, name):
+        return getattr(self.sim, name)
+
+    async def sleep(self, seconds):
+        self.sim.sleep(seconds)
+
+
+def blocking(sim, benches=2):
+    return blocking_shop(_Blocking(sim), benches)
+
+
+@pytest.fixture(params=["async", "blocking"])
+def shop(request):
+    return Loop(async_shop if request.param == "async" else blocking, name="shop")
+
+
+def test_a_loop_ticks_by_its_sleeps(shop):
+    world = World(shop)
+    run = world.start(shop, benches=4)
+    world.run_for(1.05, by=0.05)
+    assert world.state(run)["benches"] == 4
+    assert world.runner(run).host.tick == pytest.approx(11, abs=1)
+
+
+def test_messages_change_the_state_and_are_answered(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.send(run, "hire", name="Ann")
+    world.run_for(0.3, by=0.05)
+    assert world.state(run)["log"] == [{"name": "Ann"}]
+    verdict = world.ledger.verdicts[run][-1]
+    assert verdict.outcome is Outcome.APPLIED
+    assert orjson.loads(verdict.result) == {"seen": 1, "user": "1"}
+    assert world.out(VerdictOut, run)[-1].verdict == verdict
+
+
+def test_a_message_may_be_refused(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.send(run, "bad")
+    world.run_for(0.3, by=0.05)
+    assert world.ledger.verdicts[run][-1].message == "not here"
+
+
+def test_reports_come_when_the_loop_says_so(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.run_for(0.3, by=0.05)
+    world.outlet.outputs.clear()
+    world.run_for(2.0, by=0.05)
+    assert {tick % 5 for tick, _ in world.frames(run)} == {1}
+    assert len(world.frames(run)) == pytest.approx(4, abs=1)
+
+
+def test_pause_holds_the_loop_in_its_sleep_and_step_lets_it_go_once(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.run_for(0.3, by=0.05)
+    world.control(run, "pause")
+    tick = world.runner(run).host.tick
+    world.run_for(1.0, by=0.1)
+    assert world.runner(run).host.tick == tick
+    world.control(run, "step", n=2)
+    world.run_for(0.5, by=0.1)
+    assert world.runner(run).host.tick == tick + 2
+    world.control(run, "resume")
+    world.run_for(0.5, by=0.1)
+    assert world.runner(run).host.tick > tick + 2
+
+
+def test_stop_stores_the_state_and_a_start_resumes_it(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.send(run, "hire", name="Ann")
+    world.run_for(0.5, by=0.05)
+    tick = world.runner(run).host.tick
+    world.control(run, "stop")
+    assert world.row(run)["status"] is Status.STOPPED
+    world.row(run)["status"] = Status.WAITING
+    world.supervisor.ring()
+    world.settle()
+    assert world.runner(run).host.tick >= tick
+    assert world.runner(run).program.sim.resumed
+    world.run_for(0.3, by=0.05)
+    assert world.state(run)["log"] == [{"name": "Ann"}]
+
+
+def test_a_returned_value_is_the_result(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.send(run, "end")
+    world.run_for(0.5, by=0.05)
+    assert world.row(run)["status"] is Status.FINISHED
+    assert set(world.row(run)["result"]) == {"ticks"}
+    assert world.ledger.verdicts[run][-1].outcome is Outcome.APPLIED
+
+
+def test_an_exception_fails_the_run_with_its_traceback(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.send(run, "raise")
+    world.run_for(0.5, by=0.05)
+    assert world.row(run)["status"] is Status.FAILED
+    assert "RuntimeError: the loop broke" in world.row(run)["error"]
+
+
+def test_after_a_crash_later_messages_come_again_in_order(shop):
+    first = World(shop, checkpoint_seconds=1000)
+    run = first.start(shop)
+    first.run_for(0.2, by=0.05)
+    for number in range(3):
+        first.send(run, "hire", number=number)
+        first.run_for(0.2, by=0.05)
+    first.row(run)["worker"] = False
+    heir = World(shop, ledger=first.ledger)
+    heir.supervisor.ring()
+    heir.settle()
+    heir.run_for(0.5, by=0.05)
+    assert heir.state(run)["log"] == [{"number": 0}, {"number": 1}, {"number": 2}]
+    assert heir.out(VerdictOut) == []
+    assert len(heir.ledger.verdicts[run]) == 3
+
+
+def test_declared_commands_run_by_themselves_and_are_yielded_too():
+    async def counter(sim):
+        sim.state.update(total=0, seen=[])
+        while True:
+            for message in sim.messages():
+                sim.state["seen"].append(message.name)
+            await sim.sleep(0.1)
+
+    loop = Loop(counter)
+
+    @loop.command
+    def add(sim, n):
+        sim.state["total"] += n
+        return sim.state["total"]
+
+    world = World(loop)
+    run = world.start(loop)
+    world.send(run, "add", n=4)
+    world.run_for(0.3, by=0.05)
+    assert world.state(run) == {"total": 4, "seen": ["add"]}
+    assert orjson.loads(world.ledger.verdicts[run][-1].result) == 4
+
+
+def test_a_loop_that_ignores_its_stop_is_let_go_after_the_grace():
+    async def deaf(sim):
+        await sim.sleep(0.1)
+        await asyncio.sleep(3600)
+
+    loop = Loop(deaf)
+    world = World(loop, grace=2.0)
+    run = world.start(loop, watch=False)
+    world.clock.advance(0.2)
+    world.supervisor.turn()
+    world.control_now(run, "stop")
+    assert world.row(run)["status"] is Status.STOPPING
+    world.clock.advance(2.5)
+    for _ in range(5):
+        world.supervisor.turn()
+    assert world.row(run)["status"] is Status.STOPPED
+
+
+def test_a_loop_shows_frames_by_rate_until_it_reports_by_itself():
+    async def silent(sim):
+        while True:
+            sim.state["tick"] = sim.tick
+            await sim.sleep(0.1)
+
+    loop = Loop(silent, frame_rate=5)
+    world = World(loop)
+    run = world.start(loop)
+    world.run_for(1.0, by=0.05)
+    assert len(world.out(FrameOut, run)) >= 4
