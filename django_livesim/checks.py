@@ -258,3 +258,15 @@ def check_urls(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> lis
     except Exception:  # a broken URLconf has Django's own checks
         return []
     return []
+
+
+ALL = (
+    check_settings,
+    check_processes,
+    check_apps,
+    check_asgi,
+    check_redis_timeout,
+    check_sqlite,
+    check_urls,
+)
+"""For whoever wants to run these alone."""

@@ -1,0 +1,120 @@
+"""The verbs of `manage.py livesim` and what each takes."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django_livesim.models import Visibility
+from django_livesim.protocol.names import CLIENT_ID, Status
+
+RUN_HELP = "id, at least 8 of its first digits, key, or simulation:key"
+PAIRS_HELP = "an argument and its value, as in bodies=50; lists and dicts as JSON"
+
+
+def add_verbs(parser: ArgumentParser) -> None:
+    """Give the parser one sub-command for each verb; the chosen one comes as `verb`."""
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _start(_verb(verbs, "start", "start a run of a simulation"))
+    _list(_verb(verbs, "list", "list the runs, newest first"))
+    _watch(_run_verb(verbs, "watch", "print what changes in a run until it ends"))
+    _send(_run_verb(verbs, "send", "send a command to a run and wait for its outcome"))
+    for name, text in (
+        ("pause", "hold a run; commands still apply"),
+        ("resume", "let a paused run go on"),
+        ("stop", "end a run; start or resume go on from its stored state"),
+        ("restart", "end a run and start a new one like it from the beginning"),
+    ):
+        _waiting(_run_verb(verbs, name, text))
+    _step(_run_verb(verbs, "step", "make a paused run take steps"))
+    _speed(_run_verb(verbs, "speed", "change how fast a run goes"))
+    _run_verb(verbs, "inspect", "show a run's state, figures and last commands")
+    _verb(verbs, "doctor", "look for what is wrong with the set-up, and say what to do")
+
+
+def _verb(verbs: Any, name: str, text: str) -> ArgumentParser:
+    parser: ArgumentParser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _run_verb(verbs: Any, name: str, text: str) -> ArgumentParser:
+    parser = _verb(verbs, name, text)
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    return parser
+
+
+def _start(parser: ArgumentParser) -> None:
+    parser.add_argument("simulation", metavar="SIM", help="name of a registered simulation")
+    parser.add_argument("pairs", metavar="key=value", nargs="*", help=PAIRS_HELP)
+    parser.add_argument("--key", help="name the run; a second start with the same key changes nothing")
+    parser.add_argument("--name", default="", help="title of the run on the pages")
+    parser.add_argument("--owner", metavar="USERNAME", help="the user it belongs to")
+    parser.add_argument("--visibility", choices=Visibility.values, default=str(Visibility.PRIVATE))
+    parser.add_argument("--seed", type=int, help="seed of its random numbers")
+
+
+def _list(parser: ArgumentParser) -> None:
+    parser.add_argument("--simulation", metavar="SIM", help="only runs of this simulation")
+    parser.add_argument(
+        "--status", choices=[str(status) for status in Status], help="only runs with this status"
+    )
+    parser.add_argument("--limit", type=_count, default=50, help="at most so many (default 50)")
+
+
+def _watch(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--interval", type=_seconds, default=0.5, help="seconds between two looks (default 0.5)"
+    )
+
+
+def _send(parser: ArgumentParser) -> None:
+    parser.add_argument("command", metavar="COMMAND", help="name of a command of the simulation")
+    parser.add_argument("pairs", metavar="key=value", nargs="*", help=PAIRS_HELP)
+    _waiting(parser)
+
+
+def _step(parser: ArgumentParser) -> None:
+    parser.add_argument("n", metavar="N", nargs="?", type=_count, default=1, help="how many (default 1)")
+    _waiting(parser)
+
+
+def _speed(parser: ArgumentParser) -> None:
+    parser.add_argument("x", metavar="X", type=_speed_value, help="times real time, as in 0.5 or 10, or max")
+    _waiting(parser)
+
+
+def _waiting(parser: ArgumentParser) -> None:
+    parser.add_argument("--timeout", type=_seconds, default=5.0, help="seconds to wait (default 5)")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the outcome")
+    parser.add_argument("--id", type=_client_id, help="send it at most once under this id")
+
+
+def _client_id(text: str) -> str:
+    if not CLIENT_ID.match(text):
+        raise ArgumentTypeError(f"{text!r} is not 1 to 64 of A-Z a-z 0-9 _ -")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    return _positive(text, "a number of seconds above 0")
+
+
+def _speed_value(text: str) -> float | str:
+    return text if text == "max" else _positive(text, "a number above 0, or max")
+
+
+def _positive(text: str, expected: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not {expected}")
+    return value

@@ -1,0 +1,76 @@
+"""`livesim watch`: print what a `Watcher` sees until the run ends or the reader has enough."""
+
+from __future__ import annotations
+
+import os
+import time
+from argparse import Namespace
+from typing import Any
+
+from django.db import OperationalError, connections
+
+from django_livesim import conf
+from django_livesim.cli.output import Output, compact, printable, shortened
+from django_livesim.cli.refs import find_run
+from django_livesim.cli.watch import Watcher
+
+STATE_WIDTH = 160  # characters of a state on a line for people
+
+
+def watch(options: Namespace, out: Output) -> None:
+    """Print lines until the run ends; Ctrl-C and a closed pipe end it as well."""
+    watcher = Watcher(find_run(options.run))
+    try:
+        while not watcher.ended:
+            _look(watcher, out)
+            if not watcher.ended:
+                time.sleep(options.interval)
+    except KeyboardInterrupt:
+        return
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit, which would say the same on stderr.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.stdout.fileno())
+
+
+def _look(watcher: Watcher, out: Output) -> None:
+    try:
+        for line in watcher.look():
+            out.json(line) if out.as_json else out.line(_words(line))
+    except OperationalError as exc:
+        out.hint(f"db_down: {printable(str(exc).strip())}; trying again")
+        connections[conf.settings.DATABASE].close()
+
+
+def _words(line: dict[str, Any]) -> str:
+    """A line for people."""
+    return f"{line['type']:<9} {printable(_WORDS[line['type']](line))}".rstrip()
+
+
+def _status(line: dict[str, Any]) -> str:
+    progress = "" if line["progress"] is None else f"  {line['progress']:.0%}"
+    speed = "" if line["speed"] == 1 else f"  speed {line['speed'] or 'max'}"
+    reason = f"  {line['reason']}" if line["reason"] else ""
+    return f"{line['status']}  tick {line['tick']}{progress}{speed}{reason}"
+
+
+def _snapshot(line: dict[str, Any]) -> str:
+    return f"tick {line['tick']}  {shortened(compact(line['state']), STATE_WIDTH)}"
+
+
+def _applied(line: dict[str, Any]) -> str:
+    result = "" if line["result"] is None else f": {compact(line['result'])}"
+    return f"{line['command']} at tick {line['tick']}{result}"
+
+
+def _refused(line: dict[str, Any]) -> str:
+    return f"{line['command']}: {line['code']}: {line['message']}"
+
+
+def _end(line: dict[str, Any]) -> str:
+    result = "" if line["result"] is None else f"  result {compact(line['result'])}"
+    error = "" if not line["error"] else f"  {line['error'].strip().splitlines()[-1]}"
+    following = "" if line["next"] is None else f"  followed by {line['next']}"
+    return f"{line['status']}{result}{error}{following}"
+
+
+_WORDS = {"status": _status, "snapshot": _snapshot, "applied": _applied, "refused": _refused, "end": _end}

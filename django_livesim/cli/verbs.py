@@ -1,0 +1,188 @@
+"""The verbs that act on runs and show them; each takes what was typed and where to say what it did."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from django.contrib.auth import get_user_model
+
+from django_livesim import gateway, params, registry
+from django_livesim.cli.doctor import doctor
+from django_livesim.cli.errors import NotDone, UsageError
+from django_livesim.cli.following import watch
+from django_livesim.cli.output import Output, compact
+from django_livesim.cli.refs import cli_actor, find_run
+from django_livesim.cli.watch import outcome_line
+from django_livesim.cli.workers import how_to_start_one, live_workers
+from django_livesim.models import Command, Run
+from django_livesim.protocol.errors import Code
+from django_livesim.protocol.names import Outcome, Status
+
+
+def start(options: Namespace, out: Output) -> None:
+    """Start a run, or go on with the one that has the key."""
+    definition = registry.get(options.simulation)
+    args = _parsed(definition, options.pairs) if options.pairs else None
+    run = gateway.start(
+        definition.name,
+        args,
+        key=options.key,
+        name=options.name,
+        owner=_owner(options.owner),
+        visibility=options.visibility,
+        seed=options.seed,
+        actor=cli_actor(),
+    )
+    if out.as_json:
+        out.json(gateway.facts(run))
+    else:
+        out.line(f"{run.simulation} is {run.status} as {run.id}")
+        out.hint(f"See it: livesim watch {run.id.hex[:8]}")
+    if run.status == Status.WAITING and not live_workers():
+        out.hint(f"No worker is alive. {how_to_start_one()}")
+
+
+def _parsed(definition: Any, pairs: list[str]) -> dict[str, Any]:
+    _check_pairs(pairs)
+    return params.parse(params.form_class(definition), pairs)
+
+
+def _check_pairs(pairs: list[str]) -> None:
+    names = [pair.partition("=")[0] for pair in pairs]
+    for pair, name in zip(pairs, names, strict=True):
+        if "=" not in pair or not name:
+            raise UsageError(
+                f"{pair!r} is not an argument and its value. Expected: key=value, as in bodies=50"
+            )
+        if names.count(name) > 1:
+            raise UsageError(f"{name!r} is given more than once. Expected: each argument once")
+
+
+def _owner(username: str | None) -> Any:
+    if username is None:
+        return None
+    users = get_user_model()
+    try:
+        return users._default_manager.get_by_natural_key(username)
+    except users.DoesNotExist:
+        raise NotDone(
+            str(Code.BAD_ARGS),
+            f"there is no user {username!r}. Make one: python manage.py createsuperuser",
+        ) from None
+
+
+def list_runs(options: Namespace, out: Output) -> None:
+    """List the runs, newest first."""
+    runs = gateway.runs(cli_actor()).select_related("owner").order_by("-created_at")
+    if options.simulation:
+        runs = runs.filter(simulation=options.simulation)
+    if options.status:
+        runs = runs.filter(status=options.status)
+    facts = [gateway.facts(run) for run in runs[: options.limit]]
+    if out.as_json:
+        out.json(facts)
+    elif facts:
+        out.table(["RUN", "SIMULATION", "KEY", "NAME", "STATUS", "TICK", "OWNER", "REASON"], _rows(facts))
+    else:
+        out.hint("No runs. Start one: livesim start SIM")
+
+
+def _rows(facts: list[dict[str, Any]]) -> list[list[Any]]:
+    names = ("simulation", "key", "name", "status", "tick", "owner", "reason")
+    return [[fact["run"][:8], *(fact[name] for name in names)] for fact in facts]
+
+
+def send(options: Namespace, out: Output) -> None:
+    """Send a command and say what became of it."""
+    run = find_run(options.run)
+    args = _command_args(run, options.command, options.pairs)
+    row = gateway.send(run, options.command, args, **_sending(options))
+    _report(row, options, out)
+
+
+def _command_args(run: Run, command: str, pairs: list[str]) -> dict[str, Any]:
+    """The arguments by the command's form; as JSON or text where there is none."""
+    _check_pairs(pairs)
+    spec = registry.get(run.simulation).commands.get(command)
+    return params.parse(params.form_class(spec) if spec else None, pairs)
+
+
+def _sending(options: Namespace) -> dict[str, Any]:
+    return {
+        "id": options.id,
+        "wait": not options.no_wait,
+        "timeout": options.timeout,
+        "actor": cli_actor(),
+    }
+
+
+def _control(options: Namespace, out: Output) -> None:
+    """Send the control verb that was typed and say what became of it."""
+    given = {name: value for name, value in vars(options).items() if name in ("n", "x")}
+    row = gateway.control(find_run(options.run), options.verb, given, **_sending(options))
+    _report(row, options, out)
+
+
+def _report(row: Command, options: Namespace, out: Output) -> None:
+    """Print the outcome; raise where it is a refusal, or did not come in time."""
+    if out.as_json:
+        out.json(outcome_line(row) | {"type": row.outcome or "accepted", "next": row.args.get("next")})
+    if row.outcome == Outcome.REFUSED:
+        raise NotDone(row.code, row.message)
+    if not row.outcome and not options.no_wait:
+        raise NotDone(str(Code.TIMEOUT), _late(row, options.timeout))
+    if not out.as_json:
+        out.line(_outcome_words(row))
+
+
+def _outcome_words(row: Command) -> str:
+    if not row.outcome:
+        return f"accepted {row.name} as {row.client_id}"
+    result = "" if row.result is None else f": {compact(row.result)}"
+    following = f"; it goes on as {row.args['next']}" if "next" in row.args and row.kind == "control" else ""
+    return f"applied {row.name} at tick {row.apply_tick}{result}{following}"
+
+
+def _late(row: Command, timeout: float) -> str:
+    advice = "Ask again with --timeout, or see: livesim inspect" if live_workers() else how_to_start_one()
+    accepted = f"{row.name} was accepted as {row.client_id} and is kept"
+    return f"{accepted}, but had no outcome in {timeout:g} s. {advice}"
+
+
+def inspect(options: Namespace, out: Output) -> None:
+    """Show a run's facts, state, figures and last commands."""
+    seen = gateway.inspect(find_run(options.run), actor=cli_actor())
+    if out.as_json:
+        out.json(seen)
+        return
+    apart = ("state", "commands", "error")
+    out.pairs({name: value for name, value in seen.items() if name not in apart})
+    if seen["commands"]:
+        out.line()
+        names = ("id", "command", "args", "sender", "outcome", "tick", "message")
+        rows = [[command[name] for name in names] for command in seen["commands"]]
+        out.table([name.upper() for name in names], rows)
+    out.line()
+    out.line(orjson.dumps(seen["state"], option=orjson.OPT_INDENT_2).decode())
+    if seen["error"]:
+        out.line()
+        out.line(seen["error"].rstrip())
+
+
+VERBS: dict[str, Callable[[Namespace, Output], None]] = {
+    "start": start,
+    "list": list_runs,
+    "watch": watch,
+    "send": send,
+    "pause": _control,
+    "resume": _control,
+    "step": _control,
+    "speed": _control,
+    "stop": _control,
+    "restart": _control,
+    "inspect": inspect,
+    "doctor": doctor,
+}
