@@ -50,6 +50,7 @@ class Hub:
         self.newest: dict[str, Frame] = {}
         self.in_doubt = True
         """Whether what was shown last may not be the last there is."""
+        self._epoch = 0
         self._receiver = receiver
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
@@ -177,7 +178,10 @@ class Hub:
         self.take_frame(Frame(**{name: message[name] for name in names}))
 
     def _hear_lane(self, message: dict[str, Any]) -> None:
-        text, kind = message["text"], message.get("kind")
+        text, kind, epoch = message["text"], message.get("kind"), message.get("epoch", self._epoch)
+        if epoch < self._epoch:  # of a worker that has lost the run
+            return
+        self._epoch = epoch
         if kind == "status":
             self._note_status(orjson.loads(text))
         for viewer in self.viewers:
@@ -235,9 +239,10 @@ class Hub:
     def take_frame(self, frame: Frame) -> None:
         """Show a frame, unless a newer one was shown."""
         newest = self.newest.get(frame.role)
-        if newest and frame.number <= newest.number:
+        if frame.epoch < self._epoch or (newest and frame.number <= newest.number):
             return
         self.newest[frame.role] = frame
+        self._epoch = max(self._epoch, frame.epoch)
         self.in_doubt = False
         for viewer in self.viewers:
             viewer.show(frame)

@@ -77,6 +77,7 @@ class Viewer:
         self._send = send
         self._slow = slow  # seconds
         self._wake = asyncio.Event()
+        self._roomy = asyncio.Event()
         self._lane: deque[str] = deque()
         self._slot: Frame | None = None
         self._shown = (-1, -1)
@@ -120,6 +121,7 @@ class Viewer:
             if code is CloseCode.TOO_SLOW:
                 self._lane.clear()
             self._wake.set()
+            self._roomy.set()
 
     # commands
 
@@ -207,6 +209,12 @@ class Viewer:
 
     # sending
 
+    async def room(self) -> None:
+        """Wait until the lane is half empty: whoever asks fast is answered as fast as it reads."""
+        while len(self._lane) > LANE_LIMIT // 2 and self.close_code is None:
+            self._roomy.clear()
+            await self._roomy.wait()
+
     async def pump(self) -> None:
         """Send what there is until the viewer is closed, by us or by one send that takes too long.
 
@@ -225,7 +233,10 @@ class Viewer:
 
     def _next(self) -> str | None:
         if self._lane:
-            return self._lane.popleft()
+            text = self._lane.popleft()
+            if len(self._lane) <= LANE_LIMIT // 2:
+                self._roomy.set()
+            return text
         frame = self._slot
         if frame is None or self._paced():
             return None

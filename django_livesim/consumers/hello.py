@@ -1,0 +1,69 @@
+"""What a viewer is told of a simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django_livesim import conf, params, registry
+from django_livesim.models import Run
+from django_livesim.protocol import frames
+from django_livesim.protocol.errors import UnknownSimulation
+from django_livesim.protocol.names import Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A simulation as a browser may know it.
+
+    The defaults hold for one whose code is not installed here: it can be
+    watched, and its worker knows what commands it takes.
+    """
+
+    commands: tuple[dict[str, Any], ...] = ()
+    tick_rate: float | None = None
+    frame_rate: float | None = None
+    by_role: bool = True
+
+
+def describe(simulation: str) -> Description:
+    """The description of the simulation so named."""
+    try:
+        definition = registry.get(simulation)
+    except UnknownSimulation:
+        return Description()
+    return Description(
+        commands=tuple(_command(spec) for spec in definition.commands.values()),
+        tick_rate=definition.tick_rate,
+        frame_rate=_frame_rate(definition),
+        by_role=definition.views_by_role,
+    )
+
+
+def _command(spec: Any) -> dict[str, Any]:
+    schema = params.schema(params.form_class(spec))
+    return {"name": spec.name, "label": str(spec.label), "schema": schema, "durable": spec.durable}
+
+
+def _frame_rate(definition: Any) -> float | None:
+    """Frames a second: the simulation's own wish before the settings, ticks before seconds."""
+    if definition.report_every:
+        return definition.tick_rate / definition.report_every  # type: ignore[no-any-return]
+    if definition.frame_rate:
+        return definition.frame_rate  # type: ignore[no-any-return]
+    if every := conf.settings.REPORT_EVERY:
+        return definition.tick_rate / every  # type: ignore[no-any-return]
+    return conf.settings.FRAME_RATE or definition.tick_rate  # type: ignore[no-any-return]
+
+
+def hello(run: Run, role: Role, description: Description) -> str:
+    """The first message to a viewer."""
+    return frames.hello(
+        run=run.id,
+        simulation=run.simulation,
+        status=run.status,
+        role=role,
+        commands=description.commands,
+        tick_rate=description.tick_rate,
+        frame_rate=description.frame_rate,
+    )

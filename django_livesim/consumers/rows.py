@@ -1,0 +1,73 @@
+"""The rows, read for the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import orjson
+from channels.db import database_sync_to_async
+
+from django_livesim import gateway
+from django_livesim.bus.rows import Facts, Rows
+from django_livesim.models import Command, Run
+from django_livesim.protocol.frames import Verdict
+
+
+def facts_of(run: Run) -> Facts:
+    """What viewers are told of a run's row."""
+    return Facts(
+        status=run.status,
+        reason=run.reason,
+        tick=run.tick,
+        progress=run.progress,
+        speed=run.speed,
+        epoch=run.epoch,
+        worker=run.worker_id,
+        result=run.result,
+        next=_successor(run) if run.ended else None,
+    )
+
+
+def _successor(run: Run) -> UUID | None:
+    """The run that a restart began; a fork has a `parent_tick` and is none."""
+    following = Run.objects.filter(parent=run, parent_tick=None).order_by("-created_at")
+    return following.values_list("id", flat=True).first()
+
+
+def verdict_of(command: Command) -> Verdict:
+    """The outcome in a command's row."""
+    return Verdict(
+        sender=command.sender,
+        id=command.client_id,
+        command=command.name,
+        outcome=command.outcome,
+        tick=command.apply_tick or 0,
+        result=orjson.dumps(command.result).decode(),
+        code=command.code,
+        message=command.message,
+    )
+
+
+@database_sync_to_async
+def read_facts(run_id: UUID) -> Facts | None:
+    run = Run.objects.filter(id=run_id).first()
+    return run and facts_of(run)
+
+
+@database_sync_to_async
+def read_stored_view(run_id: UUID, role: str) -> tuple[int, bytes] | None:
+    run = Run.objects.filter(id=run_id).first()
+    found = gateway.stored_view(run, role) if run else None
+    if found is None or found[1] is None:
+        return None
+    tick, view = found
+    return tick, orjson.dumps(view)
+
+
+@database_sync_to_async
+def read_answers(run_id: UUID, asked: Sequence[tuple[str, str]]) -> list[Verdict]:
+    return [verdict_of(row) for row in gateway.answers(run_id, asked)]
+
+
+ROWS = Rows(facts=read_facts, stored_view=read_stored_view, answers=read_answers)
