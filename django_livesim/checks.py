@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 from uuid import UUID
 
-from django.apps import AppConfig, apps
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import mail
 from django.core.checks import CheckMessage, Error, register
@@ -58,7 +58,7 @@ def _setting(key: str) -> Any:
 
 
 @register()
-def check_settings(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """E001 unknown key, E002 bad value, E008 AUTOSTART names a simulation that is not there."""
     found = conf.problems()
     messages: list[CheckMessage] = [
@@ -89,7 +89,7 @@ def _autostart_names() -> Iterator[CheckMessage]:
 
 
 @register()
-def check_processes(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_processes(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """E003 no layer between processes in production, E004 embedded worker outside DEBUG."""
     if django_settings.DEBUG or _under_test():
         return []
@@ -112,7 +112,7 @@ def _production_problems() -> Iterator[CheckMessage]:
 
 
 @register()
-def check_apps(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_apps(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """E005 a needed app is missing, W002 daphne is missing under DEBUG."""
     messages: list[CheckMessage] = [
         Error(
@@ -135,7 +135,7 @@ def check_apps(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> lis
 
 
 @register()
-def check_asgi(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_asgi(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """E006 no ASGI_APPLICATION, E007 it cannot be imported or has no route for our sockets."""
     path = getattr(django_settings, "ASGI_APPLICATION", None)
     if not path:
@@ -187,7 +187,7 @@ def _url_router_has(router: Any, path: str) -> bool:
 
 
 @register()
-def check_redis_timeout(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_redis_timeout(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """W001: redis-py times out reads that channels_redis leaves waiting: sockets and workers go deaf."""
     layer = _layer()
     if not layer.get("BACKEND", "").startswith("channels_redis."):
@@ -222,7 +222,7 @@ def _redis_read_timeout() -> float | None:
 
 
 @register()
-def check_sqlite(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_sqlite(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """W003: SQLite without immediate transactions answers "database is locked" under load."""
     alias = _setting("DATABASE")
     database = django_settings.DATABASES.get(alias, {})
@@ -241,7 +241,7 @@ def check_sqlite(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> l
 
 
 @register()
-def check_urls(app_configs: list[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_urls(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """W004: the pages are not among the host's URLs."""
     if not getattr(django_settings, "ROOT_URLCONF", None):
         return []

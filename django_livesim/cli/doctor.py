@@ -160,7 +160,7 @@ def _workers() -> Iterator[Finding]:
     if not workers:
         yield Finding(name="workers", status=PROBLEM, message="none is alive", hint=how_to_start_one())
     for worker in workers:
-        held = worker.runs.count()
+        held = Run.objects.filter(worker=worker.id).count()
         message = f"{worker} is alive with {held} runs, queues {', '.join(worker.queues) or 'none'}"
         yield Finding(name="workers", status=OK, message=message)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import orjson
+from django.core.management.base import OutputWrapper
 
 
 class Output:
     """Where a verb says what it did; `as_json` is what `--json` asks for."""
 
-    def __init__(self, stdout: TextIO, stderr: TextIO, *, as_json: bool) -> None:
+    def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, as_json: bool) -> None:
         self.stdout = stdout
         self.stderr = stderr
         self.as_json = as_json

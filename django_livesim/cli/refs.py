@@ -32,7 +32,7 @@ def find_run(ref: str) -> Run:
 
 def _by_prefix(ref: str, digits: str) -> Run:
     low, high = (UUID(digits.ljust(32, fill)) for fill in "0f")
-    found = list(Run.objects.filter(id__gte=low, id__lte=high)[:2])
+    found: list[Run] = list(Run.objects.filter(id__gte=low, id__lte=high)[:2])
     if len(found) == 1:
         return found[0]
     problem = "more than one run" if found else "no run"

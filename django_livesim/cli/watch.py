@@ -77,7 +77,7 @@ class Watcher:
         self._waiting |= set(asked.filter(outcome=str(Outcome.NONE)).values_list("pk", flat=True))
 
     def _end(self, run: Run) -> Line:
-        following = run.children.filter(parent_tick=None).order_by("-created_at").first()
+        following = Run.objects.filter(parent=run.id, parent_tick=None).order_by("-created_at").first()
         return {
             "type": "end",
             "run": str(run.id),

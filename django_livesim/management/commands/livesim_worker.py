@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if is_local():
             raise CommandError(
-                "The channel layer does not reach other processes, so no page would get a frame of this worker."
+                "The channel layer stays in its process: no page would get a frame of this worker."
                 f" Under DEBUG, `runserver` steps runs itself; else set:\n{LAYER_LINES}"
             )
         from django_livesim import worker
