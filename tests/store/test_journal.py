@@ -1,0 +1,165 @@
+"""Writes of a worker and what it reads back."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from django_livesim.models import Checkpoint, Command, Run
+from django_livesim.protocol import packed, plain
+from django_livesim.protocol.names import Kind, Outcome, Status
+from django_livesim.protocol.records import Committed, Stored, Verdict, Write
+from django_livesim.store import identity, intake, journal, leases
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def held():
+    me = leases.register(identity.this_process(), ["default"])
+    run = Run.objects.create(simulation="counter", params={"start": 1}, key="k")
+    leases.claim(me, [], queues=["default"], simulations=["counter"])
+    return me, run
+
+
+def insert(run, name="add", client_id="c1", **fields):
+    return intake.insert_command(
+        run.id,
+        kind=Kind.COMMAND,
+        name=name,
+        args={"n": 1},
+        sender="u:1",
+        client_id=client_id,
+        body_hash="h",
+        **fields,
+    )[0]
+
+
+def stored(tick, value, seq=0):
+    data = plain.encode({"state": {"value": value}, "random": None})
+    return Stored(tick=tick, apply_seq=seq, version=1, data=data, hash=plain.digest(data), views=b'{"all":1}')
+
+
+def write(run, **fields):
+    return Write(run=run.id, epoch=1, number=1, **{"tick": 5, "next_seq": 2, "speed": 1.0} | fields)
+
+
+def verdict(row, seq=1, **fields):
+    entry = journal.entry(row)
+    return Verdict(entry=entry, apply_seq=seq, apply_tick=5, outcome=Outcome.APPLIED, **fields)
+
+
+def test_verdicts_status_and_checkpoint_are_one_write(held):
+    me, run = held
+    row = insert(run)
+    one = write(
+        run, status=Status.PAUSED, verdicts=(verdict(row, result=b'{"v":2}'),), checkpoint=stored(5, 2, 1)
+    )
+    assert journal.write(me, [one]) == [Committed.YES]
+    row.refresh_from_db()
+    run.refresh_from_db()
+    assert (row.apply_seq, row.apply_tick, row.epoch, row.outcome, row.result) == (1, 5, 1, "applied", {"v": 2})
+    assert (run.status, run.tick, run.next_seq) == (Status.PAUSED, 5, 2)
+    assert journal.waiting([run.id]) == {}
+
+
+def test_an_heir_gets_the_newest_checkpoint_and_the_journal_after_it(held):
+    me, run = held
+    rows = [insert(run, client_id=f"c{number}") for number in range(4)]
+    journal.write(me, [write(run, verdicts=tuple(verdict(row, seq + 1) for seq, row in enumerate(rows[:3])))])
+    journal.write(me, [write(run, checkpoint=stored(4, 9, seq=1), next_seq=4)])
+    loaded = journal.load(run.id, me)
+    assert loaded.stored.tick == 4
+    assert [each.id for each in loaded.journal] == [row.pk for row in rows[1:3]]
+    assert (loaded.next_seq, loaded.tick, loaded.info.params) == (4, 5, {"start": 1})
+    assert [each.id for each in journal.waiting([run.id])[run.id]] == [rows[3].pk]
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(held, caplog):
+    me, run = held
+    journal.write(me, [write(run, checkpoint=stored(3, 30))])
+    journal.write(me, [write(run, checkpoint=stored(4, 40))])
+    Checkpoint.objects.filter(tick=4).update(data=b"j{")
+    assert orjson.loads(journal.newest_checkpoint(run.id).data)["state"] == {"value": 30}
+    assert "damaged checkpoint" in caplog.text
+
+
+def test_only_the_newest_checkpoints_are_kept(held, settings):
+    settings.LIVESIM = {"KEEP_CHECKPOINTS": 2}
+    me, run = held
+    for tick in range(5):
+        journal.write(me, [write(run, checkpoint=stored(tick, tick))])
+    assert sorted(Checkpoint.objects.values_list("tick", flat=True)) == [3, 4]
+
+
+def test_a_large_state_is_deflated_and_comes_back():
+    data = b"[" + b"1," * 100_000 + b"1]"
+    assert len(packed.pack(data)) < len(data) / 10
+    assert packed.unpack(packed.pack(data)) == data
+    assert packed.unpack(packed.pack(b"{}")) == b"{}"
+    assert packed.unpack(b"zoops") is None
+
+
+def test_a_run_that_ends_refuses_its_waiting_commands(held):
+    me, run = held
+    row = insert(run)
+    journal.write(me, [write(run, status=Status.FINISHED, ended=True, result=b'{"a":1}')])
+    row.refresh_from_db()
+    run.refresh_from_db()
+    assert (row.outcome, row.code) == ("refused", "run_ended")
+    assert (run.worker_id, run.result, run.ended_at is not None) == (None, {"a": 1}, True)
+
+
+def test_a_command_that_came_while_its_run_ended_is_refused_by_the_sweep(held):
+    me, run = held
+    journal.write(me, [write(run, status=Status.FINISHED, ended=True)])
+    late = insert(run)
+    assert journal.refuse_orphans() == 1
+    late.refresh_from_db()
+    assert late.code == "run_ended"
+
+
+def test_a_released_run_waits_for_the_next_worker_and_a_paused_one_stays_paused(held):
+    me, run = held
+    journal.write(me, [write(run, status=Status.RUNNING)])
+    journal.write(me, [write(run, release=True)])
+    run.refresh_from_db()
+    assert (run.status, run.worker_id) == (Status.WAITING, None)
+    leases.claim(me, [], queues=["default"], simulations=["counter"])
+    Run.objects.update(epoch=1, status=Status.PAUSED)
+    journal.write(me, [write(run, release=True)])
+    run.refresh_from_db()
+    assert (run.status, run.worker_id) == (Status.PAUSED, None)
+
+
+def test_a_restart_gives_key_parameters_and_seed_to_the_next_run(held):
+    me, run = held
+    following = uuid4()
+    journal.write(me, [write(run, status=Status.STOPPED, ended=True, successor=following)])
+    new, old = Run.objects.get(id=following), Run.objects.get(id=run.id)
+    assert (new.key, old.key, new.parent_id) == ("k", None, old.id)
+    assert (new.params, new.seed, new.status) == (old.params, old.seed, Status.WAITING)
+
+
+def test_one_senders_id_is_one_row(held):
+    _, run = held
+    first = insert(run)
+    again, created = intake.insert_command(
+        run.id, kind=Kind.COMMAND, name="add", args={}, sender="u:1", client_id="c1", body_hash="h"
+    )
+    assert (again.pk, created) == (first.pk, False)
+    assert Command.objects.count() == 1
+
+
+def test_a_failing_write_of_a_batch_fails_alone(held):
+    me, run = held
+    other = Run.objects.create(simulation="counter")
+    leases.claim(me, [run.id], queues=["default"], simulations=["counter"])
+    first, second = insert(run, client_id="a"), insert(run, client_id="b")
+    clash = write(run, verdicts=(verdict(first, 1), verdict(second, 1)))
+    good = Write(run=other.id, epoch=1, number=1, tick=3, next_seq=1, speed=1.0)
+    assert journal.write(me, [clash, good]) == [Committed.FAILED, Committed.YES]
+    first.refresh_from_db()
+    assert first.apply_seq is None
