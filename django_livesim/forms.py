@@ -1,4 +1,4 @@
-"""The forms of the pages: what is asked beside a simulation's own parameters and a command's own arguments."""
+"""The forms of the pages: what is asked beside a simulation's parameters and a command's arguments."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from django_livesim.models import Visibility
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import Verb
 
-SPEEDS = [
-    ("0.25", "×0.25"),
-    ("0.5", "×0.5"),
-    ("1", "×1"),
-    ("2", "×2"),
-    ("5", "×5"),
-    ("10", "×10"),
-    ("max", _("max")),
-]
+TIMES = "\N{MULTIPLICATION SIGN}"
+SPEEDS = [(x, f"{TIMES}{x}") for x in ("0.25", "0.5", "1", "2", "5", "10")] + [("max", _("max"))]
 
 
 class StartForm(forms.Form):
@@ -71,7 +64,7 @@ class SpeedForm(forms.Form):
         text = self.cleaned_data["x"]
         if text == "max":
             return "max"
-        field = forms.FloatField(min_value=0.001, max_value=1000)
+        field = forms.FloatField(min_value=0.01, max_value=1000)
         return float(field.clean(text))
 
 

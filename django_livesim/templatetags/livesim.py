@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,10 +13,13 @@ from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.templatetags.static import static
 from django.urls import get_script_prefix
+from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from django_livesim.conf import settings
+from django_livesim.forms import TIMES
 from django_livesim.models import STATUS_LABELS, Run
 
 register = template.Library()
@@ -33,7 +37,15 @@ def socket_path(run: Run) -> str:
 @register.filter
 def speed_label(speed: float) -> str:
     """A run's speed as people write it; 0 in the row is as fast as possible."""
-    return f"×{speed:g}" if speed else _("max")
+    return f"{TIMES}{speed:g}" if speed else _("max")
+
+
+@register.filter
+def age(since: datetime) -> str:
+    """How long ago something was, in its largest unit."""
+    if timezone.now() - since < timedelta(minutes=1):
+        return _("just now")
+    return timesince(since, depth=1)
 
 
 @register.filter

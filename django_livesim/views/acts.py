@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,7 +42,7 @@ def run_command(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
     context = {"run": run, "spec": spec, "form": form}
     if not form.is_valid():
         return _refuse(request, actor, context, name, 422)
-    return _send(request, actor, context, name, params.jsonable(type(form), form.cleaned_data))
+    return _send(request, actor, context, name, lambda: params.jsonable(type(form), form.cleaned_data))
 
 
 @never_cache
@@ -55,7 +56,7 @@ def run_message(request: HttpRequest, run_id: UUID) -> HttpResponse:
     context = {"run": run, "form": form}
     if not form.is_valid():
         return _refuse(request, actor, context, "", 422)
-    return _send(request, actor, context, form.cleaned_data["name"], form.cleaned_data["args"])
+    return _send(request, actor, context, form.cleaned_data["name"], lambda: form.cleaned_data["args"])
 
 
 @never_cache
@@ -97,10 +98,12 @@ def run_answer(request: HttpRequest, run_id: UUID, client_id: str) -> HttpRespon
     return fragment(request, "answer.html", _shared(request) | {"run": run, "command": command})
 
 
-def _send(request: HttpRequest, actor: Actor, context: dict[str, Any], name: str, args: Any) -> HttpResponse:
+def _send(
+    request: HttpRequest, actor: Actor, context: dict[str, Any], name: str, args: Callable[[], dict[str, Any]]
+) -> HttpResponse:
     run = context["run"]
     try:
-        command = gateway.send(run, name, args, **_how(request, actor))
+        command = gateway.send(run, name, args(), **_how(request, actor))
     except LivesimError as problem:
         add_refusal(context["form"], problem)
         fresh = problem.code == Code.DUPLICATE_ID
@@ -126,7 +129,10 @@ def _how(request: HttpRequest, actor: Actor) -> dict[str, Any]:
 def _refuse(
     request: HttpRequest, actor: Actor, context: dict[str, Any], name: str, status: int, fresh: bool = False
 ) -> HttpResponse:
-    """Show the form again with its errors. It keeps its id unless that is used up: what may be stored is not doubled."""
+    """Show the form again with its errors.
+
+    It keeps its id unless that is used up, so that what may have been stored is not stored twice.
+    """
     client_id = request.POST.get("livesim_id", "")
     context |= _shared(request)
     if CLIENT_ID.match(client_id) and not fresh:

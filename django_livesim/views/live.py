@@ -17,8 +17,8 @@ from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.names import INSPECT, Kind, Status
-from django_livesim.views.health import workers_alive
-from django_livesim.views.respond import fragment, key_query, of_a_run
+from django_livesim.views.respond import Shown, fragment, key_query, of_a_run
+from django_livesim.views.vitals import workers_alive
 
 JOURNAL = 20
 """Commands that the event log begins with."""
@@ -57,7 +57,7 @@ def live_context(
     stored = gateway.stored_view(run, permissions.role(actor, run))
     context = _facts(request, actor, run)
     return context | {
-        "simulation": simulation,
+        "simulation": Shown.of(simulation) if simulation is not None else None,
         "commands": _commands(simulation, bound),
         "message_form": bound.get("", MessageForm()) if takes_messages(simulation) else None,
         "step_form": StepForm(auto_id="id_step_%s"),
@@ -105,5 +105,9 @@ def _speed(run: Run) -> str:
 
 def _journal(actor: Actor, run: Run) -> list[tuple[Command, bool]]:
     """The newest commands, and whether each is the asker's own."""
-    rows = run.commands.exclude(kind=Kind.CONTROL, name=INSPECT).order_by("-id").defer("args", "result")[:JOURNAL]
+    rows = (
+        run.commands.exclude(kind=Kind.CONTROL, name=INSPECT)
+        .order_by("-id")
+        .defer("args", "result")[:JOURNAL]
+    )
     return [(row, row.sender == actor.sender) for row in rows]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import urlencode
 
@@ -30,12 +31,34 @@ STATUS = {
 View = Callable[..., HttpResponse]
 
 
+class SeeOther(HttpResponseRedirect):
+    """Get another page, after a post."""
+
+    status_code = 303
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What the templates show of a simulation: they would call the class, or the loop, itself."""
+
+    name: str
+    label: str
+    description: str
+    script: str
+
+    @classmethod
+    def of(cls, simulation: Any) -> Shown:
+        return cls(**{name: getattr(simulation, name) for name in cls.__dataclass_fields__})
+
+
 def by_htmx(request: HttpRequest) -> bool:
     """Whether htmx asks, and wants a fragment."""
     return request.headers.get("HX-Request") == "true"
 
 
-def fragment(request: HttpRequest, template: str, context: Mapping[str, Any], status: int = 200) -> HttpResponse:
+def fragment(
+    request: HttpRequest, template: str, context: Mapping[str, Any], status: int = 200
+) -> HttpResponse:
     """A part of a page. The header tells our script to show it whatever its status is."""
     response = render(request, f"django_livesim/includes/{template}", dict(context), status=status)
     response["Livesim-Fragment"] = "1"
@@ -46,7 +69,7 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
     """Send the browser to another page, after a post."""
     if by_htmx(request):
         return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponse(status=303, headers={"Location": url})
+    return SeeOther(url)
 
 
 def status_of(problem: LivesimError) -> int:

@@ -18,8 +18,8 @@ from django_livesim.forms import add_refusal, start_forms
 from django_livesim.permissions import Actor
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import Status
-from django_livesim.views.health import workers_alive
-from django_livesim.views.respond import by_htmx, fragment, go, status_of
+from django_livesim.views.respond import Shown, by_htmx, fragment, go, status_of
+from django_livesim.views.vitals import workers_alive
 
 PAGE = 25
 """Runs on one page of the list."""
@@ -95,9 +95,9 @@ def _panel(actor: Actor, chosen: str, data: Any = None) -> dict[str, Any]:
     if simulation is not None:
         own, form = start_forms(simulation, data)
     return {
-        "startable": startable,
+        "startable": [Shown.of(one) for one in startable],
         "registered": len(registry.all()),
-        "chosen": simulation,
+        "chosen": Shown.of(simulation) if simulation is not None else None,
         "own_form": own,
         "params_form": form,
     }

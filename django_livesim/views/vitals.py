@@ -32,5 +32,7 @@ def health(request: HttpRequest) -> JsonResponse:
     try:
         workers = workers_alive()
     except DatabaseError:
-        return JsonResponse({"status": "down", "database": "down", "workers": None, "layer": layer}, status=503)
+        return JsonResponse(
+            {"status": "down", "database": "down", "workers": None, "layer": layer}, status=503
+        )
     return JsonResponse({"status": "ok", "database": "ok", "workers": workers, "layer": layer})
