@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 from dataclasses import replace
 from uuid import UUID
@@ -107,7 +106,7 @@ def test_silence_for_the_ttl_is_death_and_a_beat_is_life(monkeypatch):
 
 
 def test_a_process_of_this_host_that_has_ended_is_dead_at_once():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen(["sleep", "600"])
     here = identity.this_process()
     row = worker(pid=child.pid, pid_started=identity._started(child.pid))
     peers, me = leases.Peers(here, ttl=1000), worker()
