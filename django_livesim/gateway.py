@@ -55,7 +55,7 @@ def get(ref: Run | UUID | str, *, actor: Actor | None = None, level: Level = Lev
     where the actor may see it but lacks `level`.
     """
     actor = actor or SERVER
-    run = ref if isinstance(ref, Run) else _find(ref)
+    run = _find(ref.id if isinstance(ref, Run) else ref)  # a row in hand may be old
     if run is None or not _sees(actor, run):
         raise NoRun(
             f"There is no run {str(ref)[:80]!r} that you may see. The list of runs shows what there is."
