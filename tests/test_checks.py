@@ -195,8 +195,9 @@ def test_a_redis_client_without_a_timeout_of_its_own_is_fine(settings, monkeypat
     assert checks.check_redis_timeout() == []
 
 
-def test_deferred_transactions_of_sqlite_are_warned_of(settings):
-    settings.DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
+def test_deferred_transactions_of_sqlite_are_warned_of(settings, monkeypatch):
+    plain = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}
+    monkeypatch.setitem(settings.DATABASES, "default", plain)
     (message,) = checks.check_sqlite()
     assert message.id == "livesim.W003"
     assert '"transaction_mode": "IMMEDIATE"' in message.hint
