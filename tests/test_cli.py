@@ -14,6 +14,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.core.management.base import CommandParser
+from django.db import connections
 
 from django_livesim import gateway, worker
 from django_livesim.cli import doctor as doctor_module
@@ -68,12 +69,25 @@ def no_worker_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "WAIT_POLL", 0.01)
 
 
+def in_thread(function: Any, *args: Any, **kwargs: Any) -> threading.Thread:
+    """A started thread that closes its database connection at its end."""
+
+    def target() -> None:
+        try:
+            function(*args, **kwargs)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=target, name=f"{function} under test")
+    thread.start()
+    return thread
+
+
 @pytest.fixture
 def live_worker(transactional_db: None) -> Any:
     """A worker that steps in a thread of this process; gives its engine."""
     engine = Engine(queues=["default"])
-    thread = threading.Thread(target=engine.run, name="worker under test")
-    thread.start()
+    thread = in_thread(engine.run)
     yield engine
     engine.drain()
     thread.join(20)
@@ -339,12 +353,8 @@ def test_inspect_shows_the_state_of_the_moment(live_worker, run):
 
 def test_watch_shows_states_commands_and_the_end(live_worker, run):
     stdout = io.StringIO()
-    thread = threading.Thread(
-        target=call_command,
-        args=("livesim", "watch", "a-key", "--json", "--interval=0.05"),
-        kwargs={"stdout": stdout, "stderr": io.StringIO()},
-    )
-    thread.start()
+    watching = ("livesim", "watch", "a-key", "--json", "--interval=0.05")
+    thread = in_thread(call_command, *watching, stdout=stdout, stderr=io.StringIO())
     livesim("pause", "a-key")
     livesim("send", "a-key", "add", "n=9")
     livesim("resume", "a-key")
