@@ -55,7 +55,7 @@ class Visitor:
         token = self.cookie("csrftoken")
         form = {"username": username, "password": password, "csrfmiddlewaretoken": token}
         data = urllib.parse.urlencode(form).encode()
-        self.opener.open(self.base + "/admin/login/?next=/", data, timeout=10).close()
+        self.opener.open(self.base + "/admin/login/?next=/admin/", data, timeout=10).close()
         if not self.cookie("sessionid"):
             raise AssertionError(f"{username} could not log in")
 

@@ -170,9 +170,8 @@ def watch_and_steer(visitor: Visitor, run: str) -> None:
         assert receive(socket, "accepted")["id"] == "one"
         assert receive(socket, "applied")["id"] == "one"
         frame = receive(socket, "snapshot")
-        while frame["state"]["frogs"] != 42:
+        while frame["state"]["frogs"] != 42 or frame["tick"] <= first["tick"]:
             frame = receive(socket, "snapshot")
-        assert frame["tick"] > first["tick"]
 
 
 def test_the_simulation_takes_ten_lines():

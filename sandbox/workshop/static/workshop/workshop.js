@@ -2,7 +2,7 @@
 
 export function draw(canvas, state, live) {
   const context = canvas.getContext("2d");
-  const height = Math.min(28, canvas.height / Math.max(state.order.length, 8));
+  const height = Math.min(28 * live.scale, canvas.height / Math.max(state.order.length, 8));
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.font = `${Math.round(height * 0.5)}px system-ui, sans-serif`;
   context.textBaseline = "middle";
@@ -14,7 +14,7 @@ export function draw(canvas, state, live) {
     context.fillRect(0, y + 2, canvas.width, height - 4);
     context.fillStyle = place < state.benches ? "#2a9d5c" : "#888a";
     context.fillRect(0, y + 2, canvas.width * share, height - 4);
-    context.fillStyle = getComputedStyle(canvas).color;
-    context.fillText(`${name}: ${task.done.toFixed(1)} of ${task.work}`, 8, y + height / 2);
+    context.fillStyle = live.theme.ink;
+    context.fillText(`${name}: ${task.done.toFixed(1)} of ${task.work}`, 8 * live.scale, y + height / 2);
   });
 }
