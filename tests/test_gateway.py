@@ -1,0 +1,320 @@
+"""The gateway without a worker: rights, arguments, keys, idempotency, controls of runs that nobody holds."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser, Permission
+from django.db import transaction
+
+from django_livesim import gateway, permissions
+from django_livesim.bus import doorbells
+from django_livesim.models import Command, Run
+from django_livesim.permissions import Actor, Level
+from django_livesim.protocol.errors import (
+    BadArgs,
+    Forbidden,
+    LivesimError,
+    NoRun,
+    RunEnded,
+    UnknownCommand,
+    UnknownSimulation,
+)
+from django_livesim.protocol.names import Status
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def ann():
+    return get_user_model().objects.create_user("ann")
+
+
+@pytest.fixture
+def bob():
+    return get_user_model().objects.create_user("bob")
+
+
+def grant(user, *names):
+    user.user_permissions.add(*Permission.objects.filter(codename__in=names))
+    return get_user_model().objects.get(pk=user.pk)
+
+
+def set_status(run, status, **fields):
+    Run.objects.filter(id=run.id).update(status=status, **fields)
+    run.refresh_from_db()
+
+
+def test_a_started_run_waits_with_its_cleaned_parameters(ann):
+    run = gateway.start("counter", {"start": 3}, owner=ann, name="mine")
+    assert (run.status, run.params, run.owner, run.name) == (Status.WAITING, {"start": 3}, ann, "mine")
+    assert gateway.start("counter").params == {"start": 0}
+
+
+@pytest.mark.parametrize("params", [{"start": "x"}, {"start": 1.5}, {"stop": 1}, {"start": True}])
+def test_bad_parameters_start_nothing(params):
+    with pytest.raises(BadArgs) as caught:
+        gateway.start("counter", params)
+    assert caught.value.code == "bad_args"
+    assert caught.value.fields
+    assert not Run.objects.exists()
+
+
+def test_an_unknown_simulation_is_named_with_those_there_are():
+    with pytest.raises(UnknownSimulation, match="counter"):
+        gateway.start("no_such")
+
+
+def test_a_second_start_under_a_key_changes_nothing():
+    run = gateway.start("counter", key="main")
+    assert gateway.start("counter", {"start": 9}, key="main") == run
+    assert Run.objects.count() == 1
+
+
+def test_start_under_a_key_goes_on_from_stopped_and_follows_finished():
+    run = gateway.start("counter", {"start": 4}, key="main")
+    set_status(run, Status.STOPPED)
+    assert gateway.start("counter", key="main") == run
+    run.refresh_from_db()
+    assert run.status == Status.WAITING
+    set_status(run, Status.FINISHED)
+    following = gateway.start("counter", key="main")
+    run.refresh_from_db()
+    assert following != run
+    assert (following.key, run.key, following.parent, following.params) == ("main", None, run, {"start": 4})
+
+
+def test_a_command_is_a_row_before_send_returns():
+    run = gateway.start("counter")
+    row = gateway.send(run, "add", {"n": 2})
+    assert Command.objects.get().args == {"n": 2}
+    assert (row.outcome, row.sender, row.durable) == ("", "p:server", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "error", "words"),
+    [
+        ("nothing", {}, UnknownCommand, "Expected one of: add"),
+        ("add", {"n": "two"}, BadArgs, "n"),
+        ("add", {"n": 1, "m": 2}, BadArgs, "m"),
+        ("add", {"n": 2.5}, BadArgs, "n"),
+    ],
+)
+def test_a_wrong_command_is_an_error_and_no_row(name, args, error, words):
+    run = gateway.start("counter")
+    with pytest.raises(error, match=words):
+        gateway.send(run, name, args)
+    assert not Command.objects.exists()
+
+
+def test_an_own_loop_that_declares_nothing_takes_any_plain_dict():
+    run = gateway.start("echo")
+    assert gateway.send(run, "whatever", {"a": [1, None]}).args == {"a": [1, None]}
+    with pytest.raises(BadArgs, match="tuple"):
+        gateway.send(run, "whatever", {"a": (1,)})
+    with pytest.raises(UnknownCommand):
+        gateway.send(run, "")
+
+
+def test_the_same_id_is_one_command_and_another_body_under_it_is_refused():
+    run = gateway.start("counter")
+    first = gateway.send(run, "add", {"n": 1}, id="a")
+    assert gateway.send(run, "add", {"n": 1}, id="a").pk == first.pk
+    with pytest.raises(LivesimError) as caught:
+        gateway.send(run, "add", {"n": 2}, id="a")
+    assert caught.value.code == "duplicate_id"
+    with pytest.raises(BadArgs):
+        gateway.send(run, "add", {"n": 1}, id="not valid!")
+    assert Command.objects.count() == 1
+
+
+@pytest.mark.parametrize("status", [Status.STOPPED, Status.FINISHED, Status.FAILED])
+def test_an_ended_run_takes_no_commands(status):
+    run = gateway.start("counter")
+    set_status(run, status)
+    with pytest.raises(RunEnded) as caught:
+        gateway.send(run, "add")
+    assert caught.value.code == "run_ended"
+
+
+def test_a_send_inside_a_transaction_rings_after_commit(monkeypatch):
+    run = gateway.start("counter")
+    rung = []
+    monkeypatch.setattr(doorbells, "ring", lambda *args, **kwargs: rung.append(Command.objects.count()))
+    with transaction.atomic():
+        gateway.send(run, "add")
+        assert rung == []
+    assert rung == [1]
+
+
+def test_a_rolled_back_send_never_was(monkeypatch):
+    run = gateway.start("counter")
+    rung = []
+    monkeypatch.setattr(doorbells, "ring", lambda *args, **kwargs: rung.append(1))
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        gateway.send(run, "add")
+        raise ZeroDivisionError
+    assert (Command.objects.count(), rung) == (0, [])
+
+
+def test_runs_that_nobody_holds_are_controlled_at_once():
+    run = gateway.start("counter")
+    for act, status in [
+        (gateway.pause, Status.PAUSED),
+        (gateway.resume, Status.WAITING),
+        (gateway.stop, Status.STOPPED),
+        (gateway.resume, Status.WAITING),
+    ]:
+        assert act(run).outcome == "applied"
+        run.refresh_from_db()
+        assert run.status == status
+    assert list(Command.objects.order_by("id").values_list("apply_seq", flat=True)) == [1, 2, 3, 4]
+
+
+def test_a_run_that_somebody_holds_is_controlled_by_its_worker():
+    from django_livesim.models import Worker
+
+    run = gateway.start("counter")
+    set_status(run, Status.RUNNING, worker=Worker.objects.create())
+    assert gateway.stop(run).outcome == ""
+    run.refresh_from_db()
+    assert run.status == Status.RUNNING
+
+
+def test_stop_of_a_stopped_run_changes_nothing():
+    run = gateway.start("counter")
+    gateway.stop(run)
+    before = Run.objects.values().get()
+    assert gateway.stop(run).outcome == "applied"
+    assert Run.objects.values().get() == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "words"),
+    [
+        ("fly", {}, "Expected one of: pause"),
+        ("step", {"n": 0}, "n is a number of steps"),
+        ("step", {"n": 1, "m": 2}, "takes"),
+        ("speed", {"x": -1}, "x is a factor"),
+        ("speed", {}, "x is a factor"),
+        ("pause", {"x": 1}, "takes no arguments"),
+    ],
+)
+def test_a_wrong_control_is_an_error_and_no_row(verb, args, words):
+    run = gateway.start("counter")
+    with pytest.raises(LivesimError, match=words):
+        gateway.control(run, verb, args)
+    assert not Command.objects.exists()
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "step", "speed"])
+def test_an_illegal_transition_says_from_where_and_what_is_legal(verb):
+    run = gateway.start("counter")
+    set_status(run, Status.FAILED)
+    with pytest.raises(RunEnded, match="The run is failed: it cannot .* Legal now: restart, stop"):
+        gateway.control(run, verb, {"x": 1.0} if verb == "speed" else {})
+
+
+def test_restart_of_an_ended_run_begins_one_that_follows():
+    run = gateway.start("counter", {"start": 2}, key="k")
+    set_status(run, Status.FINISHED)
+    command = gateway.restart(run, id="again")
+    following = Run.objects.get(id=command.args["next"])
+    assert (following.key, following.params, following.parent) == ("k", {"start": 2}, run)
+    assert gateway.restart(run, id="again").args == command.args
+    assert Run.objects.count() == 2
+
+
+def test_runs_are_found_by_uuid_key_and_simulation_key():
+    run = gateway.start("counter", key="k")
+    other = gateway.start("echo", key="k")
+    assert gateway.get(str(run.id)) == gateway.get("counter:k") == run
+    assert gateway.get("echo:k") == other
+    with pytest.raises(NoRun, match="Several"):
+        gateway.get("k")
+    with pytest.raises(NoRun):
+        gateway.get("nobody")
+
+
+def test_inspect_gives_the_stored_state_where_nobody_holds_the_run():
+    run = gateway.start("counter")
+    found = gateway.inspect(run)
+    assert (found["state"], found["position"], found["status"]) == (None, None, "waiting")
+
+
+# -- rights --------------------------------------------------------------------------------------
+
+
+def test_rights_are_denied_by_default(ann, bob):
+    run = gateway.start("counter", owner=ann)
+    assert permissions.level(Actor.from_user(ann), run) is Level.DELETE
+    for stranger in (bob, AnonymousUser()):
+        actor = Actor.from_user(stranger)
+        assert permissions.level(actor, run) is None
+        with pytest.raises(NoRun):
+            gateway.get(run.id, actor=actor)
+        with pytest.raises(NoRun):
+            gateway.send(run, "add", actor=actor)
+        assert not permissions.visible(actor).exists()
+
+
+def test_being_staff_alone_gives_nothing(ann, bob):
+    bob.is_staff = True
+    assert permissions.level(Actor.from_user(bob), gateway.start("counter", owner=ann)) is None
+
+
+@pytest.mark.parametrize(
+    ("permission", "level"),
+    [
+        ("view_run", Level.VIEW),
+        ("command_run", Level.COMMAND),
+        ("control_run", Level.CONTROL),
+        ("delete_run", Level.DELETE),
+    ],
+)
+def test_permissions_give_levels(permission, level, ann, bob):
+    run = gateway.start("counter", owner=ann)
+    assert permissions.level(Actor.from_user(grant(bob, permission)), run) is level
+
+
+def test_public_runs_are_seen_by_all_and_commanded_by_none(ann, bob):
+    run = gateway.start("counter", owner=ann, visibility="public")
+    for user in (bob, AnonymousUser()):
+        assert permissions.level(Actor.from_user(user), run) is Level.VIEW
+        with pytest.raises(Forbidden, match="right to command"):
+            gateway.send(run, "add", actor=Actor.from_user(user))
+
+
+def test_a_link_shows_the_run_to_whoever_holds_its_token(ann):
+    run = gateway.start("counter", owner=ann, visibility="link")
+    Run.objects.update(link_token="secret")
+    run.refresh_from_db()
+    assert permissions.level(Actor(user=AnonymousUser(), key="secret"), run) is Level.VIEW
+    assert permissions.level(Actor(user=AnonymousUser(), key="other"), run) is None
+    assert permissions.level(Actor(user=AnonymousUser(), key=""), run) is None
+    Run.objects.update(link_token="")
+    run.refresh_from_db()
+    assert permissions.level(Actor(user=AnonymousUser(), key=""), run) is None
+
+
+def test_starting_needs_the_permission_unless_the_simulation_says_otherwise(bob):
+    with pytest.raises(Forbidden):
+        gateway.start("counter", actor=Actor.from_user(bob))
+    run = gateway.start("counter", actor=Actor.from_user(grant(bob, "start_run")))
+    assert run.owner == bob
+
+
+def test_policy_has_the_first_and_last_word(settings, ann, bob):
+    run = gateway.start("counter", owner=ann)
+    settings.LIVESIM = {"POLICY": lambda user, action, run, command: True if action == "view" else None}
+    assert permissions.level(Actor.from_user(bob), run) is Level.VIEW
+    settings.LIVESIM = {"POLICY": lambda user, action, run, command: False}
+    assert permissions.level(Actor.from_user(grant(bob, "control_run")), run) is None
+
+
+async def test_the_async_twins_do_the_same():
+    run = await gateway.astart("counter")
+    row = await gateway.asend(run, "add", {"n": 1})
+    assert (await gateway.aget(run.id)).pk == run.pk
+    assert (await gateway.apause(run)).outcome == "applied"
+    assert row.name == "add"
