@@ -115,6 +115,7 @@ def livesim_words() -> dict[str, str]:
         "applied": _("Applied at tick {tick}."),
         "refused": _("Refused: {why}"),
         "log_applied": _("{command} applied"),
+        "log_refused": _("{command} refused: {why}"),
         "picture_failed": _("The picture cannot be drawn: {error}"),
         "unreachable": _("The server cannot be reached. Nothing was lost: try again."),
         "server_error": _("The server answered with an error ({status}). Try again, or load the page anew."),

@@ -4,8 +4,10 @@ const LIMIT = 200;
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 export class Log {
+  /** Take over a list and what the server has put in it, in this browser's time. */
   constructor(list) {
     this.list = list;
+    for (const time of list.querySelectorAll("time")) time.textContent = clock.format(new Date(time.dateTime));
   }
 
   /** Add a line; `kind` colours it: applied, refused, event, status. `tick` may be null. */

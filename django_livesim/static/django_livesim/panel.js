@@ -13,7 +13,7 @@ const ENDED = new Set(["stopped", "finished", "failed"]);
 const CLOSED = { 4401: "no_right", 4403: "no_right", 4404: "no_right", 4410: "deleted", 4429: "too_many" };
 
 export class Panel {
-  #ticks = [];
+  #ticks = null;
   #verdicts = new Map();
   #countdown = 0;
   #treeDue = 0;
@@ -127,7 +127,7 @@ export class Panel {
 
   #hello({ status, role }) {
     this.live.role = role;
-    this.#ticks = [];
+    this.#ticks = null;
     if (this.#wasLost) {
       this.#wasLost = false;
       this.log.add("status", null, say("back"));
@@ -137,7 +137,8 @@ export class Panel {
   }
 
   #frame({ tick, state }) {
-    this.#tick(tick);
+    this.#write("tick", String(tick));
+    this.#measure(tick);
     this.live.tick = tick;
     this.picture?.update(state);
     if (!this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
@@ -150,9 +151,13 @@ export class Panel {
     });
   }
 
-  #tick(tick) {
+  /** The measured rate. The first frame after a change may be of long ago: it does not count. */
+  #measure(tick) {
     const now = performance.now();
-    this.#write("tick", String(tick));
+    if (this.#ticks === null) {
+      this.#ticks = [];
+      return;
+    }
     this.#ticks.push([now, tick]);
     while (this.#ticks.length > 2 && now - this.#ticks[0][0] > RATE_OVER) this.#ticks.shift();
     const [since, from] = this.#ticks[0];
@@ -161,10 +166,10 @@ export class Panel {
   }
 
   #status({ status, tick, progress, speed, reason }) {
-    if (typeof tick === "number") this.#tick(tick);
+    if (tick > (this.socket.frame?.tick ?? -1)) this.#write("tick", String(tick));
     if (speed != null) this.#write("speed", speed > 0 ? `×${speed}` : say("max"));
     this.#progress(progress);
-    this.#reason(reason ?? "");
+    this.#reason(reason && reason !== status ? reason : "");
     this.#become(status);
   }
 
@@ -186,7 +191,7 @@ export class Panel {
     this.#wasAlive ||= !ENDED.has(status);
     if (status === this.status && this.root.dataset.status === status) return;
     this.status = this.live.status = this.root.dataset.status = status;
-    this.#ticks = [];
+    this.#ticks = null;
     const pill = this.#find("pill");
     pill.dataset.status = status;
     pill.textContent = say(status);
@@ -213,7 +218,8 @@ export class Panel {
       if (this.#verdicts.size > REMEMBERED) this.#verdicts.delete(this.#verdicts.keys().next().value);
       this.#fillAnswers();
     }
-    const text = type === "applied" ? say("log_applied", { command }) : `${command ?? ""} ${message || code}`.trim();
+    const why = message || code;
+    const text = say(type === "applied" ? "log_applied" : command ? "log_refused" : "refused", { command, why });
     this.log.add(type === "error" ? "refused" : type, tick, text);
   }
 
