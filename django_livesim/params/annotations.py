@@ -57,8 +57,9 @@ class BadAnnotation(Exception):
 def kind_of(annotation: Any) -> Kind:
     """The kind that an annotation, already resolved, stands for."""
     annotation = _unwrapped(annotation)
-    if annotation in SIMPLE:
-        return SIMPLE[annotation]()
+    simple = next((kind for known, kind in SIMPLE.items() if annotation is known), None)
+    if simple:
+        return simple()
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return _enum(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
@@ -82,16 +83,12 @@ def _unwrapped(annotation: Any) -> Any:
         if inner is None:
             break
         annotation = inner
-    try:
-        hash(annotation)
-    except TypeError as exc:
-        raise _impossible(annotation) from exc
     return annotation
 
 
 def _impossible(annotation: Any) -> BadAnnotation:
     shown = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
-    return BadAnnotation(f"{shown or annotation!r} cannot be a parameter. Expected one of: {POSSIBLE}")
+    return BadAnnotation(f"{shown or repr(annotation)} cannot be a parameter. Expected one of: {POSSIBLE}")
 
 
 def _union(annotation: Any, args: tuple[Any, ...]) -> Kind:

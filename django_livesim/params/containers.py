@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_livesim.params import fields
 from django_livesim.params.choices import Choice, Member
 from django_livesim.params.kinds import Kind, Text, Truth, length_words
-from django_livesim.params.limits import LENGTHS
+from django_livesim.params.limits import ITEM_VALIDATORS, LENGTHS
 from django_livesim.protocol import plain
 
 MAX_DEPTH = 16
@@ -71,6 +71,7 @@ class Anything(_Json):
 
 class _Container(_Json):
     takes = LENGTHS
+    limit_validators = ITEM_VALIDATORS
 
     def __init__(self, item: Kind) -> None:
         super().__init__()
@@ -166,6 +167,7 @@ class Maybe(Kind):
         super().__init__()
         self.inner = inner
         inner.may_be_blank = True
+        self.help = inner.help
         self.takes, self.limits, self.validators = inner.takes, inner.limits, inner.validators
         self.expected = format_lazy(_("{kind} or null"), kind=inner.expected)
 
@@ -203,7 +205,7 @@ class Maybe(Kind):
         return self.inner.key(value)
 
     def field(self, *, default: Any, help_text: str) -> fields.ParamField:
-        self.inner.widget = self.widget
+        self.inner.widget = self.widget or self.inner.widget
         field = self.inner.field(default=default, help_text=help_text)
         field.kind = self
         return field

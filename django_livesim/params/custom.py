@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, time, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.utils import pretty_name
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
@@ -47,6 +49,7 @@ TEMPORAL: dict[type[forms.Field], type[kinds.Kind]] = {
     forms.DateField: kinds.Date,
     forms.DateTimeField: kinds.DateTime,
     forms.DurationField: kinds.Duration,
+    forms.SplitDateTimeField: kinds.DateTime,
     forms.TimeField: kinds.Time,
 }
 """Fields whose `input_formats` may leave out the form in which we store."""
@@ -100,11 +103,12 @@ class Custom(Rules):
         return self.jsonable(self._cleaned(given))
 
     def bind(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        return self._cleaned(checked_mapping(args))
+        with timezone.override(UTC):  # stored moments are
+            return self._cleaned(checked_mapping(args))
 
     def jsonable(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
         stored = self._stored(cleaned)
-        again = self._stored(self._cleaned(stored))
+        again = self._stored(self.bind(stored))
         differing = {
             name: [
                 _("The form gives %(again)s for its own %(first)s; cleaning must give the same again.")
@@ -211,7 +215,7 @@ def _json(field: forms.Field, value: Any) -> Any:
     """The JSON of what `field` cleaned, such that it can clean it again."""
     if isinstance(field, forms.ModelChoiceField):
         return written(field.prepare_value(value))
-    if isinstance(field, forms.MultiValueField) and value is not None:
+    if _in_parts(field) and value is not None:
         return written(field.widget.decompress(value))
     return written(value)
 
@@ -222,13 +226,18 @@ def _raw(field: forms.Field, value: Any) -> Any:
         return None
     if isinstance(field, forms.JSONField):
         return json.dumps(value, cls=field.encoder)
-    if isinstance(field, forms.MultiValueField) and not isinstance(value, list | tuple):
-        return field.widget.decompress(value)
     kind = next((kind for base, kind in TEMPORAL.items() if isinstance(field, base)), None)
-    try:
-        return kind().read(value) if kind else value
-    except ValidationError:
-        return value  # the field says what it expects
+    if kind:
+        with suppress(ValidationError):  # the field says what it expects
+            value = kind().read(value)
+    if isinstance(field, forms.MultiValueField) and not isinstance(value, list | tuple | str):
+        return field.widget.decompress(value)
+    return value
+
+
+def _in_parts(field: forms.Field) -> bool:
+    """Whether the field's value is stored as its widget takes it apart."""
+    return isinstance(field, forms.MultiValueField) and not isinstance(field, forms.SplitDateTimeField)
 
 
 def _must_be_given(field: forms.Field) -> bool:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import BaseValidator, MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from django.utils.dateparse import parse_duration
 from django.utils.duration import duration_iso_string
 from django.utils.translation import gettext_lazy as _
 
 from django_livesim.params import fields
-from django_livesim.params.limits import COMPARISONS, LENGTHS, validators_for
+from django_livesim.params.limits import COMPARISONS, LENGTHS, VALIDATORS
 from django_livesim.protocol.plain import MAX_INTEGER
 
 MAX_DIGITS = 308
@@ -54,6 +55,7 @@ class Kind:
     field_class: ClassVar[type[fields.ParamField]]
     takes: tuple[str, ...] = ()
     """The limits that make sense for it."""
+    limit_validators: ClassVar[dict[str, type[BaseValidator]]] = VALIDATORS
     json_type: ClassVar[dict[str, Any]] = {}
     always: ClassVar[tuple[Callable[[Any], None], ...]] = ()
     """Validators that hold for every value of the kind."""
@@ -119,13 +121,19 @@ class Kind:
     def check(self, value: Any) -> None:
         """Hold the Python value against its limits and validators."""
         errors: list[ValidationError] = []
-        for validator in (*self.always, *validators_for(self.limits, self.comparable), *self.validators):
+        for validator in (*self.always, *self._limit_validators(), *self.validators):
             try:
                 validator(value)
             except ValidationError as exc:
                 errors.extend(exc.error_list)
         if errors:
             raise ValidationError(errors)
+
+    def _limit_validators(self) -> Iterator[Callable[[Any], None]]:
+        for name, limit in self.limits.items():
+            if name in COMPARISONS:
+                limit = partial(self.comparable, limit)  # looked at when it is compared
+            yield self.limit_validators[name](limit)
 
     def field(self, *, default: Any, help_text: str) -> fields.ParamField:
         """The form field. `default` may be `fields.MISSING`."""

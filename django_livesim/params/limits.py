@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from django.core import validators
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 COMPARISONS = ("ge", "gt", "le", "lt")
 LENGTHS = ("min_length", "max_length")
@@ -52,6 +51,24 @@ class LessThanValidator(validators.BaseValidator):
         return bool(a >= b)
 
 
+@deconstructible
+class MinItemsValidator(validators.MinLengthValidator):
+    message = ngettext_lazy(
+        "Ensure there is at least %(limit_value)d item (there are %(show_value)d).",
+        "Ensure there are at least %(limit_value)d items (there are %(show_value)d).",
+        "limit_value",
+    )
+
+
+@deconstructible
+class MaxItemsValidator(validators.MaxLengthValidator):
+    message = ngettext_lazy(
+        "Ensure there is at most %(limit_value)d item (there are %(show_value)d).",
+        "Ensure there are at most %(limit_value)d items (there are %(show_value)d).",
+        "limit_value",
+    )
+
+
 VALIDATORS: dict[str, type[validators.BaseValidator]] = {
     "ge": validators.MinValueValidator,
     "gt": GreaterThanValidator,
@@ -61,6 +78,7 @@ VALIDATORS: dict[str, type[validators.BaseValidator]] = {
     "max_length": validators.MaxLengthValidator,
     "multiple_of": validators.StepValueValidator,
 }
+ITEM_VALIDATORS = VALIDATORS | {"min_length": MinItemsValidator, "max_length": MaxItemsValidator}
 _NAMES_OF_VALIDATORS = {validator: name for name, validator in VALIDATORS.items()}
 
 
@@ -78,11 +96,3 @@ def _is_plain(validator: Any) -> bool:
     """Whether a Django validator says no more than its limit."""
     own_words = "message" in vars(validator)
     return not (own_words or callable(validator.limit_value) or getattr(validator, "offset", None))
-
-
-def validators_for(
-    limits: dict[str, Any], comparable: Callable[[Any], Any]
-) -> Iterator[Callable[[Any], None]]:
-    """A Django validator for each limit. `comparable` is asked when one is compared."""
-    for name, limit in limits.items():
-        yield VALIDATORS[name](partial(comparable, limit) if name in COMPARISONS else limit)
