@@ -14,20 +14,10 @@ from django.utils.functional import Promise
 
 from django_livesim.params.choices import Choice, Member
 from django_livesim.params.containers import Anything, Items, Mapping, optional
-from django_livesim.params.kinds import (
-    Date,
-    DateTime,
-    DecimalNumber,
-    Duration,
-    Integer,
-    Kind,
-    Number,
-    Text,
-    Time,
-    Truth,
-    Uuid,
-)
+from django_livesim.params.kinds import Kind, Text, Truth, Uuid
 from django_livesim.params.limits import COMPARISONS, LENGTHS, limits_of
+from django_livesim.params.moments import Date, DateTime, Duration, Time
+from django_livesim.params.numbers import DecimalNumber, Integer, Number
 from django_livesim.simulation import humanise
 
 SIMPLE: dict[Any, type[Kind]] = {

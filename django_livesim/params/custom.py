@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from django_livesim.params import kinds
+from django_livesim.params import kinds, moments, numbers
 from django_livesim.params.choices import Choice, Member
 from django_livesim.params.containers import Anything, Items, copy
 from django_livesim.params.rules import (
@@ -37,8 +37,8 @@ STRICT: dict[type[forms.Field], type[kinds.Kind]] = {
     forms.BooleanField: kinds.Truth,
     forms.CharField: kinds.Text,
     forms.EmailField: kinds.Text,
-    forms.FloatField: kinds.Number,
-    forms.IntegerField: kinds.Integer,
+    forms.FloatField: numbers.Number,
+    forms.IntegerField: numbers.Integer,
     forms.RegexField: kinds.Text,
     forms.SlugField: kinds.Text,
     forms.URLField: kinds.Text,
@@ -46,18 +46,18 @@ STRICT: dict[type[forms.Field], type[kinds.Kind]] = {
 """Fields that would take a value of another type without a word, and the type they want in JSON."""
 
 TEMPORAL: dict[type[forms.Field], type[kinds.Kind]] = {
-    forms.DateField: kinds.Date,
-    forms.DateTimeField: kinds.DateTime,
-    forms.DurationField: kinds.Duration,
-    forms.SplitDateTimeField: kinds.DateTime,
-    forms.TimeField: kinds.Time,
+    forms.DateField: moments.Date,
+    forms.DateTimeField: moments.DateTime,
+    forms.DurationField: moments.Duration,
+    forms.SplitDateTimeField: moments.DateTime,
+    forms.TimeField: moments.Time,
 }
 """Fields whose `input_formats` may leave out the form in which we store."""
 
 SCHEMAS: dict[type[forms.Field], type[kinds.Kind]] = {
     **STRICT,
     **TEMPORAL,
-    forms.DecimalField: kinds.DecimalNumber,
+    forms.DecimalField: numbers.DecimalNumber,
     forms.UUIDField: kinds.Uuid,
 }
 
@@ -69,11 +69,11 @@ TAKES_MANY = (
 )
 
 WRITTEN: dict[type, kinds.Kind] = {
-    datetime: kinds.DateTime(),
-    date: kinds.Date(),
-    time: kinds.Time(),
-    timedelta: kinds.Duration(),
-    Decimal: kinds.DecimalNumber(),
+    datetime: moments.DateTime(),
+    date: moments.Date(),
+    time: moments.Time(),
+    timedelta: moments.Duration(),
+    Decimal: numbers.DecimalNumber(),
     UUID: kinds.Uuid(),
 }
 

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import BaseValidator, MaxValueValidator, MinValueValidator
-from django.utils import timezone
-from django.utils.dateparse import parse_duration
-from django.utils.duration import duration_iso_string
+from django.core.validators import BaseValidator
 from django.utils.translation import gettext_lazy as _
 
 from django_livesim.params import fields
 from django_livesim.params.limits import COMPARISONS, LENGTHS, VALIDATORS
-from django_livesim.protocol.plain import MAX_INTEGER
-
-MAX_DIGITS = 308
-"""Digits before or after the point of a decimal number, as in a float."""
 
 SHOWN = 60
 """Characters of a wrong value that an error repeats."""
@@ -160,104 +149,6 @@ class Kind:
         return dict(self.json_type)
 
 
-class _Numeric(Kind):
-    takes = (*COMPARISONS, "multiple_of")
-
-    def bound(self, limit: Any) -> bool:
-        number = isinstance(limit, int | float | Decimal) and not isinstance(limit, bool)
-        return number and math.isfinite(limit)
-
-    def attributes(self) -> dict[str, Any]:
-        low, high = self.limits.get("ge"), self.limits.get("le")
-        step = self.limits.get("multiple_of")
-        found = {"min": low, "max": high}
-        if step is not None and (low is None or not math.remainder(low, step)):
-            found["step"] = step  # a browser counts steps from the minimum
-        return {name: str(value) for name, value in found.items() if value is not None}
-
-    def schema(self) -> dict[str, Any]:
-        words = {
-            "ge": "minimum",
-            "le": "maximum",
-            "gt": "exclusiveMinimum",
-            "lt": "exclusiveMaximum",
-            "multiple_of": "multipleOf",
-        }
-        limits = {words[name]: float_or_int(value) for name, value in self.limits.items()}
-        return self.json_type | limits
-
-
-def float_or_int(value: Any) -> float | int:
-    """A limit as a JSON number."""
-    return value if isinstance(value, int) else float(value)
-
-
-class Integer(_Numeric):
-    """A whole number within 2^53, so that every client reads the same."""
-
-    expected = _("an integer")
-    python = int
-    field_class = fields.IntegerField
-    json_type: ClassVar[dict[str, Any]] = {
-        "type": "integer",
-        "minimum": -MAX_INTEGER,
-        "maximum": MAX_INTEGER,
-    }
-    always = (MinValueValidator(-MAX_INTEGER), MaxValueValidator(MAX_INTEGER))
-
-    def tidy(self, value: int) -> int:
-        return int(value)
-
-    def parse(self, text: str) -> Any:
-        try:
-            return int(text)
-        except ValueError:
-            return text
-
-
-class Number(_Numeric):
-    """A finite float; JSON integers are taken."""
-
-    expected = _("a finite number")
-    python = (int, float)
-    field_class = fields.FloatField
-    json_type: ClassVar[dict[str, Any]] = {"type": "number"}
-
-    def tidy(self, value: float) -> float:
-        value = float(value)
-        if not math.isfinite(value):
-            raise ValueError
-        return value
-
-    def parse(self, text: str) -> Any:
-        try:
-            return float(text)
-        except ValueError:
-            return text
-
-
-class DecimalNumber(_Numeric):
-    """An exact decimal number, text in JSON; JSON numbers are taken as they are written."""
-
-    expected = _('a decimal number, such as "1.50"')
-    python = Decimal
-    field_class = fields.DecimalField
-    json_type: ClassVar[dict[str, Any]] = {"type": ["string", "number"]}
-
-    def tidy(self, value: Decimal) -> Decimal:
-        if not value.is_finite() or abs(value.adjusted()) > MAX_DIGITS:
-            raise ValueError
-        return value
-
-    def convert(self, value: Any) -> Decimal:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise TypeError
-        return self.tidy(Decimal(value if isinstance(value, str) else repr(value)))
-
-    def write(self, value: Decimal) -> str:
-        return str(value)
-
-
 class Truth(Kind):
     """True or false."""
 
@@ -318,7 +209,7 @@ def length_words(limits: dict[str, Any], low: str, high: str) -> dict[str, Any]:
     return {words[name]: limit for name, limit in limits.items()}
 
 
-class _Written(Kind):
+class Written(Kind):
     """A value that JSON holds as text."""
 
     format = ""
@@ -342,103 +233,7 @@ class _Written(Kind):
         return {"type": "string", "format": self.format}
 
 
-class Date(_Written):
-    """A day."""
-
-    expected = _('a date, such as "2030-12-31"')
-    python = date
-    field_class = fields.DateField
-    takes = COMPARISONS
-    format = "date"
-
-    def native(self, value: Any) -> bool:
-        return isinstance(value, date) and not isinstance(value, datetime)
-
-    def from_text(self, text: str) -> date:
-        return date.fromisoformat(text)
-
-
-class Time(_Written):
-    """A time of the day, of no zone."""
-
-    expected = _('a time, such as "23:59:30"')
-    python = time
-    field_class = fields.TimeField
-    takes = COMPARISONS
-    json_type: ClassVar[dict[str, Any]] = {"type": "string"}
-
-    def tidy(self, value: time) -> time:
-        if value.tzinfo is not None:
-            raise ValueError
-        return value
-
-    def from_text(self, text: str) -> time:
-        return time.fromisoformat(text)
-
-    def schema(self) -> dict[str, Any]:
-        return dict(self.json_type)  # the format "time" of JSON Schema wants a zone
-
-
-class DateTime(_Written):
-    """A moment: with USE_TZ aware and in UTC, a naive one being of the current time zone; else naive."""
-
-    expected = _('a moment, such as "2030-12-31T23:59:30+00:00"')
-    python = datetime
-    field_class = fields.DateTimeField
-    takes = COMPARISONS
-    json_type: ClassVar[dict[str, Any]] = {"type": "string"}
-
-    def tidy(self, value: datetime) -> datetime:
-        if settings.USE_TZ:
-            aware = timezone.make_aware(value) if timezone.is_naive(value) else value
-            return aware.astimezone(UTC)
-        return value if timezone.is_naive(value) else timezone.make_naive(value)
-
-    def comparable(self, limit: datetime) -> datetime:
-        return self.tidy(limit)
-
-    def from_text(self, text: str) -> datetime:
-        return datetime.fromisoformat(text)
-
-    def attributes(self) -> dict[str, Any]:
-        return {}  # a browser would compare in its own zone
-
-    def schema(self) -> dict[str, Any]:
-        return dict(self.json_type)  # the format "date-time" would forbid a naive one
-
-
-class Duration(_Written):
-    """A length of time; JSON numbers are seconds."""
-
-    expected = _('a duration, such as "00:01:30", "PT90S" or 90 (seconds)')
-    python = timedelta
-    field_class = fields.DurationField
-    takes = COMPARISONS
-    json_type: ClassVar[dict[str, Any]] = {"type": ["string", "number"]}
-
-    def convert(self, value: Any) -> timedelta:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return timedelta(seconds=value)
-        found: timedelta = super().convert(value)
-        return found
-
-    def from_text(self, text: str) -> timedelta:
-        duration = parse_duration(text)
-        if duration is None:
-            raise ValueError
-        return duration
-
-    def write(self, value: timedelta) -> str:
-        return duration_iso_string(value)
-
-    def attributes(self) -> dict[str, Any]:
-        return {}  # it is a text box
-
-    def schema(self) -> dict[str, Any]:
-        return dict(self.json_type)
-
-
-class Uuid(_Written):
+class Uuid(Written):
     """A UUID."""
 
     expected = _("a UUID")
