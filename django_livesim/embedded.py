@@ -69,7 +69,7 @@ def _take_lock() -> IO[bytes] | None:
     database = django_settings.DATABASES[conf.settings.DATABASE]
     what = f"{database.get('ENGINE')}:{database.get('HOST')}:{database.get('PORT')}:{database.get('NAME')}"
     name = blake2b(what.encode(), digest_size=8).hexdigest()
-    file = Path(tempfile.gettempdir(), f"livesim-embedded-{name}.lock").open("wb")
+    file = Path(tempfile.gettempdir(), f"livesim-embedded-{name}.lock").open("wb")  # noqa: SIM115  (held until the process ends)
     if locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
         return file
     file.close()

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from django_livesim import conf, params, registry
 from django_livesim.bus import doorbells
-from django_livesim.models import Checkpoint, Command, Run
+from django_livesim.models import Checkpoint, Command, Run, Visibility
 from django_livesim.permissions import Actor, Level, level, may_inspect, may_start, require, visible
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.errors import (
@@ -111,6 +111,7 @@ def start(
     if not may_start(actor, definition):
         raise Forbidden(f"You may not start {definition.name}; ask an administrator for livesim.start_run.")
     cleaned = _clean_params(definition, params or {})
+    _check_start(key, visibility, seed)
     existing = Run.objects.filter(simulation=definition.name, key=key).first() if key else None
     if existing is None:
         run = intake.create_run(
@@ -130,6 +131,15 @@ def start(
             return run
         existing = Run.objects.get(simulation=definition.name, key=key)
     return _start_again(existing, cleaned if params is not None else None, actor)
+
+
+def _check_start(key: str | None, visibility: str, seed: int | None) -> None:
+    if key is not None and not 0 < len(key) <= 200:
+        raise BadArgs(f"A key is 1 to 200 characters; got {len(key)}.")
+    if visibility not in Visibility.values:
+        raise BadArgs(f"visibility is one of {', '.join(Visibility.values)}; got {visibility!r}.")
+    if seed is not None and not 0 <= seed <= plain.MAX_INTEGER:
+        raise BadArgs(f"seed is an integer of 0 to 2^53; got {seed!r}.")
 
 
 def _owner_id(actor: Actor, owner: Any) -> Any:
@@ -191,12 +201,12 @@ def send(
     """
     actor = actor or (SERVER if user is None else Actor.from_user(user))
     row = get(run, actor=actor, level=Level.COMMAND)
-    _refuse_ended(row)
     spec, cleaned = _clean_args(row, command, args or {})
-    if every is not None:
-        raise BadArgs("Repeated commands (every=...) are not available yet; send each one.")
-    fields = {"durable": True if spec is None else spec.durable} | _schedule(at_tick, delay)
-    sent = _insert(row, Kind.COMMAND, command, cleaned, actor, id, fields)
+    fields = {"durable": True if spec is None else spec.durable} | _schedule(at_tick, delay, every)
+    sent = _known(row, Kind.COMMAND, command, cleaned, actor, id)
+    if sent is None:
+        _refuse_ended(row)
+        sent = _insert(row, Kind.COMMAND, command, cleaned, actor, id, fields)
     return _answered(sent, wait, timeout)
 
 
@@ -234,7 +244,9 @@ def _free_args(command: str, args: Mapping[str, Any]) -> dict[str, Any]:
     return free
 
 
-def _schedule(at_tick: int | None, delay: float | None) -> dict[str, Any]:
+def _schedule(at_tick: int | None, delay: float | None, every: float | None) -> dict[str, Any]:
+    if every is not None:
+        raise BadArgs("Repeated commands (every=...) are not available yet; send each one.")
     if at_tick is not None and (isinstance(at_tick, bool) or not isinstance(at_tick, int) or at_tick < 0):
         raise BadArgs(f"at_tick is a tick, an integer of 0 or more; got {at_tick!r}.")
     if delay is not None and not 0 <= delay <= 366 * 86400:
@@ -264,7 +276,22 @@ def _insert(
     )
     if created:
         _ring(run)
-    elif row.body_hash != _body_hash(kind, name, args):
+        return row
+    return _same(row, kind, name, args)
+
+
+def _known(
+    run: Run, kind: Kind, name: str, args: Mapping[str, Any], actor: Actor, client_id: str | None
+) -> Command | None:
+    """The row of a command sent before under the same id; a retry gets its answer whatever came since."""
+    if client_id is None:
+        return None
+    row = Command.objects.filter(run=run.id, sender=actor.sender, client_id=client_id).first()
+    return None if row is None else _same(row, kind, name, args)
+
+
+def _same(row: Command, kind: Kind, name: str, args: Mapping[str, Any]) -> Command:
+    if row.body_hash != _body_hash(kind, name, args):
         raise LivesimError(
             f"The id {row.client_id!r} was used for another command ({row.name}); use a new id for each.",
             code=Code.DUPLICATE_ID,
@@ -336,7 +363,7 @@ def control(
     actor = actor or (SERVER if user is None else Actor.from_user(user))
     row = get(run, actor=actor, level=Level.CONTROL)
     verb, cleaned = _clean_verb(verb, args or {})
-    sent = _known(row, verb, cleaned, actor, id) or _control(row, verb, cleaned, actor, id)
+    sent = _known(row, Kind.CONTROL, verb, cleaned, actor, id) or _control(row, verb, cleaned, actor, id)
     return _answered(sent, wait, timeout)
 
 
@@ -376,18 +403,6 @@ def _speed(x: Any) -> float:
         message = f'x is a factor of 0.01 to 1000, or "max"; got {x!r}.'
         raise BadArgs(message, fields={"x": [message]})
     return float(x)
-
-
-def _known(
-    run: Run, verb: Verb, args: Mapping[str, Any], actor: Actor, client_id: str | None
-) -> Command | None:
-    """The row of a control sent before under the same id."""
-    if client_id is None:
-        return None
-    row = Command.objects.filter(run=run.id, sender=actor.sender, client_id=client_id).first()
-    if row is not None and row.body_hash != _body_hash(Kind.CONTROL, verb, args):
-        raise LivesimError(f"The id {client_id!r} was used for another command.", code=Code.DUPLICATE_ID)
-    return row
 
 
 def _control(run: Run, verb: Verb, args: dict[str, Any], actor: Actor, client_id: str | None) -> Command:

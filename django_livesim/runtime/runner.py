@@ -308,7 +308,7 @@ class Runner:
         while True:
             while self._replay and (self._replay[0].apply_tick or 0) <= self.host.tick:
                 self._apply_again(self._replay.popleft())
-            if not self._replay and self.host.tick >= self._replay_until:
+            if self.host.finished or (not self._replay and self.host.tick >= self._replay_until):
                 return self._live(self.clock.now())
             self.program.step()  # type: ignore[union-attr]
             self.host.tick += 1

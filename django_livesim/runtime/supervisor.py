@@ -49,7 +49,6 @@ class Supervisor:
         self._poll_due = clock.now()
         self._drain_deadline = 0.0
         self._loops = LoopThread()
-        self.on_poll: Callable[[], None] = lambda: None
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -164,7 +163,6 @@ class Supervisor:
             self._poll_again = True
             return
         self._polling, self._poll_again = True, False
-        self.on_poll()
         self._poll_due = self.clock.now() + self.options.poll
         held = {run: runner.epoch for run, runner in self.runners.items()}
         self.ledger.poll(held, not self.draining, self._polled)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import sys
 import time
 from collections.abc import Iterable
@@ -60,8 +59,9 @@ class Engine:
     def __init__(self, *, queues: Iterable[str] = ("default",), max_runs: int | None = None) -> None:
         self.publisher = Publisher()
         self.doorbell = Doorbell(self.hear)
-        self.ledger = Ledger(queues=queues, max_runs=max_runs, registered=self.doorbell.listen)
-        self.ledger.dead = self._dead  # type: ignore[method-assign]
+        self.ledger = Ledger(
+            queues=queues, max_runs=max_runs, registered=self.doorbell.listen, load=self._load
+        )
         self.supervisor = Supervisor(
             clock=MonotonicClock(),
             ledger=self.ledger,
@@ -74,8 +74,7 @@ class Engine:
     def run(self) -> None:
         """Step runs until `drain`, then store them, give them up and return."""
         self.publisher.start()
-        self.ledger.start(self.supervisor.post)
-        self.supervisor.on_poll = self._measure
+        self.ledger.start(self.supervisor.post, self._dead)
         try:
             self.supervisor.run()
         finally:
@@ -96,19 +95,26 @@ class Engine:
             if message["viewers"] > 0:
                 self.supervisor.interest(run, roles, bool(message["keyframe"]))
 
-    def _dead(self, _: None) -> None:
+    def _dead(self) -> None:
         self.supervisor.take(Poll(dead=True))
 
-    def _measure(self) -> None:
-        """The load that the next beat tells: runs, share of one core, peak memory in bytes."""
+    def _load(self) -> dict[str, Any]:
+        """What a beat tells: runs held, share of one core since the last, peak memory in bytes."""
         now, used = time.monotonic(), time.process_time()
         then, before = self._cpu
-        if now - then < 1.0:
-            return
         self._cpu = (now, used)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.ledger.load = {
+        return {
             "runs": len(self.supervisor.runners),
-            "cpu": round((used - before) / (now - then), 3),
-            "memory": peak if sys.platform == "darwin" else peak * 1024,
+            "cpu": round((used - before) / max(now - then, 0.001), 3),
+            "memory": _peak_memory(),
         }
+
+
+def _peak_memory() -> int:
+    """Bytes; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

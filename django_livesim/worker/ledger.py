@@ -27,6 +27,12 @@ PEERS_EVERY = 0.5  # seconds between two looks at the other workers
 SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
 
 Post = Callable[..., None]
+
+
+def _nowhere(*args: Any) -> None:
+    """Where answers go before the ledger is started."""
+
+
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
 
 
@@ -38,14 +44,17 @@ class Ledger:
         *,
         queues: Iterable[str],
         max_runs: int | None = None,
-        registered: Callable[[UUID], None] = lambda worker: None,
+        registered: Callable[[UUID], None],
+        load: Callable[[], dict[str, Any]],
     ) -> None:
+        """`registered` hears each id that the worker gets; `load` says what a beat tells of it."""
         self.queues = list(queues)
         self.max_runs = max_runs
         self.worker: UUID | None = None
-        self.load: Mapping[str, Any] = {}
         self._registered = registered
-        self._post: Post | None = None
+        self._load = load
+        self._post: Post = _nowhere
+        self._dead: Callable[[], None] = _nowhere
         self._jobs: queue.SimpleQueue[tuple[str, Any, Callable[..., None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="livesim-ledger", daemon=True)
         self._identity = identity.this_process()
@@ -55,9 +64,9 @@ class Ledger:
 
     # -- the step thread ----------------------------------------------------------------------
 
-    def start(self, post: Post) -> None:
-        """Begin; answers go to `post(function, *args)`."""
-        self._post = post
+    def start(self, post: Post, dead: Callable[[], None]) -> None:
+        """Begin; answers go to `post(function, *args)`, and `dead` too where the lease is lost."""
+        self._post, self._dead = post, dead
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
@@ -100,26 +109,25 @@ class Ledger:
         return jobs
 
     def _answer(self, done: Callable[..., None], answer: Any) -> None:
-        if self._post is not None:
-            self._post(done, answer)
+        self._post(done, answer)
 
     def _guarded(self, function: Callable[[], Any]) -> Any:
         """None where the database did not answer; the connection is made anew next time."""
         try:
             return function()
-        except DATABASE_ERRORS:
-            self._complain()
+        except DATABASE_ERRORS as exc:
+            self._complain(exc)
         except Exception:
             logger.exception("the ledger failed worker=%s", self.worker)
         connections[conf.settings.DATABASE].close()
         return None
 
-    def _complain(self) -> None:
+    def _complain(self, exc: Exception) -> None:
         """Once a minute: the database is away, and what follows from that."""
         now = time.monotonic()
         if now - self._complained >= 60:
             self._complained = now
-            logger.warning("the database does not answer; commands wait, and are tried again", exc_info=True)
+            logger.warning("the database does not answer; commands wait, and are tried again", exc_info=exc)
 
     def _write(self, jobs: list[Any]) -> None:
         if not jobs:
@@ -128,6 +136,8 @@ class Ledger:
         results = None
         if worker is not None:
             results = self._guarded(lambda: journal.write(worker, [write for _, write, _ in jobs]))
+        if results is not None and Committed.FAILED in results:
+            connections[conf.settings.DATABASE].close()
         for index, (_, _, done) in enumerate(jobs):
             self._answer(done, Committed.FAILED if results is None else results[index])
 
@@ -167,7 +177,7 @@ class Ledger:
     def _keep_lease(self) -> None:
         now = time.monotonic()
         worker = self._lease()
-        if self._is_due("beat", now, conf.settings.BEAT) and not leases.beat(worker, self.load):
+        if self._is_due("beat", now, conf.settings.BEAT) and not leases.beat(worker, self._load()):
             self._lost_lease()
             return
         if self._is_due("peers", now, PEERS_EVERY):
@@ -186,10 +196,7 @@ class Ledger:
         logger.error("declared gone by a peer worker=%s; all its runs are dropped", self.worker)
         self.worker = None
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
-        self._answer(self.dead, None)
-
-    def dead(self, _: None) -> None:
-        """Set by the engine: what the step thread does when the lease is lost."""
+        self._post(self._dead)
 
     def _leave(self) -> None:
         if self.worker is not None:

@@ -105,14 +105,14 @@ def test_silence_for_the_ttl_is_death_and_a_beat_is_life(monkeypatch):
     assert Worker.objects.get(id=other).state == Worker.State.GONE
 
 
-def test_a_process_of_this_host_that_has_ended_is_dead_at_once():
+def test_a_process_of_this_host_that_has_ended_is_dead_at_once(wait):
     child = subprocess.Popen(["sleep", "600"])
     here = identity.this_process()
     row = worker(pid=child.pid, pid_started=identity._started(child.pid))
     peers, me = leases.Peers(here, ttl=1000), worker()
     assert peers.look(me) == []
     child.kill()
-    assert peers.look(me) == [row]  # not yet waited for: a zombie counts as gone
+    assert wait(lambda: peers.look(me)) == [row]  # not yet waited for: a zombie counts as gone
     child.wait()
 
 
