@@ -12,6 +12,7 @@ from uuid import UUID
 from django.conf import settings as django_settings
 
 from django_livesim import conf, params, registry
+from django_livesim.bus.layers import get_layer
 from django_livesim.bus.publisher import Publisher
 from django_livesim.protocol.records import Poll
 from django_livesim.runtime.clock import MonotonicClock
@@ -57,6 +58,7 @@ class Engine:
     """One worker. `run` is its step thread: whichever thread calls it."""
 
     def __init__(self, *, queues: Iterable[str] = ("default",), max_runs: int | None = None) -> None:
+        get_layer()  # its module imported before there are threads, lest two import it at once
         self.publisher = Publisher()
         self.doorbell = Doorbell(self.hear)
         self.ledger = Ledger(
