@@ -16,7 +16,7 @@ async def workshop(sim: Any, benches: Annotated[int, Limits(ge=1, le=10)] = 3) -
     while True:
         for message in sim.messages():
             handle(tasks, order, message)
-        while len(order) < benches:  # an empty workshop takes in a job of its own
+        while len(order) < 2 * benches:  # a workshop with little to do takes in a job
             sim.state["jobs"] = sim.state.get("jobs", 0) + 1
             if (name := f"job {sim.state['jobs']}") not in tasks:
                 put(tasks, order, name, sim.random.randint(5, 30))

@@ -25,5 +25,7 @@ class Command(BaseCommand):
             admin.set_password(password)
             admin.save()
         for simulation in registry.all():
-            run = gateway.start(simulation.name, owner=admin, key=KEY, visibility="public")
+            run = gateway.start(
+                simulation.name, owner=admin, key=KEY, name=str(simulation.label), visibility="public"
+            )
             self.stdout.write(f"{run.simulation}: {run.get_absolute_url()}")

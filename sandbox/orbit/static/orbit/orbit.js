@@ -3,7 +3,7 @@
 /** A colour that stays with a body, from its name. */
 function hue(name) {
   let hash = 0;
-  for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) % 360;
+  for (const letter of name) hash = (hash * 131 + letter.codePointAt(0) * 17) % 360;
   return hash;
 }
 
