@@ -118,7 +118,7 @@ class Hosted:
 
     def finish(self, result: Any = None) -> None:
         """End the run after this step, with a plain JSON `result`."""
-        plain.encode(result)
+        plain.encode_answer(result)
         self._host.finished, self._host.result = True, result
 
     def group_send(self, group: str, message: dict[str, Any]) -> None:

@@ -27,6 +27,19 @@ def encode(value: Any) -> bytes:
         raise ValueError(first_difference(value) or str(exc)) from exc
 
 
+def encode_answer(value: Any) -> bytes:
+    """As `encode`, for what goes into a JSON column: PostgreSQL's cannot hold the character NUL."""
+    data = encode(value)
+    if b"\\u0000" in data:
+        raise ValueError("the answer holds the character NUL, which the database cannot store; leave it out")
+    return data
+
+
+def storable(text: str) -> str:
+    """`text` with what a text column cannot hold, NUL and lone surrogates, written as escapes."""
+    return text.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
+
+
 def digest(data: bytes) -> str:
     """The hash of stored bytes, 32 hexadecimal digits. Key order counts: a dict iterates in it."""
     return blake2b(data, digest_size=16).hexdigest()

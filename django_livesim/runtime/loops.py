@@ -70,7 +70,7 @@ class Message:
 
     def reply(self, data: Any) -> None:
         """Answer the sender alone with plain JSON `data`; the last reply counts."""
-        self._result = plain.encode(data)
+        self._result = plain.encode_answer(data)
 
     def refuse(self, why: str, code: Code = Code.REFUSED) -> None:
         """Decline the message; the sender is told why."""

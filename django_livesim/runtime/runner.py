@@ -493,7 +493,7 @@ class Runner:
                 return self._fail(exc)
             for role in self._roles():
                 self._out(FrameOut(role=role, tick=self.host.tick, body=self._bodies[role]))
-        encoded = plain.encode(result)
+        encoded = plain.encode_answer(result)
         self.status = status
         self.draft.result, self.draft.error, self.draft.ended = encoded, error, True
         self.draft.successor = successor

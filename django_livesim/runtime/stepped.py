@@ -39,7 +39,7 @@ class Stepped:
         if spec is None:
             raise UnknownCommand(f"{self.definition.name} has no command {entry.name!r} in this version")
         result = spec.function(self.simulation, **self.catalogue.bind_args(spec, entry.args))
-        return plain.encode(result)
+        return plain.encode_answer(result)
 
     def dump(self) -> dict[str, Any]:
         return self.simulation.dump()

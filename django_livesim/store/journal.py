@@ -130,7 +130,7 @@ def write(worker: UUID, writes: Sequence[Write]) -> list[str]:
     try:
         with transaction.atomic(using=conf.settings.DATABASE):
             return [_write(worker, one) for one in writes]
-    except DatabaseError:
+    except (DatabaseError, ValueError):
         if len(writes) > 1:
             return [result for one in writes for result in write(worker, [one])]
         logger.exception("write failed run=%s epoch=%s", writes[0].run, writes[0].epoch)
@@ -159,9 +159,9 @@ def _run_fields(one: Write) -> dict[str, Any]:
         "speed": one.speed,
     }
     if one.status is not None:
-        fields |= {"status": str(one.status), "reason": one.reason}
+        fields |= {"status": str(one.status), "reason": plain.storable(one.reason)[:500]}
     if one.ended:
-        fields |= {"worker": None, "ended_at": Now(), "error": one.error}
+        fields |= {"worker": None, "ended_at": Now(), "error": plain.storable(one.error)}
         fields["result"] = orjson.loads(one.result or b"null")
     elif one.release:
         fields["worker"] = None
@@ -183,7 +183,7 @@ def _write_verdict(one: Write, verdict: Verdict) -> None:
         epoch=one.epoch,
         outcome=str(verdict.outcome),
         code=verdict.code,
-        message=verdict.message,
+        message=plain.storable(verdict.message),
         result=orjson.loads(verdict.result),
         applied_at=Now(),
     )

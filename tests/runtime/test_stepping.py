@@ -132,6 +132,18 @@ def test_a_refused_and_a_raising_command_leave_the_run_going():
     assert world.state(run)["value"] > before
 
 
+def test_an_answer_that_no_column_can_hold_refuses_the_command():
+    class Nul(Count):
+        @command
+        def say(self):
+            return "a\x00"
+
+    world = World(Nul)
+    run = world.start(Nul)
+    world.send(run, "say")
+    assert "NUL" in verdict(world, run).message
+
+
 def test_an_entry_offered_twice_is_applied_once():
     world = World(Count)
     run = world.start(Count)

@@ -153,6 +153,16 @@ def test_one_senders_id_is_one_row(held):
     assert Command.objects.count() == 1
 
 
+def test_text_that_a_column_cannot_hold_is_written_as_escapes(held):
+    me, run = held
+    row = insert(run)
+    refused = verdict(row, message="a\x00b \ud800")
+    journal.write(me, [write(run, status=Status.FAILED, ended=True, error="c\x00", verdicts=(refused,))])
+    row.refresh_from_db()
+    run.refresh_from_db()
+    assert (row.message, run.error) == ("a\\x00b \\ud800", "c\\x00")
+
+
 def test_a_failing_write_of_a_batch_fails_alone(held):
     me, run = held
     other = Run.objects.create(simulation="counter")
