@@ -191,14 +191,13 @@ class LivesimConsumer:
     async def _actor(self) -> Actor:
         actor = await aactor_now(self.scope)
         if actor.sender != self.viewer.sender:
-            self.viewer.close(CloseCode.FORBIDDEN)
-            raise Forbidden("You have logged out since; load the page again.")
+            raise Forbidden("You have logged out since, and this connection ends; load the page again.")
         return actor
 
     def _problem(self, exc: Exception) -> LivesimError:
         if isinstance(exc, LivesimError):
             if isinstance(exc, NoRun | Forbidden):
-                self._doubt.set()
+                self._doubt.set()  # the guard closes the socket, where it must, after this error
             return exc
         if isinstance(exc, OperationalError | InterfaceError):
             logger.warning("A command could not be stored: run=%s: %s", self.run_id, exc)
