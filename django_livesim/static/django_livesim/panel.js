@@ -28,6 +28,7 @@ export class Panel {
     this.tree = new Tree(this.#find("state"), { more: say("more") });
     this.live = this.#handle();
     this.picture = this.#picture();
+    this.#find("plain").hidden = true;
     this.#listen();
     this.socket.open();
   }

@@ -157,7 +157,7 @@ function spell(value) {
 
 function keyed(key) {
   const element = make("span", "ls-key");
-  element.textContent = key.length > LONG ? `${key.slice(0, LONG)}…` : key;
+  element.textContent = key.length > LONG ? `${key.slice(0, LONG)}…:` : `${key}:`;
   return element;
 }
 

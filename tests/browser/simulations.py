@@ -1,0 +1,45 @@
+"""Simulations for the eye."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_livesim import Refused, Simulation, command, register
+
+HOSTILE = '<img src=x onerror="document.title=1">{{7*7}}<script>document.title=2</script>'
+
+
+@register
+class Painted(Simulation):
+    """Has a picture, many members, and texts that want to be markup."""
+
+    tick_rate = 20
+    frame_rate = 20
+    script = "painted/painted.js"
+
+    def setup(self, members: int = 3000) -> None:
+        self.state = {
+            "text": HOSTILE,
+            "marks": [],
+            "members": {f"member-{number}": {"value": number} for number in range(members)},
+        }
+
+    def step(self, dt: float) -> None:
+        self.state["members"]["member-0"] = {"value": self.tick}
+
+    @command
+    def mark(self, x: float, y: float) -> int:
+        """Remember a place."""
+        self.state["marks"].append([x, y])
+        return len(self.state["marks"])
+
+    @command
+    def place(self, spot: dict[str, Any]) -> None:
+        """Takes an object."""
+        if "x" not in spot:
+            raise Refused(f"no x in {HOSTILE}")
+
+    @command
+    def shout(self) -> None:
+        """Tells everybody."""
+        self.emit(HOSTILE, {"said": HOSTILE})

@@ -1,0 +1,341 @@
+"""A person starts, watches, steers and stops runs; everything is real but the person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import LOST, Visitor
+from tests.browser.simulations import HOSTILE
+from tests.browser.site import Site
+
+Visit = Callable[..., Visitor]
+
+
+def part(page: Page, name: str):  # type: ignore[no-untyped-def]
+    return page.locator(f'[data-ls="{name}"]')
+
+
+def tick(page: Page) -> int:
+    return int(part(page, "tick").inner_text())
+
+
+def expect_moving(page: Page) -> None:
+    """The tick that is shown grows."""
+    shown = part(page, "tick").inner_text()
+    expect(part(page, "tick")).not_to_have_text(shown)
+    assert tick(page) > int(shown)
+
+
+def expect_still(page: Page) -> None:
+    """The tick that is shown stays for half a second."""
+    page.wait_for_timeout(300)
+    before = tick(page)
+    page.wait_for_timeout(500)
+    assert tick(page) == before
+
+
+def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("counter", start="1000")
+    expect(part(page, "connection")).to_have_text("live")
+    expect(part(page, "pill")).to_have_text("running")
+    expect_moving(page)
+    expect(part(page, "state")).to_contain_text(re.compile(r"value: 1[0-9]{3}"))
+    expect(part(page, "viewers")).to_have_text("1")
+    expect(part(page, "rate")).to_have_text(re.compile(r"^(1[5-9]|2[0-5])\.\d$"))
+
+    page.fill("#id_add_n", "50000")
+    page.click("#send-add")
+    expect(page.locator("#command-add .ls-answer")).to_have_text(
+        re.compile(r"^Applied at tick \d+\. → 51\d\d\d$")
+    )
+    expect(part(page, "log")).to_contain_text("add applied")
+    expect(part(page, "state")).to_contain_text(re.compile(r"value: 51\d\d\d"))
+
+    page.fill("#id_decline_why", "not today")
+    page.click("#send-decline")
+    expect(page.locator("#command-decline .ls-answer")).to_have_text("Refused: not today")
+
+    page.get_by_role("button", name="Pause").click()
+    expect(part(page, "pill")).to_have_text("paused")
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+    expect_still(page)
+
+    page.get_by_role("button", name="Resume").click()
+    expect(part(page, "pill")).to_have_text("running")
+    expect_moving(page)
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Stop").click()
+    expect(part(page, "pill")).to_have_text("stopped")
+    expect(page.locator("#ls-facts")).to_contain_text("This run has been stopped.")
+    expect(page.locator("#send-add")).to_be_disabled()
+    expect_still(page)
+    expect(part(page, "state")).to_contain_text(re.compile(r"value: 51\d\d\d"))
+
+
+def test_steps_are_counted_exactly(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("counter")
+    expect_moving(page)
+    page.get_by_role("button", name="Pause").click()
+    expect(part(page, "pill")).to_have_text("paused")
+    expect_still(page)
+    before = tick(page)
+    page.fill("#id_step_n", "7")
+    page.get_by_role("button", name="Steps", exact=True).click()
+    expect(part(page, "tick")).to_have_text(str(before + 7))
+    for _ in range(3):
+        page.get_by_role("button", name="Step", exact=True).click()
+    expect(part(page, "tick")).to_have_text(str(before + 10))
+
+
+def test_speed(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("counter")
+    page.select_option("#id_speed_x", "5")
+    page.get_by_role("button", name="Set speed").click()
+    expect(part(page, "speed")).to_have_text("\N{MULTIPLICATION SIGN}5")
+    expect(part(page, "rate")).to_have_text(re.compile(r"^(9\d|10\d|11\d)\.\d$"))
+
+
+def test_bad_arguments_are_shown_at_their_field(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("painted", members="3")
+    page.fill("#id_place_spot", '{"x":')
+    page.click("#send-place")
+    expect(page.locator("#id_place_spot_error")).to_contain_text("JSON")
+    expect(page.locator("#id_place_spot")).to_have_value('{"x":')
+    page.fill("#id_place_spot", "{}")
+    page.click("#send-place")
+    expect(page.locator("#command-place .ls-answer")).to_have_text(f"Refused: no x in {HOSTILE}")
+    expect(page.locator("#id_place_spot_error")).to_have_count(0)
+    page.fill("#id_place_spot", '{"x": 1}')
+    page.click("#send-place")
+    expect(page.locator("#command-place .ls-answer")).to_contain_text("Applied at tick")
+
+
+def test_a_bad_parameter_is_shown_at_its_field(ada: Visitor) -> None:
+    page = ada.page
+    page.goto(f"{ada.site.url}/livesim/?simulation=counter")
+    page.eval_on_selector("#id_param_start", "field => field.type = 'text'")
+    page.fill("#id_param_start", "many")
+    page.click("text=Start Counter")
+    expect(page.locator("#id_param_start_error")).to_be_visible()
+
+
+def test_a_message_to_a_loop_of_its_own(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("echo")
+    page.fill("#id_name", "greet")
+    page.fill("#id_args", '{"to": "all"}')
+    page.click("#send-message")
+    expect(page.locator("#message .ls-answer")).to_have_text(
+        re.compile(r'^Applied at tick \d+\. → \{"to":\s?"all"\}$')
+    )
+    part(page, "state").locator("summary", has_text="0:").click()
+    expect(part(page, "state")).to_contain_text("to: all")
+    page.fill("#id_args", "[1]")
+    page.click("#send-message")
+    expect(page.locator("#id_args_error")).to_contain_text("Expected a JSON object")
+
+
+def test_two_browsers_see_the_same_run(ada: Visitor, visit: Visit) -> None:
+    address = ada.start("counter", public=True)
+    other = visit(ada.site)
+    other.page.goto(address)
+    expect(part(other.page, "connection")).to_have_text("live")
+    expect(part(other.page, "viewers")).to_have_text("2")
+    expect(part(ada.page, "viewers")).to_have_text("2")
+    expect(other.page.locator("form")).to_have_count(0)
+    expect_moving(other.page)
+    ada.page.fill("#id_add_n", "70000")
+    ada.page.click("#send-add")
+    expect(part(other.page, "log")).to_contain_text("add applied")
+    expect(part(other.page, "state")).to_contain_text(re.compile(r"value: 70\d\d\d"))
+    ada.page.get_by_role("button", name="Pause").click()
+    expect(part(other.page, "pill")).to_have_text("paused")
+
+
+def test_a_restart_takes_everybody_along(ada: Visitor, visit: Visit) -> None:
+    old = ada.start("counter", public=True)
+    other = visit(ada.site)
+    other.page.goto(old)
+    expect(part(other.page, "connection")).to_have_text("live")
+    ada.page.on("dialog", lambda dialog: dialog.accept())
+    ada.page.get_by_role("button", name="Restart").click()
+    for page in (ada.page, other.page):
+        page.wait_for_url(lambda url: url != old and "/runs/" in url)
+        expect_moving(page)
+    assert ada.page.url == other.page.url
+    other.page.goto(old)
+    expect(other.page.locator("#ls-facts")).to_contain_text("Go to the run that follows it")
+    other.page.wait_for_timeout(500)
+    assert other.page.url == old
+
+
+def test_a_picture_that_sends_commands(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("painted", members="3")
+    canvas = part(page, "canvas")
+    expect(canvas).to_have_attribute("data-drawn", re.compile(r"\d+"))
+    canvas.click(position={"x": 10, "y": 10})
+    expect(part(page, "state")).to_contain_text("marks: [1]")
+    expect(part(page, "log")).to_contain_text("mark applied")
+
+
+def test_hostile_texts_are_texts(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("painted", members="3")
+    expect(part(page, "state")).to_contain_text(HOSTILE)
+    page.click("#send-shout")
+    expect(part(page, "log")).to_contain_text(HOSTILE)
+    expect(page.locator("img")).to_have_count(0)
+    assert "painted" in page.title()
+
+
+def test_only_what_is_open_is_in_the_document(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("painted")
+    expect(part(page, "state")).to_contain_text("members: {3000}")
+    assert part(page, "state").locator("li").count() < 120
+    page.get_by_text("show 2900 more").click()
+    expect(part(page, "state")).to_contain_text("member-1000:")
+    row = part(page, "state").locator("summary", has_text=re.compile(r"^member-0:")).first
+    row.click()
+    expect_moving(page)
+    expect(part(page, "state").get_by_text("value:", exact=True)).to_have_count(1)
+    row.click()
+    expect(part(page, "state").get_by_text("value:", exact=True)).to_have_count(0)
+
+
+def test_a_run_that_fails_shows_why(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("counter")
+    page.click("#send-explode")
+    expect(part(page, "pill")).to_have_text("failed")
+    expect(page.locator(".ls-traceback")).to_contain_text("RuntimeError: the counter exploded")
+    expect(part(page, "state")).to_contain_text("value:")
+
+
+def test_a_run_that_finishes_shows_its_result(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("counter", start="5")
+    page.click("#send-end")
+    expect(part(page, "pill")).to_have_text("finished")
+    expect(page.locator("#ls-facts")).to_contain_text(re.compile(r'"value": \d+'))
+    expect(page.locator("#send-add")).to_be_disabled()
+
+
+def test_the_list_moves(ada: Visitor) -> None:
+    page = ada.page
+    address = ada.start("counter")
+    page.goto(f"{ada.site.url}/livesim/")
+    row = page.locator("tr", has=page.locator(f'a[href="{address.removeprefix(ada.site.url)}"]'))
+    expect(row).to_contain_text("running")
+    other = ada.context.new_page()
+    other.goto(address)
+    other.get_by_role("button", name="Pause").click()
+    expect(row).to_contain_text("paused")
+
+
+def test_who_may_not_see_a_run_is_sent_to_log_in(ada: Visitor, visit: Visit) -> None:
+    address = ada.start("counter")
+    stranger = visit(ada.site)
+    stranger.page.goto(address)
+    expect(stranger.page.get_by_role("heading", name="No such run")).to_be_visible()
+    stranger.page.locator("section").get_by_role("link", name="Log in").click()
+    stranger.page.fill("#id_username", "ada")
+    stranger.page.fill("#id_password", "ada")
+    stranger.page.click("[type=submit]")
+    expect_moving(stranger.page)
+
+
+def test_without_javascript(site: Site, visit: Visit) -> None:
+    plain = visit(site, java_script_enabled=False).log_in()
+    page = plain.page
+    plain.start("counter", start="100")
+    expect(
+        page.get_by_text("Without its scripts this page shows the state that was stored last.")
+    ).to_be_visible()
+    page.fill("#id_add_n", "900")
+    page.click("#send-add")
+    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^add: applied at tick \d+\.$"))
+    page.fill("#id_decline_why", "never")
+    page.click("#send-decline")
+    expect(page.locator(".ls-message").first).to_have_text("decline: refused: never")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("link", name="Refresh").click()
+    expect(page.locator(".ls-pill")).to_have_text("stopped")
+    expect(part(page, "state")).to_contain_text(re.compile(r'"value": 1\d\d\d'))
+    page.get_by_role("button", name="Restart").click()
+    expect(page.locator(".ls-pill")).not_to_have_text("stopped")
+
+
+def test_by_keyboard_alone(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("counter")
+    expect(part(page, "pill")).to_have_text("running")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == "Pause":
+            break
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(part(page, "pill")).to_have_text("paused")
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(site: Site, visit: Visit) -> None:
+    for scheme in ("light", "dark"):
+        phone = visit(site, viewport={"width": 390, "height": 844}, color_scheme=scheme).log_in()
+        page = phone.page
+        phone.start("painted")
+        expect_moving(page)
+        for address in (page.url, f"{site.url}/livesim/?simulation=painted"):
+            page.goto(address)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        phone.context.close()
+
+
+def test_a_page_outlives_its_server(own_site: Site, visit: Visit) -> None:
+    ada = visit(own_site).log_in()
+    ada.allowed.append(LOST)
+    page = ada.page
+    ada.start("painted", members="3")
+    expect_moving(page)
+    own_site.stop()
+    expect(part(page, "lost")).to_be_visible()
+    expect(part(page, "lost")).to_contain_text("Connection lost.")
+    expect(part(page, "lost-count")).to_have_text(re.compile(r"Reconnecting in \d+ s\.|Reconnecting…"))
+    expect(part(page, "state")).to_contain_text("members: {3}")
+    expect(part(page, "state")).to_have_css("opacity", "0.5")
+    part(page, "canvas").click(position={"x": 10, "y": 10})
+    own_site.start()
+    expect(part(page, "lost")).to_be_hidden(timeout=30_000)
+    expect(part(page, "connection")).to_have_text("live")
+    expect_moving(page)
+    expect(part(page, "state")).to_contain_text("marks: [1]")
+    expect(part(page, "log")).to_contain_text("Connected again.")
+
+
+def test_a_run_waits_for_a_worker_and_outlives_it(redis_site: Site, visit: Visit) -> None:
+    ada = visit(redis_site).log_in()
+    page = ada.page
+    ada.start("counter", start="1000")
+    expect(part(page, "pill")).to_have_text("waiting")
+    expect(page.locator("#ls-facts")).to_contain_text("python manage.py livesim_worker")
+    first = redis_site.start_worker()
+    expect(part(page, "pill")).to_have_text("running", timeout=20_000)
+    expect(page.locator("#ls-facts")).not_to_contain_text("livesim_worker")
+    expect_moving(page)
+    page.fill("#id_add_n", "5000")
+    page.click("#send-add")
+    expect(page.locator("#command-add .ls-answer")).to_contain_text("Applied at tick")
+    first.terminate()
+    assert first.wait(30) == 0
+    redis_site.start_worker()
+    expect_moving(page)
+    expect(part(page, "state")).to_contain_text(re.compile(r"value: 6\d\d\d"))
