@@ -38,7 +38,7 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": int(CloseCode.NOT_FOUND)})
 
 
-websocket_urlpatterns = [path("ws/livesim/runs/<uuid:run>/", _socket)]
+websocket_urlpatterns = [path("ws/livesim/runs/<uuid:run>/", _socket)]  # type: ignore[arg-type]
 """For a host that builds its own `URLRouter`; needs `AuthMiddlewareStack` around it."""
 
 channel_routes: dict[str, Application] = {RUNS_CHANNEL: _runs}
@@ -56,7 +56,8 @@ def livesim_application(
     """
     from django_livesim.origins import OriginGuard
 
-    router = URLRouter([*websocket_urlpatterns, *websocket, re_path(r"", _nowhere)])
+    nowhere = re_path(r"", _nowhere)  # type: ignore[arg-type]
+    router = URLRouter([*websocket_urlpatterns, *websocket, nowhere])
     if sys.argv[1:2] == ["runworker"] and RUNS_CHANNEL in sys.argv[2:]:
         from django_livesim.worker import start_background
 
@@ -104,4 +105,4 @@ class _Identified:
             return self.inner
         from channels.auth import AuthMiddlewareStack
 
-        return AuthMiddlewareStack(self.inner)  # type: ignore[no-any-return]
+        return AuthMiddlewareStack(self.inner)

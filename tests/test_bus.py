@@ -265,6 +265,21 @@ async def test_a_late_joiner_gets_the_newest_frame_at_once() -> None:
             await until(lambda: first.of("presence") and first.of("presence")[-1]["viewers"] == 2)
 
 
+async def test_a_last_frame_of_a_paused_run_is_asked_for_until_it_is_known_and_shown_once() -> None:
+    run, page, table, asked = uuid4(), Page(), Table(), []
+    table.facts = Facts(status="paused", epoch=1, worker=WORKER)
+    async with watching(page, run, table) as joined:
+
+        def answer(message: dict[str, Any]) -> None:
+            asked.append(message["keyframe"])
+            asyncio.get_running_loop().call_soon(joined.hear, frame(10 + len(asked), tick=5, state="last"))
+
+        end = local.subscribe(worker_channel(WORKER), answer)
+        await until(lambda: len(asked) >= 3)
+        end()
+    assert all(asked) and len(page.of("snapshot")) == 1
+
+
 async def test_each_role_sees_its_own_view(anywhere: str | None, publisher: Publisher) -> None:
     publisher.start()
     run, table = uuid4(), Table()

@@ -27,7 +27,7 @@ from django_livesim.bus.viewer import Frame, Viewer
 from django_livesim.bus.watch import ALL, RowWatch
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
-from django_livesim.protocol.names import ENDED, CloseCode, Role, run_group, worker_channel
+from django_livesim.protocol.names import ENDED, CloseCode, Role, Status, run_group, worker_channel
 
 INTERVAL = 5.0  # seconds between two signs of interest
 GAP = 0.1  # seconds between two signs of interest, at least
@@ -244,6 +244,8 @@ class Hub:
         self.newest[frame.role] = frame
         self._epoch = max(self._epoch, frame.epoch)
         self.in_doubt = False
+        if newest and frame.shows_the_same(newest):
+            return
         for viewer in self.viewers:
             viewer.show(frame)
 
@@ -276,7 +278,8 @@ class Hub:
             "hub": self.id,
             "viewers": len(self.viewers),
             "roles": sorted({str(viewer.role) for viewer in self.viewers}),
-            "keyframe": self.in_doubt,
+            # While paused no further frame would show that the last one was lost.
+            "keyframe": self.in_doubt or self.facts is None or self.facts.status == Status.PAUSED,
         }
         await self._receiver.send(worker_channel(worker), message)
 

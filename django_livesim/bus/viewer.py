@@ -38,6 +38,12 @@ class Frame:
     def number(self) -> tuple[int, int]:
         return self.epoch, self.seq
 
+    def shows_the_same(self, other: Frame) -> bool:
+        """Whether only the number differs, as with one that was asked for to be sure."""
+        if (self.epoch, self.tick) != (other.epoch, other.tick):
+            return False
+        return self.text.partition('"state":')[2] == other.text.partition('"state":')[2]
+
 
 @dataclass
 class _Asked:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.contrib import auth
 from django.http import HttpRequest
 
 from django_livesim import gateway, permissions
 from django_livesim.bus.rows import Facts
-from django_livesim.consumers.rows import facts_of
+from django_livesim.consumers.rows import facts_of, in_database
 from django_livesim.models import Run
 from django_livesim.permissions import Actor
 from django_livesim.protocol.names import Role
@@ -63,6 +62,6 @@ def run_exists(run_id: UUID) -> bool:
     return Run.objects.filter(id=run_id).exists()
 
 
-aadmit = database_sync_to_async(admit)
-aactor_now = database_sync_to_async(actor_now)
-arun_exists = database_sync_to_async(run_exists)
+aadmit = in_database(admit)
+aactor_now = in_database(actor_now)
+arun_exists = in_database(run_exists)

@@ -48,12 +48,12 @@ def _command(spec: Any) -> dict[str, Any]:
 def _frame_rate(definition: Any) -> float | None:
     """Frames a second: the simulation's own wish before the settings, ticks before seconds."""
     if definition.report_every:
-        return definition.tick_rate / definition.report_every  # type: ignore[no-any-return]
+        return definition.tick_rate / definition.report_every
     if definition.frame_rate:
-        return definition.frame_rate  # type: ignore[no-any-return]
+        return definition.frame_rate
     if every := conf.settings.REPORT_EVERY:
-        return definition.tick_rate / every  # type: ignore[no-any-return]
-    return conf.settings.FRAME_RATE or definition.tick_rate  # type: ignore[no-any-return]
+        return definition.tick_rate / every
+    return conf.settings.FRAME_RATE or definition.tick_rate
 
 
 def hello(run: Run, role: Role, description: Description) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 import orjson
@@ -12,6 +13,15 @@ from django_livesim import gateway
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.models import Command, Run
 from django_livesim.protocol.frames import Verdict
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def in_database(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """`function` for coroutines: it runs in the thread of the database."""
+    twin: Callable[P, Awaitable[T]] = database_sync_to_async(function)
+    return twin
 
 
 def facts_of(run: Run) -> Facts:
@@ -49,13 +59,13 @@ def verdict_of(command: Command) -> Verdict:
     )
 
 
-@database_sync_to_async
+@in_database
 def read_facts(run_id: UUID) -> Facts | None:
     run = Run.objects.filter(id=run_id).first()
-    return run and facts_of(run)
+    return facts_of(run) if run else None
 
 
-@database_sync_to_async
+@in_database
 def read_stored_view(run_id: UUID, role: str) -> tuple[int, bytes] | None:
     run = Run.objects.filter(id=run_id).first()
     found = gateway.stored_view(run, role) if run else None
@@ -65,7 +75,7 @@ def read_stored_view(run_id: UUID, role: str) -> tuple[int, bytes] | None:
     return tick, orjson.dumps(view)
 
 
-@database_sync_to_async
+@in_database
 def read_answers(run_id: UUID, asked: Sequence[tuple[str, str]]) -> list[Verdict]:
     return [verdict_of(row) for row in gateway.answers(run_id, asked)]
 

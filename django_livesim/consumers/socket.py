@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.db import InterfaceError, OperationalError
 
 from django_livesim import conf, gateway
@@ -18,7 +17,7 @@ from django_livesim.bus.hubs import hubs
 from django_livesim.bus.viewer import Viewer
 from django_livesim.consumers.admission import Admission, aactor_now, aadmit, arun_exists
 from django_livesim.consumers.hello import Description, describe, hello
-from django_livesim.consumers.rows import ROWS, verdict_of
+from django_livesim.consumers.rows import ROWS, in_database, verdict_of
 from django_livesim.models import Command as CommandRow
 from django_livesim.permissions import Actor
 from django_livesim.protocol import commands, frames
@@ -35,7 +34,7 @@ RECHECK = 60.0  # seconds between two looks at whether the viewer may still watc
 CLOSE_LIMIT = 1.0  # seconds that closing may take
 HOPELESS = 16  # times MAX_MESSAGE_BYTES: who sends a message as large as this is closed
 
-adescribe = database_sync_to_async(describe)
+adescribe = in_database(describe)
 
 
 class LivesimConsumer:
@@ -175,10 +174,10 @@ class LivesimConsumer:
     async def _store(self, message: commands.Command | commands.Control) -> CommandRow:
         actor = await self._actor()
         if isinstance(message, commands.Control):
-            return await gateway.acontrol(  # type: ignore[no-any-return]
+            return await gateway.acontrol(
                 self.run_id, message.action, message.args, id=message.id, actor=actor
             )
-        return await gateway.asend(  # type: ignore[no-any-return]
+        return await gateway.asend(
             self.run_id,
             message.name,
             message.args,
