@@ -38,7 +38,7 @@ STATUS_LABELS = {
 }
 
 
-def choices(labels: dict) -> list[tuple[str, object]]:
+def choices(labels: dict[Status, Any]) -> list[tuple[str, object]]:
     return [(str(value), label) for value, label in labels.items()]
 
 

@@ -20,27 +20,6 @@ from django_livesim.protocol import plain
 from django_livesim.protocol.names import check_author_channel
 from django_livesim.protocol.records import RunInfo
 
-OPTIONS = (
-    "name",
-    "label",
-    "version",
-    "tick_rate",
-    "frame_rate",
-    "report_every",
-    "queue",
-    "deterministic",
-    "recovery",
-    "sharing",
-    "autostart",
-    "when_unwatched",
-    "may_start",
-    "open_commands",
-    "step_timeout",
-    "report_to",
-    "script",
-)
-"""The class attributes of a simulation that `@register(...)` takes for a loop."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Send:
@@ -185,7 +164,34 @@ def _spec(function: Callable[..., Any], name: str, label: str, durable: bool, fo
     )
 
 
-class Simulation(Hosted):
+class Declaration:
+    """The options of a simulation: class attributes, or arguments of `@register(...)` for a loop."""
+
+    name: str = ""
+    label: str = ""
+    version: int = 1
+    tick_rate: float = 10  # steps per simulated second
+    frame_rate: float | None = None  # frames a second to viewers; None: the FRAME_RATE setting
+    report_every: int | None = None  # ticks between frames; None: by frame_rate
+    queue: str = "default"
+    deterministic: bool = True
+    recovery: str = "checkpoint"  # or "replay"
+    sharing: str = "shared"
+    autostart: bool = False
+    when_unwatched: str = "run"
+    may_start: str = "permitted"  # "users", "anyone"
+    open_commands: bool = False
+    step_timeout: float | None = None  # seconds
+    report_to: str | None = None  # a group of the author's own
+    script: str = ""  # static path of the module that draws the live page
+
+    is_loop: ClassVar[bool]
+
+
+OPTIONS = tuple(name for name in Declaration.__annotations__ if name != "is_loop")
+
+
+class Simulation(Hosted, Declaration):
     """A simulation that is stepped: rules over `self.state`, a plain dict.
 
     One instance is one run. `setup` makes the first state, `step` changes
@@ -193,25 +199,7 @@ class Simulation(Hosted):
     calls what when.
     """
 
-    name: ClassVar[str] = ""
-    label: ClassVar[str] = ""
-    version: ClassVar[int] = 1
-    tick_rate: ClassVar[float] = 10  # steps per simulated second
-    frame_rate: ClassVar[float | None] = None  # frames a second to viewers; None: the FRAME_RATE setting
-    report_every: ClassVar[int | None] = None  # ticks between frames; None: by frame_rate
-    queue: ClassVar[str] = "default"
-    deterministic: ClassVar[bool] = True
-    recovery: ClassVar[str] = "checkpoint"  # or "replay"
-    sharing: ClassVar[str] = "shared"
-    autostart: ClassVar[bool] = False
-    when_unwatched: ClassVar[str] = "run"
-    may_start: ClassVar[str] = "permitted"  # "users", "anyone"
-    open_commands: ClassVar[bool] = False
-    step_timeout: ClassVar[float | None] = None  # seconds
-    report_to: ClassVar[str | None] = None  # a group of the author's own
-    script: ClassVar[str] = ""  # static path of the module that draws the live page
-
-    is_loop: ClassVar[bool] = False
+    is_loop = False
     commands: ClassVar[dict[str, CommandSpec]] = {}
     views_by_role: ClassVar[bool] = False
     description: ClassVar[str] = ""
@@ -269,7 +257,7 @@ def _declared(cls: type[Simulation]) -> Iterator[CommandSpec]:
     yield from specs.values()
 
 
-class Loop:
+class Loop(Declaration):
     """A loop of the author's own, as `@register` makes it of a function.
 
     `function(sim, **params)` is called once for a run, and again from the top,
@@ -285,7 +273,7 @@ class Loop:
         self.is_async = inspect.iscoroutinefunction(function)
         self.params_form = options.pop("params_form", None)
         for option in OPTIONS:
-            setattr(self, option, options.pop(option, getattr(Simulation, option)))
+            setattr(self, option, options.pop(option, getattr(Declaration, option)))
         if options:
             raise TypeError(f"unknown options {sorted(options)}; expected some of {sorted(OPTIONS)}")
         self.deterministic = False
@@ -298,9 +286,6 @@ class Loop:
         self.__module__ = function.__module__
         self.__name__ = self.__qualname__ = function.__name__
         self.__doc__ = function.__doc__
-
-    name: str
-    label: str
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The plain function, for tests."""

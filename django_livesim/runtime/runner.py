@@ -16,31 +16,26 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from django_livesim.protocol import plain
-from django_livesim.protocol.errors import BadState, Code, LivesimError
-from django_livesim.protocol.names import ENDED, INSPECT, Kind, Outcome, Role, Status, Verb
-from django_livesim.protocol.records import Entry, Held, Stored, Verdict, Write
+from django_livesim.protocol.errors import Code, LivesimError
+from django_livesim.protocol.names import ENDED, INSPECT, Kind, Outcome, Status, Verb
+from django_livesim.protocol.records import Entry, Held, Write
 from django_livesim.runtime.clock import Clock
-from django_livesim.runtime.draft import Draft
-from django_livesim.runtime.gate import Gate
+from django_livesim.runtime.keeper import Keeper
 from django_livesim.runtime.loops import AsyncLoop, BlockingLoop, Finished, LoopProgram, LoopThread
 from django_livesim.runtime.pace import Pace
 from django_livesim.runtime.ports import (
     Catalogue,
     Definition,
-    EndOut,
     EventOut,
     FrameOut,
     Options,
-    Output,
     SendOut,
-    StatusOut,
-    VerdictOut,
 )
+from django_livesim.runtime.record import Record
+from django_livesim.runtime.screen import Screen, views
 from django_livesim.runtime.stepped import Stepped
-from django_livesim.simulation import Host, Send
+from django_livesim.simulation import Host
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +68,9 @@ class Runner:
         self.program = self._program(catalogue, post, loops)
         self.status = Status.PAUSED if held.status is Status.PAUSED else Status.RUNNING
         self.speed = held.speed
-        self.next_seq = held.next_seq
-        self.draft = Draft()
-        self.gate = Gate()
+        self.record = Record(self.id, held.epoch, held.next_seq)
+        self.screen = Screen(definition, options, self.program, held.info)
+        self.keeper = Keeper(definition, options, self.host)
         self.pace = Pace(definition.tick_rate)
         self.away = False
         self.over = False
@@ -85,14 +80,7 @@ class Runner:
         self._known: dict[int, None] = {}  # in order of arrival
         self._replay: deque[Entry] = deque()
         self._replay_until = held.tick
-        self._watched: dict[str, float] = {}
-        self._frame_wanted = False
-        self._frame_due = 0.0
-        self._reports_by_itself = False
-        self._bodies: dict[str, bytes] = {}
         self._checkpoint_due = 0.0
-        self._state_checked = False
-        self._stopping: Entry | None = None
 
     def _program(
         self, catalogue: Catalogue, post: Callable[..., None], loops: LoopThread
@@ -110,14 +98,9 @@ class Runner:
         """Set up or load, and get ready to go on. A failure ends the run, not the worker."""
         now = self.clock.now()
         stored = self.held.stored
-        self.status_changed("" if stored is None else f"goes on from tick {stored.tick}")
+        self._say("" if stored is None else f"goes on from tick {stored.tick}")
         try:
-            state = None
-            if stored is not None and stored.data:
-                document = orjson.loads(stored.data)
-                state = document["state"]
-                self.host.restore_random(document["random"])
-                self.host.tick = stored.tick
+            state = self.keeper.take_up(stored)
             self.program.begin(state)
             self._begin_history()
             if not self._replay and self.host.tick >= self._replay_until:
@@ -143,7 +126,7 @@ class Runner:
         """History has been played: from here on effects count."""
         self.host.live = True
         self._discard_effects()
-        self._frame_wanted = True
+        self.screen.want()
         self._checkpoint_due = now + self.options.checkpoint_seconds
         if self.held.stored is None or not self.held.stored.data:
             self._checkpoint()
@@ -163,7 +146,7 @@ class Runner:
         try:
             if not self.replaying:
                 self._checkpoint(final=True)
-            self.draft.release = True
+            self.record.release()
         except Exception as exc:
             self._fail(exc)
         self.over = True
@@ -175,7 +158,7 @@ class Runner:
         logger.warning(
             "loop did not come back run=%s epoch=%s; let go without its state", self.id, self.epoch
         )
-        self.draft.release = True
+        self.record.release()
         self.over = True
         self._close_loop()
 
@@ -205,7 +188,7 @@ class Runner:
         if self.deadline is None and any(self._ends(entry) for entry in self._waiting):
             self.deadline = self.clock.now() + self.options.grace
             self.status = Status.STOPPING
-            self.status_changed("waits for the loop to end its tick")
+            self._say("waits for the loop to end its tick")
 
     @staticmethod
     def _ends(entry: Entry) -> bool:
@@ -213,11 +196,9 @@ class Runner:
 
     def watch(self, roles: Iterable[str], keyframe: bool) -> None:
         """Somebody watches in these roles; a keyframe is wanted at once where one is missing."""
-        until = self.clock.now() + self.options.interest_ttl
-        for role in roles:
-            self._watched[role if self.definition.views_by_role else ALL] = until
+        self.screen.watch(roles, self.clock.now() + self.options.interest_ttl)
         if keyframe:
-            self._frame_wanted = True
+            self.screen.want()
             if not (self.over or self.away or self.replaying):
                 self._guarded(self._report)
 
@@ -352,59 +333,42 @@ class Runner:
         if entry.kind is Kind.CONTROL:
             self._control(entry)
             return
-        outcome, code, message, result = self._run_command(entry)
-        self._record(entry, outcome, code, message, result)
+        outcome, answer = self._run_command(entry)
+        self._record(entry, outcome, **answer)
         if self.status is not Status.RUNNING:
-            self._frame_wanted = True
+            self.screen.want()
 
-    def _run_command(self, entry: Entry) -> tuple[Outcome, str, str, bytes]:
+    def _run_command(self, entry: Entry) -> tuple[Outcome, dict[str, Any]]:
         try:
-            return Outcome.APPLIED, "", "", self.program.apply(entry)  # type: ignore[union-attr]
+            return Outcome.APPLIED, {"result": self.program.apply(entry)}  # type: ignore[union-attr]
         except LivesimError as exc:
-            return Outcome.REFUSED, str(exc.code), exc.message, b"null"
+            return Outcome.REFUSED, {"code": str(exc.code), "message": exc.message}
         except Exception as exc:
             logger.exception("command failed run=%s epoch=%s command=%s", self.id, self.epoch, entry.name)
-            return Outcome.REFUSED, str(Code.ERROR), f"{type(exc).__name__}: {exc}", b"null"
+            return Outcome.REFUSED, {"code": str(Code.ERROR), "message": f"{type(exc).__name__}: {exc}"}
 
-    def _record(
-        self, entry: Entry, outcome: Outcome, code: str = "", message: str = "", result: bytes = b"null"
-    ) -> None:
-        """Journal what became of an entry, and tell its sender once that has committed."""
-        if entry.apply_seq is not None:
-            return  # played again to a loop; its verdict stands
-        verdict = Verdict(
-            entry=entry,
-            apply_seq=self.next_seq,
-            apply_tick=self.host.tick,
-            outcome=outcome,
-            code=code,
-            message=message,
-            result=result,
-        )
-        self.next_seq += 1
-        self.draft.verdicts.append(verdict)
-        self._out(VerdictOut(verdict=verdict))
+    def _record(self, entry: Entry, outcome: Outcome, **answer: Any) -> None:
+        self.record.verdict(entry, self.host.tick, outcome, **answer)
 
     def _collect_settled(self) -> None:
         assert isinstance(self.program, LoopProgram)
         for settled in self.program.take_settled():
-            self._record(settled.entry, settled.outcome, settled.code, settled.message, settled.result)
+            answer = {"code": settled.code, "message": settled.message, "result": settled.result}
+            self._record(settled.entry, settled.outcome, **answer)
         if self.program.take_report():
-            self._reports_by_itself = self._frame_wanted = True
+            self.screen.by_itself = True
+            self.screen.want()
 
     def _collect_effects(self) -> None:
         for name, data in self.host.events:
-            self._out(EventOut(name=name, data=data, tick=self.host.tick))
+            self.record.out(EventOut(name=name, data=data, tick=self.host.tick))
         for send in self.host.sends:
-            self._out(SendOut(send=send))
+            self.record.out(SendOut(send=send))
         self._discard_effects()
 
     def _discard_effects(self) -> None:
         self.host.events.clear()
         self.host.sends.clear()
-
-    def _out(self, output: Output) -> None:
-        self.gate.hold(self.draft.gating_number, output)
 
     # -- controls -----------------------------------------------------------------------------
 
@@ -419,25 +383,25 @@ class Runner:
         if entry.name == Verb.PAUSE and self.status is not Status.PAUSED:
             self.status = Status.PAUSED
             self._checkpoint(final=True)
-            self.status_changed("")
+            self._say()
         elif entry.name == Verb.RESUME and self.status is not Status.RUNNING:
             self.status = Status.RUNNING
             self.pace.start(self.clock.now())
-            self.status_changed("")
+            self._say()
         elif entry.name == Verb.STEP:
             self._ask_steps(int(entry.args.get("n", 1)))
         elif entry.name == Verb.SPEED:
             self.speed = float(entry.args["x"])
             self.pace.start(self.clock.now())
-            self.status_changed("")
+            self._say()
         self._record(entry, Outcome.APPLIED)
-        self._frame_wanted = True
+        self.screen.want()
 
     def _ask_steps(self, count: int) -> None:
         """Steps are made from a pause: a running run is paused first."""
         if self.status is not Status.PAUSED:
             self.status = Status.PAUSED
-            self.status_changed("")
+            self._say()
         self.steps_asked += count
 
     def _stop_or_restart(self, entry: Entry) -> None:
@@ -452,10 +416,9 @@ class Runner:
         successor = UUID(entry.args["next"]) if entry.name == Verb.RESTART else None
         self._end(Status.STOPPED, reason, successor=successor, store=False)
 
-    def status_changed(self, reason: str) -> None:
+    def _say(self, reason: str = "") -> None:
         """Journal the status and tell viewers once that has committed."""
-        self.draft.status, self.draft.reason = self.status, reason
-        self._out(StatusOut(status=self.status, tick=self.host.tick, speed=self.speed, reason=reason))
+        self.record.status(self.status, self.host.tick, self.speed, reason)
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -486,114 +449,39 @@ class Runner:
         A failed step leaves a half-made state, so a failed run keeps its last
         checkpoint; journal and checkpoint together give the state before it.
         """
+        encoded = plain.encode_answer(result)
         if store and status is not Status.FAILED:
             try:
-                self._checkpoint(final=True)
+                frames = self._checkpoint(final=True)
             except Exception as exc:
                 return self._fail(exc)
-            for role in self._roles():
-                self._out(FrameOut(role=role, tick=self.host.tick, body=self._bodies[role]))
-        encoded = plain.encode_answer(result)
+            for frame in frames:
+                self.record.out(frame)
         self.status = status
-        self.draft.result, self.draft.error, self.draft.ended = encoded, error, True
-        self.draft.successor = successor
-        self.status_changed(reason)
-        self._out(EndOut(status=status, result=encoded, next=successor))
+        self._say(reason)
+        self.record.end(status, result=encoded, error=error, successor=successor)
         self.over = True
         self._close_loop()
         return None
 
     # -- what is stored and shown -------------------------------------------------------------
 
-    def _checkpoint(self, final: bool = False) -> None:
-        """Put the present state into the draft; with `final`, what each role sees of it too."""
+    def _checkpoint(self, final: bool = False) -> list[FrameOut]:
+        """Record the present state; with `final`, what each role sees of it too, which is given."""
         self._checkpoint_due = self.clock.now() + self.options.checkpoint_seconds
-        data = b""
-        if self.definition.recovery == "checkpoint":
-            data = self._encode_state()
-        elif not final:
-            return
-        views = self._encode_views() if final else None
-        self.draft.checkpoint = Stored(
-            tick=self.host.tick,
-            apply_seq=self.next_seq - 1,
-            version=self.definition.version,
-            data=data,
-            hash=plain.digest(data),
-            views=views,
-        )
-
-    def _encode_state(self) -> bytes:
-        state = self.program.dump()
-        if self.options.always_check_state or not self._state_checked:
-            if difference := plain.first_difference(state):
-                raise BadState(f"The state does not equal its stored form: {difference}.")
-            self._state_checked = True
-        try:
-            data = plain.encode({"state": state, "random": self.host.random_state()})
-        except ValueError as exc:
-            raise BadState(f"The state does not equal its stored form: {exc}.") from exc
-        if len(data) > self.options.max_state_bytes:
-            raise BadState(
-                f"The state takes {len(data)} bytes stored, more than MAX_STATE_BYTES"
-                f" = {self.options.max_state_bytes}; make it smaller or raise the setting."
-            )
-        return data
-
-    def _roles(self) -> list[str]:
-        return [str(role) for role in Role] if self.definition.views_by_role else [ALL]
-
-    def _encode_views(self) -> bytes:
-        for role in self._roles():
-            self._bodies[role] = self._encode_view(role)
-        pairs = (orjson.dumps(role) + b":" + body for role, body in self._bodies.items())
-        return b"{" + b",".join(pairs) + b"}"
-
-    def _encode_view(self, role: str) -> bytes:
-        view = self.program.view(str(Role.OWNER) if role == ALL else role)
-        try:
-            return orjson.dumps(view, option=orjson.OPT_SERIALIZE_NUMPY)
-        except TypeError as exc:
-            difference = plain.first_difference(view, "view") or str(exc)
-            raise BadState(f"The view cannot be sent: {difference}.") from exc
+        frames = self.screen.all_frames(self.host.tick) if final else []
+        if final or self.keeper.stores_state:
+            seen = views(frames) if final else None
+            self.record.checkpoint(self.keeper.store(self.program.dump(), self.record.next_seq - 1, seen))
+        return frames
 
     def _report(self, now: float) -> None:
-        """Encode a frame where one is due and somebody watches."""
-        if not self._frame_wanted and not self._frame_is_due(now):
-            return
-        self._frame_wanted = False
-        self._watched = {role: until for role, until in self._watched.items() if until > now}
-        for role in self._watched:
-            self._out(FrameOut(role=role, tick=self.host.tick, body=self._encode_view(role)))
-        if self.definition.report_to:
-            self._out(SendOut(send=self._update_for(self.definition.report_to)))
-
-    def _frame_is_due(self, now: float) -> bool:
-        if self._reports_by_itself:
-            return False
-        every = self.definition.report_every or self.options.report_every
-        if every and (self.definition.report_every or self.definition.frame_rate is None):
-            return self.host.tick % every == 0
-        rate = self.definition.frame_rate or self.options.frame_rate
-        if rate is None:
-            return True
-        period = 1.0 / rate
-        if now < self._frame_due - period / 4:
-            return False
-        self._frame_due = max(self._frame_due + period, now + period / 2)
-        return True
-
-    def _update_for(self, group: str) -> Send:
-        state = orjson.loads(self._encode_view(ALL))
-        message = {"type": "simulation.update", "run": str(self.id), "tick": self.host.tick, "state": state}
-        return Send(to_group=True, target=group, message=message)
+        for output in self.screen.frames(self.host.tick, now):
+            self.record.out(output)
 
     def take_write(self) -> Write | None:
-        """The draft as a write, None where nothing has happened that must be stored."""
-        if self.draft.empty:
-            return None
-        draft, self.draft = self.draft, self.draft.next()
-        return draft.write(self.id, self.epoch, self.host.tick, self.next_seq, self.speed)
+        """What must be stored now, None for nothing."""
+        return self.record.take_write(self.host.tick, self.speed)
 
     @property
     def ended(self) -> bool:

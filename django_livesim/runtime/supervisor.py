@@ -117,7 +117,7 @@ class Supervisor:
             heapq.heappush(self._heap, (due, next(self._order), runner))
 
     def _let_out(self, runner: Runner) -> None:
-        if outputs := runner.gate.release():
+        if outputs := runner.record.leaving():
             self.outlet.put(runner.id, runner.epoch, outputs)
 
     # -- writes -------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Supervisor:
             self._forget(runner)
             self._poll_due = self.clock.now() + self.options.poll
             return
-        runner.gate.commit(number)
+        runner.record.committed(number)
         if last:
             self._let_out(runner)
             self._forget(runner)

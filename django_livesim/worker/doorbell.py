@@ -60,7 +60,7 @@ class RunsConsumer(AsyncConsumer):
         hear(message)
 
 
-class DoorbellWorker(ChannelsWorker):  # type: ignore[misc]  (channels has no types)
+class DoorbellWorker(ChannelsWorker):
     """Channels' own worker, that outlives errors of the layer and messages without a type."""
 
     async def listener(self, channel: str) -> None:

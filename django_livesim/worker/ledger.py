@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -90,9 +91,7 @@ class Ledger:
             real = [job for job in jobs if job is not None]
             self._write([job for job in real if job[0] == "write"])
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
-                self._answer(
-                    done, self._guarded(lambda held=held, claiming=claiming: self._poll(held, claiming))
-                )
+                self._answer(done, self._guarded(partial(self._poll, held, claiming)))
             if going_on:
                 self._guarded(self._keep_lease)
         self._guarded(self._leave)

@@ -1,0 +1,74 @@
+"""The state as it is stored: checked, encoded, and taken up again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from django_livesim.protocol import plain
+from django_livesim.protocol.errors import BadState
+from django_livesim.protocol.records import Stored
+from django_livesim.runtime.ports import Definition, Options
+from django_livesim.simulation import Host
+
+
+class Keeper:
+    """Makes checkpoints of one run."""
+
+    def __init__(self, definition: Definition, options: Options, host: Host) -> None:
+        self._definition = definition
+        self._options = options
+        self._host = host
+        self._checked = False
+
+    @property
+    def stores_state(self) -> bool:
+        """False where the simulation is recovered by playing its journal again."""
+        return self._definition.recovery == "checkpoint"
+
+    def take_up(self, stored: Stored | None) -> dict[str, Any] | None:
+        """The state of a checkpoint, and tick and generator with it; None where there is none."""
+        if stored is None or not stored.data:
+            return None
+        document = orjson.loads(stored.data)
+        self._host.restore_random(document["random"])
+        self._host.tick = stored.tick
+        state: dict[str, Any] = document["state"]
+        return state
+
+    def store(self, state: dict[str, Any], apply_seq: int, views: bytes | None) -> Stored:
+        """A checkpoint of `state`. Raises `BadState` where it would not come back as it is."""
+        data = self._encode(state) if self.stores_state else b""
+        return Stored(
+            tick=self._host.tick,
+            apply_seq=apply_seq,
+            version=self._definition.version,
+            data=data,
+            hash=plain.digest(data),
+            views=views,
+        )
+
+    def _encode(self, state: dict[str, Any]) -> bytes:
+        if self._options.always_check_state or not self._checked:
+            self._check(plain.first_difference(state))
+            self._checked = True
+        try:
+            data = plain.encode({"state": state, "random": self._host.random_state()})
+        except ValueError as exc:
+            raise self._unlike(str(exc)) from exc
+        limit = self._options.max_state_bytes
+        if len(data) > limit:
+            raise BadState(
+                f"The state takes {len(data)} bytes stored, more than MAX_STATE_BYTES = {limit};"
+                " make it smaller or raise the setting."
+            )
+        return data
+
+    def _check(self, difference: str | None) -> None:
+        if difference:
+            raise self._unlike(difference)
+
+    @staticmethod
+    def _unlike(difference: str) -> BadState:
+        return BadState(f"The state does not equal its stored form: {difference}.")

@@ -1,0 +1,89 @@
+"""What a run has done and what viewers are to get of it: the draft of the next write, and the gate."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django_livesim.protocol.names import Outcome, Status
+from django_livesim.protocol.records import Entry, Stored, Verdict, Write
+from django_livesim.runtime.draft import Draft
+from django_livesim.runtime.gate import Gate
+from django_livesim.runtime.ports import EndOut, Output, StatusOut, VerdictOut
+
+
+class Record:
+    """The journal of one held run, from the step thread's side.
+
+    Whatever is let `out` leaves when everything recorded before it has
+    committed, and not before.
+    """
+
+    def __init__(self, run: UUID, epoch: int, next_seq: int) -> None:
+        self.run = run
+        self.epoch = epoch
+        self.next_seq = next_seq
+        self._draft = Draft()
+        self._gate = Gate()
+
+    def out(self, output: Output) -> None:
+        """Let `output` leave once what it may depend on has committed."""
+        self._gate.hold(self._draft.gating_number, output)
+
+    def verdict(
+        self,
+        entry: Entry,
+        tick: int,
+        outcome: Outcome,
+        *,
+        code: str = "",
+        message: str = "",
+        result: bytes = b"null",
+    ) -> None:
+        """Journal what became of an entry at the next place, and tell its sender."""
+        if entry.apply_seq is not None:
+            return  # played again to a loop; its verdict stands
+        verdict = Verdict(
+            entry=entry,
+            apply_seq=self.next_seq,
+            apply_tick=tick,
+            outcome=outcome,
+            code=code,
+            message=message,
+            result=result,
+        )
+        self.next_seq += 1
+        self._draft.verdicts.append(verdict)
+        self.out(VerdictOut(verdict=verdict))
+
+    def status(self, status: Status, tick: int, speed: float, reason: str) -> None:
+        """Journal the status, and tell viewers."""
+        self._draft.status, self._draft.reason = status, reason
+        self.out(StatusOut(status=status, tick=tick, speed=speed, reason=reason))
+
+    def checkpoint(self, stored: Stored) -> None:
+        self._draft.checkpoint = stored
+
+    def release(self) -> None:
+        """The run is let go, for another worker to claim."""
+        self._draft.release = True
+
+    def end(self, status: Status, *, result: bytes, error: str, successor: UUID | None) -> None:
+        """The last word on the run; its status has been recorded."""
+        self._draft.ended, self._draft.result, self._draft.error = True, result, error
+        self._draft.successor = successor
+        self.out(EndOut(status=status, result=result, next=successor))
+
+    def take_write(self, tick: int, speed: float) -> Write | None:
+        """The draft as a write, None where nothing has happened that must be stored."""
+        if self._draft.empty:
+            return None
+        draft, self._draft = self._draft, self._draft.next()
+        return draft.write(self.run, self.epoch, tick, self.next_seq, speed)
+
+    def committed(self, number: int) -> None:
+        """Write `number` has committed."""
+        self._gate.commit(number)
+
+    def leaving(self) -> list[Output]:
+        """Everything that may leave now, in order."""
+        return self._gate.release()

@@ -1,0 +1,95 @@
+"""What viewers see of a run, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import orjson
+
+from django_livesim.protocol import plain
+from django_livesim.protocol.errors import BadState
+from django_livesim.protocol.names import Role
+from django_livesim.protocol.records import RunInfo
+from django_livesim.runtime.ports import Definition, FrameOut, Options, SendOut
+from django_livesim.simulation import Send
+
+ALL = "all"
+
+
+class Viewable(Protocol):
+    def view(self, role: str) -> object: ...
+
+
+class Screen:
+    """Frames of one run: encoded once for each role that somebody watches in, when one is due."""
+
+    def __init__(self, definition: Definition, options: Options, program: Viewable, run: RunInfo) -> None:
+        self._definition = definition
+        self._options = options
+        self._program = program
+        self._run = run
+        self._watched: dict[str, float] = {}
+        self._due = 0.0
+        self._wanted = False
+        self.by_itself = False
+        """Whether the loop reports by itself, and so no frame comes by the clock."""
+
+    def want(self) -> None:
+        """A frame is wanted at the next boundary, due or not."""
+        self._wanted = True
+
+    def watch(self, roles: Iterable[str], until: float) -> None:
+        """Somebody watches in these roles until then."""
+        for role in roles:
+            self._watched[role if self._definition.views_by_role else ALL] = until
+
+    def frames(self, tick: int, now: float) -> Iterator[FrameOut | SendOut]:
+        """The frames of this boundary: none where none is due or nobody watches."""
+        if not (self._wanted or self._is_due(tick, now)):
+            return
+        self._wanted = False
+        self._watched = {role: until for role, until in self._watched.items() if until > now}
+        for role in self._watched:
+            yield FrameOut(role=role, tick=tick, body=self._encode(role))
+        if self._definition.report_to:
+            yield SendOut(send=self._update(self._definition.report_to, tick))
+
+    def all_frames(self, tick: int) -> list[FrameOut]:
+        """A frame for every role there is, watched or not: the last word on a run."""
+        roles = [str(role) for role in Role] if self._definition.views_by_role else [ALL]
+        return [FrameOut(role=role, tick=tick, body=self._encode(role)) for role in roles]
+
+    def _is_due(self, tick: int, now: float) -> bool:
+        if self.by_itself:
+            return False
+        every = self._definition.report_every or self._options.report_every
+        if every and (self._definition.report_every or self._definition.frame_rate is None):
+            return tick % every == 0
+        rate = self._definition.frame_rate or self._options.frame_rate
+        if rate is None:
+            return True
+        period = 1.0 / rate
+        if now < self._due - period / 4:
+            return False
+        self._due = max(self._due + period, now + period / 2)
+        return True
+
+    def _encode(self, role: str) -> bytes:
+        view = self._program.view(str(Role.OWNER) if role == ALL else role)
+        try:
+            return orjson.dumps(view, option=orjson.OPT_SERIALIZE_NUMPY)
+        except TypeError as exc:
+            difference = plain.first_difference(view, "view") or str(exc)
+            raise BadState(f"The view cannot be sent: {difference}.") from exc
+
+    def _update(self, group: str, tick: int) -> Send:
+        """The message for an ordinary Channels consumer of the author's own."""
+        state = orjson.loads(self._encode(ALL))
+        message = {"type": "simulation.update", "run": str(self._run.id), "tick": tick, "state": state}
+        return Send(to_group=True, target=group, message=message)
+
+
+def views(frames: Iterable[FrameOut]) -> bytes:
+    """The views of these frames as one JSON object, role to view."""
+    return b"{" + b",".join(orjson.dumps(frame.role) + b":" + frame.body for frame in frames) + b"}"
