@@ -65,6 +65,12 @@ def run() -> Run:
 
 
 @pytest.fixture
+def live_row() -> Worker:
+    """A worker, as far as the database knows."""
+    return Worker.objects.create(host="here", pid=1, queues=["default"])
+
+
+@pytest.fixture
 def no_worker_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "WAIT_POLL", 0.01)
 
@@ -370,6 +376,26 @@ def test_watch_shows_states_commands_and_the_end(live_worker, run):
     assert lines[-1]["result"]["value"] >= 14
 
 
+def test_a_watcher_that_asks_sees_the_state_move(live_worker, run, wait):
+    watcher = Watcher(run)
+
+    def values() -> list[int]:
+        watcher.ask(2)
+        return [line["state"]["value"] for line in look(watcher) if line["type"] == "snapshot"]
+
+    first = wait(values)
+    assert wait(values)[-1] > first[-1]
+    assert {line["type"] for line in look(watcher)} <= {"status"}
+
+
+def test_a_worker_that_does_not_answer_is_asked_once(run, live_row):
+    Run.objects.update(status="running", worker=live_row)
+    watcher = Watcher(run)
+    watcher.ask(0.01)
+    watcher.ask(0.01)
+    assert Command.objects.count() == 1
+
+
 # -- watch --------------------------------------------------------------------------------------
 
 
@@ -427,22 +453,32 @@ def findings(name: str) -> list[Any]:
     return [finding for finding in doctor_module.examine() if finding.name == name]
 
 
-def test_doctor_without_a_worker_finds_that_and_exits_one():
+@pytest.fixture
+def debug(settings: Any) -> None:
+    """Without Redis, and rightly so."""
+    settings.DEBUG = True
+
+
+def test_doctor_without_a_worker_finds_that_and_exits_one(debug):
     text = refused("doctor")
     assert text.startswith("error: 1 of ")
 
 
-def test_doctor_prints_a_line_for_each_thing_and_what_to_do(settings):
+def test_doctor_prints_a_line_for_each_thing_and_what_to_do(debug):
     stdout = io.StringIO()
     with pytest.raises(CommandError):
         call_command("livesim", "doctor", stdout=stdout, stderr=io.StringIO())
     lines = stdout.getvalue().splitlines()
     assert "problem  workers      none is alive" in lines
-    assert lines[lines.index("problem  workers      none is alive") + 1].strip().startswith("Start one: ")
+    assert (
+        lines[lines.index("problem  workers      none is alive") + 1]
+        .strip()
+        .startswith("Start the development server")
+    )
     assert any(line.startswith("ok       database") for line in lines)
 
 
-def test_doctor_as_json_is_an_array_of_findings():
+def test_doctor_as_json_is_an_array_of_findings(debug):
     Worker.objects.create(host="here", pid=1, queues=["default"])
     found = livesim("doctor", "--json").json
     assert {finding["status"] for finding in found} <= {"ok", "advice"}
@@ -474,6 +510,12 @@ def test_a_silent_worker_is_not_alive():
     assert findings("workers")[0].status == "ok"
     Worker.objects.update(beat_at="2020-01-01T00:00:00Z")
     assert findings("workers")[0].status == "problem"
+
+
+def test_doctor_in_production_without_redis_says_what_to_set():
+    (finding,) = findings("layer")
+    assert finding.status == "problem"
+    assert "RedisPubSubChannelLayer" in finding.hint
 
 
 def test_doctor_sends_a_message_round_the_layer(redis_layer):

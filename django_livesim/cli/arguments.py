@@ -63,9 +63,12 @@ def _list(parser: ArgumentParser) -> None:
 
 
 def _watch(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--interval", type=_seconds, default=0.5, help="seconds between two looks (default 0.5)"
+    look, ask = (
+        "seconds between two looks (default 0.5)",
+        "ask for the state every so many seconds (2), 0: never",
     )
+    parser.add_argument("--interval", metavar="S", type=_seconds, default=0.5, help=look)
+    parser.add_argument("--ask", metavar="S", type=_seconds_or_never, default=2.0, help=ask)
 
 
 def _send(parser: ArgumentParser) -> None:
@@ -104,6 +107,10 @@ def _count(text: str) -> int:
 
 def _seconds(text: str) -> float:
     return _positive(text, "a number of seconds above 0")
+
+
+def _seconds_or_never(text: str) -> float:
+    return 0.0 if text == "0" else _positive(text, "a number of seconds, or 0")
 
 
 def _speed_value(text: str) -> float | str:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.conf import settings as django_settings
 from django.core.checks import ERROR
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
@@ -90,7 +91,7 @@ HINTS = {
 
 
 def _settings() -> Iterator[Finding]:
-    found = [message for check in checks.ALL for message in check()]
+    found = [message for check in checks.ALL for message in check() if not message.is_silenced()]
     for message in found:
         status = PROBLEM if message.level >= ERROR else ADVICE
         yield Finding(
@@ -111,13 +112,19 @@ def _simulations() -> Iterator[Finding]:
 
 def _layer() -> Iterator[Finding]:
     if is_local():
-        message = "none between processes: runs are stepped inside runserver, and nowhere else"
-        yield Finding(name="layer", status=OK, message=message)
+        yield _local_layer()
         return
     layer = get_layer()
     seconds = async_to_sync(_round_trip)(layer)
     message = f"{type(layer).__name__} brought a message back in {seconds * 1000:.0f} ms"
     yield Finding(name="layer", status=OK, message=message)
+
+
+def _local_layer() -> Finding:
+    if django_settings.DEBUG:
+        return Finding(name="layer", status=OK, message="none between processes; runserver steps runs itself")
+    message = "none between processes, and DEBUG is off: pages get no frames"
+    return Finding(name="layer", status=PROBLEM, message=message, hint=checks.LAYER_LINES)
 
 
 async def _round_trip(layer: Any) -> float:

@@ -14,15 +14,19 @@ from django_livesim.cli.output import Output, compact, printable, shortened
 from django_livesim.cli.refs import find_run
 from django_livesim.cli.watch import Watcher
 
+ASK_WAIT = 0.5  # seconds a worker has to store a state that it was asked for
 STATE_WIDTH = 160  # characters of a state on a line for people
 
 
 def watch(options: Namespace, out: Output) -> None:
     """Print lines until the run ends; Ctrl-C and a closed pipe end it as well."""
     watcher = Watcher(find_run(options.run))
+    asked = float("-inf")
     try:
         while not watcher.ended:
-            _look(watcher, out)
+            asking = bool(options.ask) and time.monotonic() - asked >= options.ask
+            asked = time.monotonic() if asking else asked
+            _look(watcher, out, ASK_WAIT if asking else 0)
             if not watcher.ended:
                 time.sleep(options.interval)
     except KeyboardInterrupt:
@@ -32,8 +36,10 @@ def watch(options: Namespace, out: Output) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.stdout.fileno())
 
 
-def _look(watcher: Watcher, out: Output) -> None:
+def _look(watcher: Watcher, out: Output, ask_wait: float) -> None:
     try:
+        if ask_wait:
+            watcher.ask(ask_wait)
         for line in watcher.look():
             out.json(line) if out.as_json else out.line(_words(line))
     except OperationalError as exc:

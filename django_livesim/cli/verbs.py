@@ -66,7 +66,7 @@ def _owner(username: str | None) -> Any:
         return None
     users = get_user_model()
     try:
-        return users._default_manager.get(**{users.USERNAME_FIELD: username})
+        return users._default_manager.get(**{str(users.USERNAME_FIELD): username})
     except users.DoesNotExist:
         raise NotDone(
             str(Code.BAD_ARGS),

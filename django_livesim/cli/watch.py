@@ -9,9 +9,10 @@ import orjson
 from django.db.models import Q
 
 from django_livesim import gateway
+from django_livesim.cli.refs import cli_actor
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol.errors import NoRun
-from django_livesim.protocol.names import INSPECT, Outcome
+from django_livesim.protocol.names import INSPECT, Outcome, Status
 from django_livesim.store import journal
 
 Line = dict[str, Any]
@@ -24,9 +25,9 @@ class Watcher:
     `type` is `status` (all facts of the run), `snapshot` (`tick`, `state`),
     `applied` or `refused` (`id`, `command`, `tick`, `result`, `code`,
     `message`) or `end` (`status`, `result`, `error`, `next`). A snapshot is a
-    state that the worker has stored: every few seconds, and when the run
-    pauses or ends. What passed between two looks and is no command is not
-    shown.
+    state that the worker has stored: by itself every few seconds and when the
+    run pauses or ends, and when it is asked. What passed between two looks
+    and is no command is not shown.
     """
 
     def __init__(self, run: Run) -> None:
@@ -48,6 +49,16 @@ class Watcher:
         if run.ended and not self.ended:
             self.ended = True
             yield self._end(run)
+
+    def ask(self, timeout: float) -> None:
+        """Have the worker store the state of now; waits for it at most `timeout` seconds.
+
+        A row of the journal each time, so one that it has not answered is not followed by another.
+        """
+        unanswered = Command.objects.filter(run=self.id, name=INSPECT, outcome=str(Outcome.NONE))
+        held = Run.objects.filter(id=self.id, status=str(Status.RUNNING)).exclude(worker=None)
+        if held.exists() and not unanswered.exists():
+            gateway.inspect(self.id, actor=cli_actor(), timeout=timeout)
 
     def _status(self, run: Run) -> Iterator[Line]:
         shown = {"type": "status"} | gateway.facts(run) | {"speed": run.speed}
