@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from django_livesim import gateway
+from django_livesim import gateway, registry
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol.names import Kind, Outcome, Status
 
@@ -174,6 +174,15 @@ class TestStart:
         assert self.start(client).status_code == 422
         assert not Run.objects.exists()
 
+    def test_a_visitor_owns_by_the_session_what_anyone_may_start(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry.get("counter"), "may_start", "anyone")
+        page = self.start(client)["Location"]
+        assert Run.objects.get().session
+        assert client.get(page).status_code == 200
+        assert Client().get(page).status_code == 404
+
     def test_a_get_is_no_start(self, browser: Client) -> None:
         assert browser.get(reverse("livesim:run-start")).status_code == 405
 
@@ -314,6 +323,16 @@ class TestCommand:
         assert self.send(browser, run, n="1").status_code == 422
         assert self.send(browser, run, n="1", htmx=False).status_code == 409
         assert not Command.objects.exists()
+
+    def test_visitors_of_an_open_run_are_told_apart(
+        self, client: Client, make: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry.get("counter"), "open_commands", True)
+        run = make(visibility="public")
+        for visitor in (client, Client()):
+            visitor.get(run.get_absolute_url())
+            assert self.send(visitor, run, n="1", livesim_id="abc").status_code == 200
+        assert len({row.sender for row in Command.objects.all()} - {"s:"}) == 2
 
     def test_who_may_only_watch_may_not(self, client: Client, make: Any) -> None:
         run = make(visibility="public")

@@ -17,7 +17,7 @@ from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.names import INSPECT, Kind, Status
-from django_livesim.views.respond import Shown, fragment, key_query, of_a_run
+from django_livesim.views.respond import Shown, fragment, key_query, known, of_a_run
 from django_livesim.views.vitals import workers_alive
 
 JOURNAL = 20
@@ -33,6 +33,8 @@ def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = gateway.get(run_id, actor=actor)
     if request.GET.get("part") == "facts":
         return fragment(request, "facts.html", _facts(request, actor, run) | {"oob": True})
+    if (permissions.level(actor, run) or 0) >= Level.COMMAND:
+        actor = known(request, actor)  # so that page, form and socket are one sender
     return render(request, "django_livesim/run_detail.html", live_context(request, actor, run))
 
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import urlencode
 
+from django_livesim.permissions import Actor
 from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
 
 STATUS = {
@@ -80,6 +81,15 @@ def key_query(request: HttpRequest) -> str:
     """The part of an address that carries a shared link's key on, empty where there is none."""
     key = request.GET.get("key", "")
     return f"?{urlencode({'key': key})}" if key else ""
+
+
+def known(request: HttpRequest, actor: Actor) -> Actor:
+    """The actor, with a session where it had none: an owner or a sender must be told from other visitors."""
+    session = getattr(request, "session", None)
+    if actor.authenticated or actor.session or session is None:
+        return actor
+    session.create()
+    return Actor.from_request(request)
 
 
 def of_a_run(view: View) -> View:

@@ -18,7 +18,7 @@ from django_livesim.forms import add_refusal, start_forms
 from django_livesim.permissions import Actor
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import Status
-from django_livesim.views.respond import Shown, by_htmx, fragment, go, status_of
+from django_livesim.views.respond import Shown, by_htmx, fragment, go, known, status_of
 from django_livesim.views.vitals import workers_alive
 
 PAGE = 25
@@ -61,7 +61,7 @@ def run_start(request: HttpRequest) -> HttpResponse:
             owner=request.user if request.user.is_authenticated else None,
             name=own.cleaned_data["name"],
             visibility=own.cleaned_data["visibility"],
-            actor=actor,
+            actor=known(request, actor),
         )
     except LivesimError as problem:
         add_refusal(form, problem)

@@ -64,6 +64,7 @@ export class Panel {
   #picture() {
     const canvas = this.#find("canvas");
     if (!canvas) return null;
+    this.#find("picture").hidden = false;
     return new Picture(canvas, canvas.dataset.script, this.live, (error) => {
       console.error(error);
       const note = this.#find("canvas-error");
