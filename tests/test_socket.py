@@ -25,7 +25,7 @@ from django.test import Client
 from django.urls import path
 
 from django_livesim import gateway
-from django_livesim.bus import hub
+from django_livesim.bus import hub, watch
 from django_livesim.bus.hubs import hubs
 from django_livesim.bus.publisher import Publisher
 from django_livesim.consumers import socket as socket_module
@@ -140,6 +140,8 @@ class Socket:
 async def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Every test ends with no hub and none of our tasks."""
     monkeypatch.setattr(hub, "LINGER", 0.05)
+    monkeypatch.setattr(hub, "INTERVAL", 1.0)
+    monkeypatch.setattr(watch, "INTERVAL", 1.0)
     yield
     deadline = time.monotonic() + 5
     while len(hubs()) or [task for task in asyncio.all_tasks() if task.get_name().startswith("livesim-")]:
@@ -221,7 +223,8 @@ async def test_a_viewer_sees_hello_frames_accepted_applied_and_the_state(
 
             socket.say(type="control", id="p", action="pause")
             await socket.until(lambda: socket.of("status")[-1]["status"] == "paused")
-            shown = socket.of("snapshot")[-1]["tick"]
+            await socket.until(lambda: socket.of("applied")[-1]["id"] == "p")
+            shown = socket.of("applied")[-1]["tick"]
             socket.say(type="control", id="s", action="step", n=3)
             await socket.until(lambda: socket.of("snapshot")[-1]["tick"] == shown + 3)
 
