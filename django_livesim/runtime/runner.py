@@ -98,7 +98,7 @@ class Runner:
         """Set up or load, and get ready to go on. A failure ends the run, not the worker."""
         now = self.clock.now()
         stored = self.held.stored
-        self._say("" if stored is None else f"goes on from tick {stored.tick}")
+        self._say(self._whence())
         try:
             state = self.keeper.take_up(stored)
             self.program.begin(state)
@@ -108,6 +108,16 @@ class Runner:
         except Exception as exc:
             self._fail(exc)
         self.pace.start(now)
+
+    def _whence(self) -> str:
+        """The reason of the status with which a run is taken up."""
+        stored = self.held.stored
+        if stored is None or not stored.data:
+            return ""
+        lost = self.held.tick - stored.tick
+        if isinstance(self.program, LoopProgram) and lost > 0:
+            return f"recovered from tick {stored.tick}, {lost} ticks lost"
+        return f"goes on from tick {self.held.tick}"
 
     def _begin_history(self) -> None:
         if isinstance(self.program, LoopProgram):
