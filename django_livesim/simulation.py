@@ -186,6 +186,7 @@ class Declaration:
     script: str = ""  # static path of the module that draws the live page
 
     is_loop: ClassVar[bool]
+    do_not_call_in_templates = True
 
 
 OPTIONS = tuple(name for name in Declaration.__annotations__ if name != "is_loop")

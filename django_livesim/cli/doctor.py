@@ -175,9 +175,9 @@ def _workers() -> Iterator[Finding]:
 def _waiting_runs() -> Iterator[Finding]:
     workers = live_workers()
     alive = [worker.id for worker in workers]
-    waiting = Run.objects.claimable().exclude(worker__in=alive).annotate(now=Now())
-    late = [run for run in waiting if run.now - run.created_at > timedelta(seconds=UNHEARD)]
-    for run in late[:20]:
+    unheard = Now() - timedelta(seconds=UNHEARD)
+    late = list(Run.objects.claimable().exclude(worker__in=alive).filter(created_at__lt=unheard)[:20])
+    for run in late:
         yield Finding(
             name="runs",
             status=PROBLEM,

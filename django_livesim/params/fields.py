@@ -36,6 +36,8 @@ class ParamField(forms.Field):
             self.kind.check(value)
 
     def prepare_value(self, value: Any) -> Any:
+        if value is None and self.required:
+            return ""  # nothing given yet; null would be no answer
         with suppress(ValidationError):  # what somebody typed is shown again as it came
             value = self.kind.read(value)
         return super().prepare_value(value)
@@ -136,6 +138,8 @@ class JsonField(ParamField, forms.JSONField):
         return None if value is None else self.kind.read(value)
 
     def prepare_value(self, value: Any) -> Any:
+        if value is None and self.required:
+            return ""  # nothing given yet; null would be no answer
         with suppress(ValidationError):
             value = self.kind.write(self.kind.read(value))
         return forms.JSONField.prepare_value(self, value)

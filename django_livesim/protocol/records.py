@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django_livesim.protocol.names import Kind, Outcome, Status
@@ -25,6 +25,13 @@ class RunInfo:
     """Primary key of the user who started it, as text."""
     group_name: str = ""
     """The channel-layer group that carries the run's messages to viewers."""
+
+
+class Position(NamedTuple):
+    """How far a held run is."""
+
+    epoch: int
+    tick: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django_livesim.protocol.names import Status
-from django_livesim.protocol.records import Committed, Poll, Verdict, Write
+from django_livesim.protocol.records import Committed, Poll, Position, Verdict, Write
 from django_livesim.simulation import CommandSpec, Loop, Send, Simulation
 
 Definition = type[Simulation] | Loop
@@ -70,8 +70,10 @@ class Outlet(Protocol):
 class Ledger(Protocol):
     """The database, from the step thread: nothing blocks; answers come by callback in the step thread."""
 
-    def poll(self, held: Mapping[UUID, int], claiming: bool, done: Callable[[Poll | None], None]) -> None:
-        """Look for work. `held` maps run to epoch; None comes where the database did not answer."""
+    def poll(
+        self, held: Mapping[UUID, Position], claiming: bool, done: Callable[[Poll | None], None]
+    ) -> None:
+        """Look for work, and note how far the held runs are; None comes where the database did not answer."""
         ...
 
     def write(self, write: Write, done: Callable[[Committed], None]) -> None:

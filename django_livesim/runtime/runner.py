@@ -325,6 +325,8 @@ class Runner:
             return
         if now >= self._checkpoint_due:
             self._checkpoint()
+        if self.status is Status.PAUSED and not self.steps_asked:
+            self.screen.want()
         self._report(now)
 
     def _next_entry(self) -> Entry | None:
@@ -496,6 +498,11 @@ class Runner:
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+    @property
+    def shown_tick(self) -> int:
+        """How far the run has come: while history is played again, how far it had."""
+        return max(self.host.tick, self._replay_until)
 
     def facts(self) -> dict[str, Any]:
         """What `inspect` tells of a run in memory."""

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django_livesim.protocol.errors import UnknownSimulation
-from django_livesim.protocol.records import Committed, Entry, Held, Poll
+from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Catalogue, Ledger, Options, Outlet
@@ -164,7 +164,7 @@ class Supervisor:
             return
         self._polling, self._poll_again = True, False
         self._poll_due = self.clock.now() + self.options.poll
-        held = {run: runner.epoch for run, runner in self.runners.items()}
+        held = {run: Position(runner.epoch, runner.shown_tick) for run, runner in self.runners.items()}
         self.ledger.poll(held, not self.draining, self._polled)
 
     def _polled(self, poll: Poll | None) -> None:

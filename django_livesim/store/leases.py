@@ -22,6 +22,7 @@ from django.db.models.functions import Coalesce, Now
 
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
+from django_livesim.protocol.records import Position
 from django_livesim.store.identity import Identity, is_gone
 
 logger = logging.getLogger(__name__)
@@ -83,12 +84,12 @@ class Peers:
         return declared
 
 
-def lost(worker: UUID, held: Mapping[UUID, int]) -> frozenset[UUID]:
-    """Those of the runs held (run to epoch) that are no longer the worker's."""
+def lost(worker: UUID, held: Mapping[UUID, Position]) -> frozenset[UUID]:
+    """Those of the runs held that are no longer the worker's."""
     if not held:
         return frozenset()
     rows = Run.objects.filter(worker=worker, id__in=list(held)).values_list("id", "epoch")
-    mine = {run for run, epoch in rows if held[run] == epoch}
+    mine = {run for run, epoch in rows if held[run].epoch == epoch}
     return frozenset(set(held) - mine)
 
 

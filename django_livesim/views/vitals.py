@@ -10,7 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from django_livesim.bus import doorbells
+from django_livesim.bus.layers import is_local
 from django_livesim.conf import settings
 from django_livesim.models import Worker
 
@@ -28,7 +28,7 @@ def health(request: HttpRequest) -> JsonResponse:
 
     No worker is not an error of this process: it is told, and the status stays 200.
     """
-    layer = "local" if doorbells.is_local() else "channels"
+    layer = "local" if is_local() else "channels"
     try:
         workers = workers_alive()
     except DatabaseError:

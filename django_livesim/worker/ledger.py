@@ -19,12 +19,13 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_livesim import conf, registry
-from django_livesim.protocol.records import Committed, Held, Poll, Write
+from django_livesim.protocol.records import Committed, Held, Poll, Position, Write
 from django_livesim.store import autostart, identity, journal, leases
 
 logger = logging.getLogger(__name__)
 
 PEERS_EVERY = 0.5  # seconds between two looks at the other workers
+TICKS_EVERY = 1.0  # seconds between two notes of how far the held runs are
 SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
 
 Post = Callable[..., None]
@@ -61,6 +62,7 @@ class Ledger:
         self._identity = identity.this_process()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0}
+        self._ticks_due = 0.0
         self._complained = 0.0
 
     # -- the step thread ----------------------------------------------------------------------
@@ -75,7 +77,9 @@ class Ledger:
         self._jobs.put(None)
         self._thread.join(timeout)
 
-    def poll(self, held: Mapping[UUID, int], claiming: bool, done: Callable[[Poll | None], None]) -> None:
+    def poll(
+        self, held: Mapping[UUID, Position], claiming: bool, done: Callable[[Poll | None], None]
+    ) -> None:
         self._jobs.put(("poll", (held, claiming), done))
 
     def write(self, write: Write, done: Callable[[Committed], None]) -> None:
@@ -142,10 +146,13 @@ class Ledger:
 
     # -- looking for work ---------------------------------------------------------------------
 
-    def _poll(self, held: Mapping[UUID, int], claiming: bool) -> Poll:
+    def _poll(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
         worker = self._lease()
         lost = leases.lost(worker, held)
         mine = [run for run in held if run not in lost]
+        if time.monotonic() >= self._ticks_due:
+            self._ticks_due = time.monotonic() + TICKS_EVERY
+            journal.note_ticks(worker, {run: held[run].tick for run in mine})
         claimed = self._claim(worker, mine) if claiming else []
         runs = [*mine, *(each.info.id for each in claimed)]
         return Poll(claimed=tuple(claimed), entries=journal.waiting(runs) if runs else {}, lost=lost)

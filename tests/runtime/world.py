@@ -13,7 +13,17 @@ import orjson
 
 from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.names import Kind, Status
-from django_livesim.protocol.records import Committed, Entry, Held, Poll, RunInfo, Stored, Verdict, Write
+from django_livesim.protocol.records import (
+    Committed,
+    Entry,
+    Held,
+    Poll,
+    Position,
+    RunInfo,
+    Stored,
+    Verdict,
+    Write,
+)
 from django_livesim.runtime.clock import ManualClock
 from django_livesim.runtime.ports import Definition, FrameOut, Options, Output
 from django_livesim.runtime.supervisor import Supervisor
@@ -68,7 +78,9 @@ class MemoryLedger:
         self.commands[run].append(entry)
         return entry
 
-    def poll(self, held: Mapping[UUID, int], claiming: bool, done: Callable[[Poll | None], None]) -> None:
+    def poll(
+        self, held: Mapping[UUID, Position], claiming: bool, done: Callable[[Poll | None], None]
+    ) -> None:
         self._when_answering(lambda: self.post(done, self._look(held, claiming)))
 
     def write(self, write: Write, done: Callable[[Committed], None]) -> None:
@@ -87,8 +99,8 @@ class MemoryLedger:
         for act in acts:
             act()
 
-    def _look(self, held: Mapping[UUID, int], claiming: bool) -> Poll:
-        lost = {run for run, epoch in held.items() if self.runs[run]["epoch"] != epoch}
+    def _look(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
+        lost = {run for run, at in held.items() if self.runs[run]["epoch"] != at.epoch}
         free = [
             run
             for run, row in self.runs.items()

@@ -60,7 +60,13 @@ def test_verdicts_status_and_checkpoint_are_one_write(held):
     assert journal.write(me, [one]) == [Committed.YES]
     row.refresh_from_db()
     run.refresh_from_db()
-    assert (row.apply_seq, row.apply_tick, row.epoch, row.outcome, row.result) == (1, 5, 1, "applied", {"v": 2})
+    assert (row.apply_seq, row.apply_tick, row.epoch, row.outcome, row.result) == (
+        1,
+        5,
+        1,
+        "applied",
+        {"v": 2},
+    )
     assert (run.status, run.tick, run.next_seq) == (Status.PAUSED, 5, 2)
     assert journal.waiting([run.id]) == {}
 

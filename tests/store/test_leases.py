@@ -130,9 +130,7 @@ def test_claims_from_many_threads_never_share_a_run():
     def take(me: UUID) -> None:
         try:
             taken[me] = []
-            while found := leases.claim(
-                me, taken[me], queues=["default"], simulations=["counter"], limit=3
-            ):
+            while found := leases.claim(me, taken[me], queues=["default"], simulations=["counter"], limit=3):
                 taken[me] += found
         finally:
             connections.close_all()

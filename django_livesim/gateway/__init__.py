@@ -1,0 +1,83 @@
+"""The one way to act on a run: pages, sockets, admin, command line and Python all come through here.
+
+Every function has an async twin with an `a` before its name. All raise
+`LivesimError` and leave nothing half-made. An accepted command is a row
+before the function returns; the worker hears of it by a doorbell after
+commit, or finds it within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from channels.db import database_sync_to_async
+
+from django_livesim.gateway.controls import control, pause, restart, resume, speed, step, stop
+from django_livesim.gateway.finding import SERVER, get
+from django_livesim.gateway.looking import command_facts, facts, inspect, runs, stored_view
+from django_livesim.gateway.sending import answers, send, wait
+from django_livesim.gateway.starting import start
+
+__all__ = [
+    "SERVER",
+    "aanswers",
+    "acontrol",
+    "aget",
+    "ainspect",
+    "answers",
+    "apause",
+    "arestart",
+    "aresume",
+    "asend",
+    "aspeed",
+    "astart",
+    "astep",
+    "astop",
+    "astored_view",
+    "await_outcome",
+    "command_facts",
+    "control",
+    "facts",
+    "get",
+    "inspect",
+    "pause",
+    "restart",
+    "resume",
+    "runs",
+    "send",
+    "speed",
+    "start",
+    "step",
+    "stop",
+    "stored_view",
+    "wait",
+]
+
+
+def _async(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The async twin: the same function in the thread of the database."""
+    twin = database_sync_to_async(function)
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await twin(*args, **kwargs)
+
+    call.__name__ = call.__qualname__ = f"a{function.__name__}"
+    call.__doc__ = f"Async twin of `{function.__name__}`."
+    return call
+
+
+aget = _async(get)
+astart = _async(start)
+asend = _async(send)
+acontrol = _async(control)
+apause = _async(pause)
+aresume = _async(resume)
+astep = _async(step)
+aspeed = _async(speed)
+astop = _async(stop)
+arestart = _async(restart)
+await_outcome = _async(wait)
+aanswers = _async(answers)
+ainspect = _async(inspect)
+astored_view = _async(stored_view)

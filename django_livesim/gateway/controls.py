@@ -1,0 +1,174 @@
+"""Control verbs: rows like any command, or carried out at once where nobody holds the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from django_livesim import conf
+from django_livesim.gateway.finding import SERVER, get
+from django_livesim.gateway.sending import answered, insert, known, ring
+from django_livesim.models import Command, Run
+from django_livesim.permissions import Actor, Level
+from django_livesim.protocol.errors import BadArgs, Code, LivesimError, RunEnded, UnknownCommand
+from django_livesim.protocol.names import Kind, Outcome, Status, Verb
+from django_livesim.store import intake
+
+
+def control(
+    run: Run | UUID | str,
+    verb: Verb | str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    user: Any = None,
+    id: str | None = None,
+    wait: bool = False,
+    timeout: float = 5,
+    actor: Actor | None = None,
+) -> Command:
+    """Send a control verb; its row. One that nobody holds the run for is carried out at once.
+
+    The row of a restart has the id of the run that follows in `args["next"]`.
+    """
+    actor = actor or (SERVER if user is None else Actor.from_user(user))
+    row = get(run, actor=actor, level=Level.CONTROL)
+    verb, cleaned = _clean_verb(verb, args or {})
+    sent = known(row, Kind.CONTROL, verb, cleaned, actor, id) or _control(row, verb, cleaned, actor, id)
+    return answered(sent, wait, timeout)
+
+
+def _clean_verb(verb: str, args: Mapping[str, Any]) -> tuple[Verb, dict[str, Any]]:
+    try:
+        verb = Verb(verb)
+    except ValueError:
+        expected = ", ".join(Verb)
+        raise UnknownCommand(
+            f"There is no control {str(verb)[:80]!r}. Expected one of: {expected}."
+        ) from None
+    takes = {Verb.STEP: {"n"}, Verb.SPEED: {"x"}}.get(verb, set())
+    if surplus := set(args) - takes:
+        raise BadArgs(
+            f"{verb} takes {sorted(takes) or 'no arguments'}; got {sorted(surplus)}.",
+            fields={name: ["Not an argument of this control."] for name in surplus},
+        )
+    if verb is Verb.STEP:
+        return verb, {"n": _steps(args.get("n", 1))}
+    if verb is Verb.SPEED:
+        return verb, {"x": _speed(args.get("x"))}
+    return verb, {}
+
+
+def _steps(n: Any) -> int:
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1_000_000:
+        message = f"n is a number of steps, 1 to 1000000; got {n!r}."
+        raise BadArgs(message, fields={"n": [message]})
+    return n
+
+
+def _speed(x: Any) -> float:
+    """Times real time; 0 stands for as fast as possible."""
+    if x == "max":
+        return 0.0
+    if isinstance(x, bool) or not isinstance(x, int | float) or not 0.01 <= x <= 1000:
+        message = f'x is a factor of 0.01 to 1000, or "max"; got {x!r}.'
+        raise BadArgs(message, fields={"x": [message]})
+    return float(x)
+
+
+def _control(run: Run, verb: Verb, args: dict[str, Any], actor: Actor, client_id: str | None) -> Command:
+    """Carry it out where nobody holds the run, else leave it to the worker."""
+    if verb is Verb.RESTART:
+        args = {"next": str(intake.new_run_id())}
+    for _ in range(5):
+        _check_legal(run, verb)
+        if run.ended and verb in (Verb.STOP, Verb.RESTART):
+            return _control_ended(run, verb, args, actor, client_id)
+        target = _direct(run, verb)
+        if target is None:
+            return insert(run, Kind.CONTROL, verb, args, actor, client_id, {})
+        with transaction.atomic(using=conf.settings.DATABASE):
+            if intake.set_status(run, target, _reason(verb)):
+                fields = intake.applied_fields(run)
+                if verb is Verb.RESTART:
+                    intake.succeed(run, UUID(args["next"]))
+                run.status = str(target)
+                return insert(run, Kind.CONTROL, verb, args, actor, client_id, fields)
+        run.refresh_from_db()
+    raise LivesimError("The run is changing hands; try again.", code=Code.BUSY, retry=1)
+
+
+def _control_ended(
+    run: Run, verb: Verb, args: dict[str, Any], actor: Actor, client_id: str | None
+) -> Command:
+    """Stop of an ended run changes nothing; restart begins the run that follows it."""
+    done = {"outcome": str(Outcome.APPLIED), "apply_tick": run.tick, "applied_at": timezone.now()}
+    with transaction.atomic(using=conf.settings.DATABASE):
+        if verb is Verb.RESTART:
+            following = intake.succeed(Run.objects.select_for_update().get(id=run.id), UUID(args["next"]))
+            ring(following)
+        return insert(run, Kind.CONTROL, verb, args, actor, client_id, done)
+
+
+def _check_legal(run: Run, verb: Verb) -> None:
+    """Raise where the status does not allow the verb, and say what would be legal."""
+    status = Status(run.status)
+    legal: frozenset[Verb] = frozenset(Verb)
+    if status is Status.STOPPED:
+        legal = frozenset({Verb.PAUSE, Verb.RESUME, Verb.STOP, Verb.RESTART})
+    elif status in (Status.FINISHED, Status.FAILED):
+        legal = frozenset({Verb.STOP, Verb.RESTART})
+    elif status is Status.QUARANTINED:
+        legal = frozenset({Verb.PAUSE, Verb.RESUME, Verb.STOP, Verb.RESTART})
+    if verb not in legal:
+        names = ", ".join(sorted(legal))
+        raise RunEnded(f"The run is {status}: it cannot {verb}. Legal now: {names}.")
+
+
+def _direct(run: Run, verb: Verb) -> Status | None:
+    """The status that the gateway itself may give a run that nobody holds; None: leave it to the worker."""
+    if run.worker_id is not None:
+        return None
+    return {
+        Verb.RESTART: Status.STOPPED,
+        Verb.STOP: Status.STOPPED,
+        Verb.RESUME: Status.WAITING,
+        Verb.PAUSE: Status.PAUSED,
+    }.get(verb)
+
+
+def _reason(verb: Verb) -> str:
+    return {Verb.STOP: "stopped", Verb.RESTART: "restarted"}.get(verb, "")
+
+
+def pause(run: Run | UUID | str, **options: Any) -> Command:
+    """Hold the run between two steps; commands still apply. Options as for `control`."""
+    return control(run, Verb.PAUSE, **options)
+
+
+def resume(run: Run | UUID | str, **options: Any) -> Command:
+    """Go on, from a pause or from where it was stopped. Options as for `control`."""
+    return control(run, Verb.RESUME, **options)
+
+
+def step(run: Run | UUID | str, n: int = 1, **options: Any) -> Command:
+    """Make `n` steps and be paused after them. Options as for `control`."""
+    return control(run, Verb.STEP, {"n": n}, **options)
+
+
+def speed(run: Run | UUID | str, x: float | str, **options: Any) -> Command:
+    """Run `x` times as fast as declared, or "max". Options as for `control`."""
+    return control(run, Verb.SPEED, {"x": x}, **options)
+
+
+def stop(run: Run | UUID | str, **options: Any) -> Command:
+    """Store the state and end the run; `resume` goes on from there. Options as for `control`."""
+    return control(run, Verb.STOP, **options)
+
+
+def restart(run: Run | UUID | str, **options: Any) -> Command:
+    """End the run and start another with its parameters, from setup. Options as for `control`."""
+    return control(run, Verb.RESTART, **options)

@@ -1,0 +1,47 @@
+"""Which run is meant, and whether the one who asks may know of it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Q
+
+from django_livesim import permissions
+from django_livesim.models import Run
+from django_livesim.permissions import Actor, Level
+from django_livesim.protocol.errors import NoRun
+
+SERVER = Actor.from_process("server")
+"""Who asks where nobody is named: the server's own code, trusted."""
+
+
+def get(ref: Run | UUID | str, *, actor: Actor | None = None, level: Level = Level.VIEW) -> Run:
+    """The run that `ref` names: a row, a uuid, a key, or `simulation:key`.
+
+    Raises `NoRun` where there is none that the actor may know of, `Forbidden`
+    where the actor may see it but lacks `level`.
+    """
+    actor = actor or SERVER
+    run = _find(ref.id if isinstance(ref, Run) else ref)  # a row in hand may be old
+    if run is None or permissions.level(actor, run) is None:
+        raise NoRun(
+            f"There is no run {str(ref)[:80]!r} that you may see. The list of runs shows what there is."
+        )
+    permissions.require(actor, level, run)
+    return run
+
+
+def _find(ref: UUID | str) -> Run | None:
+    if isinstance(ref, UUID):
+        return Run.objects.filter(id=ref).first()
+    try:
+        return Run.objects.filter(id=UUID(ref)).first()
+    except ValueError:
+        pass
+    simulation, colon, key = ref.partition(":")
+    found = list(
+        Run.objects.filter(Q(key=ref) | Q(simulation=simulation, key=key) if colon else Q(key=ref))[:2]
+    )
+    if len(found) > 1:
+        raise NoRun(f"Several runs have the key {ref!r}; write simulation:key, or the run's uuid.")
+    return found[0] if found else None

@@ -1,0 +1,108 @@
+"""What is told of a run: facts, stored state, stored view."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from django_livesim import registry
+from django_livesim.gateway.finding import SERVER, get
+from django_livesim.gateway.sending import insert, wait
+from django_livesim.models import Checkpoint, Command, Run
+from django_livesim.permissions import Actor, may_inspect, visible
+from django_livesim.protocol import packed
+from django_livesim.protocol.errors import Forbidden, UnknownSimulation
+from django_livesim.protocol.names import INSPECT, Kind, Role
+from django_livesim.store import journal
+
+INSPECT_WAIT = 2.0  # seconds a worker has to answer `inspect`
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """A run's facts under the names of the contract."""
+    return {
+        "run": str(run.id),
+        "key": run.key,
+        "name": run.name,
+        "simulation": run.simulation,
+        "status": run.status,
+        "reason": run.reason,
+        "tick": run.tick,
+        "progress": run.progress,
+        "owner": None if run.owner_id is None else str(run.owner),
+        "worker": None if run.worker_id is None else str(run.worker_id),
+        "group": run.group_name,
+    }
+
+
+def inspect(
+    run: Run | UUID | str, *, actor: Actor | None = None, timeout: float = INSPECT_WAIT
+) -> dict[str, Any]:
+    """Facts, and the whole state with its position, parameters, figures, commands and error.
+
+    Asks the worker that holds the run to store its state now; where it does
+    not answer within `timeout` seconds, the state last stored is given.
+    """
+    actor = actor or SERVER
+    row = get(run, actor=actor)
+    if not may_inspect(actor, row):
+        raise Forbidden("To inspect a state needs livesim.inspect_run, or to be the owner.")
+    metrics: dict[str, Any] = {}
+    if row.worker_id is not None and timeout > 0:
+        asked = insert(row, Kind.CONTROL, INSPECT, {}, actor, None, {})
+        metrics = (wait(asked, timeout).result or {}).get("metrics", {})
+        row.refresh_from_db()
+    stored = journal.newest_checkpoint(row.id)
+    recent = Command.objects.filter(run=row.id).exclude(name=INSPECT).order_by("-id")[:20]
+    return facts(row) | {
+        "state": orjson.loads(stored.data)["state"] if stored and stored.data else None,
+        "position": None if stored is None else {"tick": stored.tick, "apply_seq": stored.apply_seq},
+        "params": row.params,
+        "metrics": metrics,
+        "commands": [command_facts(command) for command in recent],
+        "error": row.error,
+    }
+
+
+def command_facts(command: Command) -> dict[str, Any]:
+    """A command under the names of the contract."""
+    return {
+        "id": command.client_id,
+        "command": command.name,
+        "args": command.args,
+        "sender": command.sender,
+        "outcome": command.outcome or "waiting",
+        "tick": command.apply_tick,
+        "code": command.code,
+        "message": command.message,
+        "result": command.result,
+    }
+
+
+def stored_view(run: Run, role: Role | str) -> tuple[int, Any] | None:
+    """The tick and the view of `role` in the newest checkpoint; None where nothing may be shown of it."""
+    row = Checkpoint.objects.filter(run=run.id).order_by("-tick", "-apply_seq").first()
+    if row is None:
+        return None
+    if row.views is not None:
+        views = orjson.loads(packed.unpack(bytes(row.views)) or b"{}")
+        return row.tick, views.get("all", views.get(str(role)))
+    if _shows_state(run):
+        data = packed.unpack(bytes(row.data))
+        return (row.tick, orjson.loads(data)["state"]) if data else None
+    return None
+
+
+def _shows_state(run: Run) -> bool:
+    """Whether everybody sees the whole state, so that a stored state may be shown."""
+    try:
+        return not registry.get(run.simulation).views_by_role
+    except UnknownSimulation:
+        return False
+
+
+def runs(actor: Actor) -> Any:
+    """The runs in the list of `actor`, newest first."""
+    return visible(actor)

@@ -1,0 +1,198 @@
+"""Commands: checked, written as rows, and waited for."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from django_livesim import conf, params, registry
+from django_livesim.bus import doorbells
+from django_livesim.gateway.finding import SERVER, get
+from django_livesim.models import Command, Run
+from django_livesim.permissions import Actor, Level
+from django_livesim.protocol import plain
+from django_livesim.protocol.errors import (
+    BadArgs,
+    Code,
+    LivesimError,
+    RunEnded,
+    UnknownCommand,
+    UnknownSimulation,
+)
+from django_livesim.protocol.names import CLIENT_ID, Kind, Outcome, Status
+from django_livesim.store import intake
+
+WAIT_POLL = 0.05  # seconds between two looks for an outcome
+
+
+def send(
+    run: Run | UUID | str,
+    command: str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    user: Any = None,
+    id: str | None = None,
+    at_tick: int | None = None,
+    delay: float | None = None,
+    every: float | None = None,
+    wait: bool = False,
+    timeout: float = 5,
+    actor: Actor | None = None,
+) -> Command:
+    """Send a command; its row, which is durable when this returns outside a transaction.
+
+    The same `id` from the same sender is one command, however often it is
+    sent. With `wait`, returns when it was applied or refused, or after
+    `timeout` seconds with `outcome` still empty.
+    """
+    actor = actor or (SERVER if user is None else Actor.from_user(user))
+    row = get(run, actor=actor, level=Level.COMMAND)
+    spec, cleaned = _clean_args(row, command, args or {})
+    fields = {"durable": True if spec is None else spec.durable} | _schedule(at_tick, delay, every)
+    sent = known(row, Kind.COMMAND, command, cleaned, actor, id)
+    if sent is None:
+        _refuse_ended(row)
+        sent = insert(row, Kind.COMMAND, command, cleaned, actor, id, fields)
+    return answered(sent, wait, timeout)
+
+
+def _refuse_ended(run: Run) -> None:
+    if run.ended:
+        raise RunEnded(f"The run is {run.status} and takes no commands; start it again first.")
+    if run.status == Status.QUARANTINED:
+        raise LivesimError("The run is quarantined; an administrator must release it.", code=Code.QUARANTINED)
+
+
+def _clean_args(run: Run, command: str, args: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The declared command and its arguments as they are stored."""
+    try:
+        definition = registry.get(run.simulation)
+    except UnknownSimulation as exc:
+        raise LivesimError(
+            f"This process lacks the code of {run.simulation}; it cannot check the command.", code=Code.ERROR
+        ) from exc
+    spec = definition.commands.get(command)
+    if spec is not None:
+        return spec, params.clean(params.form_class(spec), args)
+    if definition.is_loop and not definition.commands:
+        return None, _free_args(command, args)
+    expected = ", ".join(sorted(definition.commands)) or "none; this simulation takes no commands"
+    raise UnknownCommand(f"{definition.name} has no command {command[:80]!r}. Expected one of: {expected}.")
+
+
+def _free_args(command: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """What an own loop that declares nothing accepts: any name, any plain dict."""
+    if not command or len(command) > 200:
+        raise UnknownCommand("A command needs a name of 1 to 200 characters.")
+    free = dict(args)
+    if difference := plain.first_difference(free, "args"):
+        raise BadArgs(f"The arguments are not plain JSON: {difference}.")
+    return free
+
+
+def _schedule(at_tick: int | None, delay: float | None, every: float | None) -> dict[str, Any]:
+    if every is not None:
+        raise BadArgs("Repeated commands (every=...) are not available yet; send each one.")
+    if at_tick is not None and (isinstance(at_tick, bool) or not isinstance(at_tick, int) or at_tick < 0):
+        raise BadArgs(f"at_tick is a tick, an integer of 0 or more; got {at_tick!r}.")
+    if delay is not None and not 0 <= delay <= 366 * 86400:
+        raise BadArgs(f"delay is seconds, 0 up to a year; got {delay!r}.")
+    due_at = None if delay is None else timezone.now() + timedelta(seconds=delay)
+    return {"due_tick": at_tick, "due_at": due_at}
+
+
+def insert(
+    run: Run,
+    kind: Kind,
+    name: str,
+    args: Mapping[str, Any],
+    actor: Actor,
+    client_id: str | None,
+    fields: Mapping[str, Any],
+) -> Command:
+    row, created = intake.insert_command(
+        run.id,
+        kind=kind,
+        name=name,
+        args=args,
+        sender=actor.sender,
+        client_id=_client_id(client_id),
+        body_hash=_body_hash(kind, name, args),
+        **fields,
+    )
+    if created:
+        ring(run)
+        return row
+    return _same(row, kind, name, args)
+
+
+def known(
+    run: Run, kind: Kind, name: str, args: Mapping[str, Any], actor: Actor, client_id: str | None
+) -> Command | None:
+    """The row of a command sent before under the same id; a retry gets its answer whatever came since."""
+    if client_id is None:
+        return None
+    row = Command.objects.filter(run=run.id, sender=actor.sender, client_id=client_id).first()
+    return None if row is None else _same(row, kind, name, args)
+
+
+def _same(row: Command, kind: Kind, name: str, args: Mapping[str, Any]) -> Command:
+    if row.body_hash != _body_hash(kind, name, args):
+        raise LivesimError(
+            f"The id {row.client_id!r} was used for another command ({row.name}); use a new id for each.",
+            code=Code.DUPLICATE_ID,
+        )
+    return row
+
+
+def _client_id(given: str | None) -> str:
+    if given is None:
+        return uuid.uuid4().hex
+    if not CLIENT_ID.match(given):
+        raise BadArgs(f"An id is 1 to 64 of A-Z a-z 0-9 _ -; got {given[:80]!r}.")
+    return given
+
+
+def _body_hash(kind: Kind, name: str, args: Mapping[str, Any]) -> str:
+    """What must be alike for two sends of one id to be the same command."""
+    shown = {key: value for key, value in args.items() if key != "next"}
+    return plain.digest(orjson.dumps([kind, name, shown], option=orjson.OPT_SORT_KEYS))
+
+
+def ring(run: Run) -> None:
+    """Tell the worker after commit; and viewers, where there is none who would tell them."""
+    bell = partial(doorbells.ring, run.id, run.worker_id, look=run.worker_id is None)
+    transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
+
+
+def wait(command: Command, timeout: float = 5) -> Command:
+    """Read the row until it has an outcome, for at most `timeout` seconds."""
+    until = time.monotonic() + timeout
+    while not command.outcome and time.monotonic() < until:
+        time.sleep(WAIT_POLL)
+        command.refresh_from_db()
+    return command
+
+
+def answered(command: Command, wanted: bool, timeout: float) -> Command:
+    return wait(command, timeout) if wanted else command
+
+
+def answers(run: UUID, senders_and_ids: Iterable[tuple[str, str]]) -> list[Command]:
+    """The rows of these commands that have an outcome, in one query."""
+    wanted = Q(pk__in=[])
+    for sender, client_id in senders_and_ids:
+        wanted |= Q(sender=sender, client_id=client_id)
+    return list(
+        Command.objects.filter(wanted, run=run).exclude(outcome=str(Outcome.NONE)).order_by("apply_seq")
+    )

@@ -1,0 +1,108 @@
+"""Starting runs, and going on with those whose key is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from django_livesim import conf, params, registry
+from django_livesim.gateway.controls import control
+from django_livesim.gateway.finding import SERVER
+from django_livesim.gateway.sending import ring
+from django_livesim.models import Run, Visibility
+from django_livesim.permissions import Actor, Level, may_start, require
+from django_livesim.protocol import plain
+from django_livesim.protocol.errors import BadArgs, Forbidden
+from django_livesim.protocol.names import Status, Verb
+from django_livesim.store import intake
+
+
+def start(
+    simulation: Any,
+    params: Mapping[str, Any] | None = None,
+    *,
+    owner: Any = None,
+    key: str | None = None,
+    name: str = "",
+    visibility: str = "private",
+    seed: int | None = None,
+    actor: Actor | None = None,
+) -> Run:
+    """Start a run of `simulation` (its name, class or loop) and return its row.
+
+    With a `key`, a run that has it already is gone on with instead: a
+    running one is returned as it is, a paused or stopped one resumes, and
+    one that has finished or failed is followed by a new one.
+    `owner` is the user who owns it, by default the actor's. Without an
+    `actor` nothing is asked: the caller is the server itself.
+    """
+    definition = _definition(simulation)
+    actor = actor or SERVER
+    if not may_start(actor, definition):
+        raise Forbidden(f"You may not start {definition.name}; ask an administrator for livesim.start_run.")
+    cleaned = _clean_params(definition, params or {})
+    _check_start(key, visibility, seed)
+    existing = Run.objects.filter(simulation=definition.name, key=key).first() if key else None
+    if existing is None:
+        run = intake.create_run(
+            simulation=definition.name,
+            version=definition.version,
+            queue=definition.queue,
+            params=cleaned,
+            key=key or None,
+            name=name[:200],
+            visibility=visibility,
+            seed=intake.new_seed() if seed is None else seed,
+            owner_id=_owner_id(actor, owner),
+            session="" if actor.authenticated else actor.session,
+        )
+        if run is not None:
+            ring(run)
+            return run
+        existing = Run.objects.get(simulation=definition.name, key=key)
+    return _start_again(existing, cleaned if params is not None else None, actor)
+
+
+def _check_start(key: str | None, visibility: str, seed: int | None) -> None:
+    if key is not None and not 0 < len(key) <= 200:
+        raise BadArgs(f"A key is 1 to 200 characters; got {len(key)}.")
+    if visibility not in Visibility.values:
+        raise BadArgs(f"visibility is one of {', '.join(Visibility.values)}; got {visibility!r}.")
+    if seed is not None and not 0 <= seed <= plain.MAX_INTEGER:
+        raise BadArgs(f"seed is an integer of 0 to 2^53; got {seed!r}.")
+
+
+def _owner_id(actor: Actor, owner: Any) -> Any:
+    if owner is not None:
+        return owner.pk
+    return actor.user.pk if actor.authenticated else None
+
+
+def _definition(simulation: Any) -> Any:
+    return registry.get(simulation if isinstance(simulation, str) else simulation.name)
+
+
+def _clean_params(definition: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    return params.clean(params.form_class(definition), given)
+
+
+def _start_again(run: Run, cleaned: dict[str, Any] | None, actor: Actor) -> Run:
+    """`start` of a key that is taken, by the status of the run that has it."""
+    require(actor, Level.VIEW, run)
+    if run.status in (Status.FINISHED, Status.FAILED):
+        require(actor, Level.CONTROL, run)
+        with transaction.atomic(using=conf.settings.DATABASE):
+            locked = Run.objects.select_for_update().get(id=run.id)
+            if locked.key is None:
+                following = Run.objects.filter(simulation=run.simulation, key=run.key).first()
+                if following is not None:
+                    return following
+            following = intake.succeed(locked, intake.new_run_id(), cleaned)
+        ring(following)
+        return following
+    if run.status in (Status.PAUSED, Status.STOPPED, Status.QUARANTINED):
+        control(run, Verb.RESUME, actor=actor)
+        run.refresh_from_db()
+    return run
