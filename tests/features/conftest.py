@@ -40,20 +40,16 @@ def engine(transactional_db: None) -> Iterator[Callable[..., Engine]]:
 
 
 @pytest.fixture
-def of_document(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """`of_document("docs/authoring.md", "class Tank")` runs that block; what it registered is gone at the end."""
+def of_document() -> Iterator[Callable[..., Any]]:
+    """`of_document("docs/authoring.md", "class Tank")` runs that block; what it registers goes at the end."""
     before = {definition.name for definition in registry.all()}
-
-    def forget() -> None:
-        for definition in registry.all():
-            if definition.name not in before:
-                registry.unregister(definition.name)
-
-    request.addfinalizer(forget)
 
     def run(document: str, holding: str) -> Any:
         names: dict[str, Any] = {"__name__": "tests.app.simulations"}
         exec(compile(block(document, holding), document, "exec", dont_inherit=True), names)
         return SimpleNamespace(**names)
 
-    return run
+    yield run
+    for definition in registry.all():
+        if definition.name not in before:
+            registry.unregister(definition.name)
