@@ -71,6 +71,7 @@ EXPECTED: dict[str, tuple[Check, str]] = {
     "sharing": _one_of("shared", "per_user", "per_session"),
     "autostart": (_truth, "True or False"),
     "when_unwatched": _one_of("run", "pause", "stop"),
+    "visibility": _one_of("private", "link", "public"),
     "may_start": _one_of("permitted", "users", "anyone"),
     "open_commands": (_truth, "True or False"),
     "step_timeout": (_or_none(_positive), "seconds, a number above 0, or None"),

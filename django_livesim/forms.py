@@ -74,7 +74,9 @@ CONTROL_FORMS: Mapping[str, type[forms.Form]] = {Verb.STEP: StepForm, Verb.SPEED
 
 def start_forms(simulation: Any, data: Any = None) -> tuple[StartForm, forms.Form]:
     """The form of the run and that of its parameters, bound where there is data."""
-    own = StartForm(data, initial={"simulation": simulation.name}, auto_id="id_%s")
+    own = StartForm(
+        data, initial={"simulation": simulation.name, "visibility": simulation.visibility}, auto_id="id_%s"
+    )
     return own, params.form_class(simulation)(data, auto_id="id_param_%s")
 
 

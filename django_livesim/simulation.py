@@ -179,6 +179,7 @@ class Declaration:
     sharing: str = "shared"
     autostart: bool = False
     when_unwatched: str = "run"
+    visibility: str = "private"  # of its runs, where their start says nothing: "link", "public"
     may_start: str = "permitted"  # "users", "anyone"
     open_commands: bool = False
     step_timeout: float | None = None  # seconds

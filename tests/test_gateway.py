@@ -287,9 +287,7 @@ def test_public_runs_are_seen_by_all_and_commanded_by_none(ann, bob):
 
 def test_a_link_shows_the_run_to_whoever_holds_its_token(ann):
     run = gateway.start("counter", owner=ann, visibility="link")
-    Run.objects.update(link_token="secret")
-    run.refresh_from_db()
-    assert permissions.level(Actor(user=AnonymousUser(), key="secret"), run) is Level.VIEW
+    assert permissions.level(Actor(user=AnonymousUser(), key=run.link_token), run) is Level.VIEW
     assert permissions.level(Actor(user=AnonymousUser(), key="other"), run) is None
     assert permissions.level(Actor(user=AnonymousUser(), key=""), run) is None
     Run.objects.update(link_token="")

@@ -460,3 +460,18 @@ class TestHealth:
         monkeypatch.setattr("django_livesim.views.vitals.workers_alive", broken)
         response = client.get(reverse("livesim:health"))
         assert response.status_code == 503 and response.json()["database"] == "down"
+
+
+@pytest.mark.django_db
+def test_the_owner_of_a_run_shared_by_link_is_shown_the_link_and_nobody_else(client, django_user_model):
+    ann = django_user_model.objects.create_user("ann-with-a-link")
+    run = gateway.start("counter", owner=ann, visibility="link")
+    link = f"http://testserver{run.get_absolute_url()}?key={run.link_token}"
+    seen = client.get(link)
+    assert seen.status_code == 200
+    assert "Link to share" not in seen.content.decode()
+    client.force_login(ann)
+    assert link in client.get(run.get_absolute_url()).content.decode()
+    assert client.get(link.replace("key=", "key=x")).status_code == 200
+    client.logout()
+    assert client.get(link.replace("key=", "key=x")).status_code in (302, 404)

@@ -50,7 +50,7 @@ def _start(parser: ArgumentParser) -> None:
     parser.add_argument("--key", help="name the run; a second start with the same key changes nothing")
     parser.add_argument("--name", default="", help="title of the run on the pages")
     parser.add_argument("--owner", metavar="USERNAME", help="the user it belongs to")
-    parser.add_argument("--visibility", choices=Visibility.values, default=str(Visibility.PRIVATE))
+    parser.add_argument("--visibility", choices=Visibility.values, help="by default the simulation's own")
     parser.add_argument("--seed", type=int, help="seed of its random numbers")
 
 

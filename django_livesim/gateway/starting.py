@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from secrets import token_urlsafe
 from typing import Any
 
 from django.db import transaction
@@ -26,7 +27,7 @@ def start(
     owner: Any = None,
     key: str | None = None,
     name: str = "",
-    visibility: str = "private",
+    visibility: str | None = None,
     seed: int | None = None,
     actor: Actor | None = None,
 ) -> Run:
@@ -35,7 +36,8 @@ def start(
     With a `key`, a run that has it already is gone on with instead: a
     running one is returned as it is, a paused or stopped one resumes, and
     one that has finished or failed is followed by a new one.
-    `owner` is the user who owns it, by default the actor's. Without an
+    `visibility` is `private`, `link` or `public`, by default as the
+    simulation declares. `owner` is the user who owns it, by default the actor's. Without an
     `actor` nothing is asked: the caller is the server itself.
     """
     definition = _definition(simulation)
@@ -43,6 +45,7 @@ def start(
     if not may_start(actor, definition):
         raise Forbidden(f"You may not start {definition.name}; ask an administrator for livesim.start_run.")
     cleaned = _clean_params(definition, params or {})
+    visibility = visibility or definition.visibility
     _check_start(key, visibility, seed)
     existing = Run.objects.filter(simulation=definition.name, key=key).first() if key else None
     if existing is None:
@@ -54,6 +57,7 @@ def start(
             key=key or None,
             name=name[:200],
             visibility=visibility,
+            link_token=token_urlsafe(24) if visibility == Visibility.LINK else "",
             seed=intake.new_seed() if seed is None else seed,
             owner_id=_owner_id(actor, owner),
             session="" if actor.authenticated else actor.session,

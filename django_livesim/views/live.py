@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from django_livesim import gateway, permissions, registry
 from django_livesim.forms import MessageForm, SpeedForm, StepForm, command_form
-from django_livesim.models import Command, Run
+from django_livesim.models import Command, Run, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.names import INSPECT, Kind, Status
@@ -97,8 +97,16 @@ def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
         "may_command": level >= Level.COMMAND,
         "may_control": level >= Level.CONTROL,
         "successor": run.children.order_by("-created_at").first() if run.ended else None,
+        "share_link": _share_link(request, run) if level >= Level.DELETE else "",
         "no_worker": run.status == Status.WAITING and not workers_alive(),
     }
+
+
+def _share_link(request: HttpRequest, run: Run) -> str:
+    """The address that shows the run to whoever has it; empty where there is none."""
+    if run.visibility != Visibility.LINK or not run.link_token:
+        return ""
+    return request.build_absolute_uri(f"{run.get_absolute_url()}?key={run.link_token}")
 
 
 def _speed(run: Run) -> str:

@@ -19,8 +19,9 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_livesim import conf, registry
+from django_livesim.gateway import autostart
 from django_livesim.protocol.records import Committed, Held, Poll, Position, Write
-from django_livesim.store import autostart, identity, journal, leases
+from django_livesim.store import identity, journal, leases
 
 logger = logging.getLogger(__name__)
 

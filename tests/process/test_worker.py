@@ -159,3 +159,15 @@ def test_runworker_steps_runs_too(manage, wait):
     manage("runworker", "livesim.runs")
     wait(is_running(run), 20)
     assert gateway.send(run, "add", {"n": 3}, wait=True).outcome == "applied"
+
+
+def test_what_starts_by_itself_is_there_once_with_two_workers(process_env, worker, wait):
+    process_env["LIVESIM"] = '{"AUTOSTART": ["counter"]}'
+    worker()
+    worker()
+    run = wait(lambda: Run.objects.filter(simulation="counter", status=Status.RUNNING).first())
+    assert Run.objects.count() == 1
+    assert (run.key, run.visibility) == ("autostart", "private")
+    gateway.stop(run, wait=True)
+    worker()
+    assert fresh(run).status == Status.STOPPED

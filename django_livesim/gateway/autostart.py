@@ -23,6 +23,6 @@ def start_all() -> None:
                 queue=definition.queue,
                 key=KEY,
                 name=definition.label,
-                visibility="public",
+                visibility=definition.visibility,
                 seed=intake.new_seed(),
             )
