@@ -47,12 +47,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "contrib": {PACKAGE},
 }
 
-EXCEPTIONS: dict[str, set[str]] = {
-    # Autostart makes rows of what is registered.
-    "store.autostart": {"registry"},
-}
-"""Single modules that may import single others beyond their room."""
-
 OUTSIDE: dict[str, set[str]] = {
     "protocol": {"orjson"},
     "runtime": {"orjson"},
@@ -144,17 +138,9 @@ def test_a_room_imports_only_what_it_may(room):
         if not each.ours or room_of(each.importer) != room:
             continue
         target = room_of(each.imported)
-        excepted = any(within(each.imported, name) for name in EXCEPTIONS.get(each.importer, ()))
-        if target is not None and target != room and target not in MAY_IMPORT[room] and not excepted:
+        if target is not None and target != room and target not in MAY_IMPORT[room]:
             broken.append(str(each))
     assert broken == []
-
-
-def test_no_exception_is_left_that_nobody_needs():
-    needed = {(each.importer, each.imported) for each in imports() if each.ours}
-    for importer, names in EXCEPTIONS.items():
-        for name in names:
-            assert any(who == importer and within(what, name) for who, what in needed), (importer, name)
 
 
 def test_assembly_is_imported_by_nobody_when_modules_are_loaded():
