@@ -21,6 +21,8 @@ class Keeper:
         self._options = options
         self._host = host
         self._checked = False
+        self.steps_asked = 0
+        """Of the checkpoint taken up: steps that were asked for and not made yet."""
 
     @property
     def stores_state(self) -> bool:
@@ -34,12 +36,13 @@ class Keeper:
         document = orjson.loads(stored.data)
         self._host.restore_random(document["random"])
         self._host.tick = stored.tick
+        self.steps_asked = document["steps"]
         state: dict[str, Any] = document["state"]
         return state
 
-    def store(self, state: dict[str, Any], apply_seq: int, views: bytes | None) -> Stored:
+    def store(self, state: dict[str, Any], apply_seq: int, steps_asked: int, views: bytes | None) -> Stored:
         """A checkpoint of `state`. Raises `BadState` where it would not come back as it is."""
-        data = self._encode(state) if self.stores_state else b""
+        data = self._encode(state, steps_asked) if self.stores_state else b""
         return Stored(
             tick=self._host.tick,
             apply_seq=apply_seq,
@@ -49,12 +52,13 @@ class Keeper:
             views=views,
         )
 
-    def _encode(self, state: dict[str, Any]) -> bytes:
+    def _encode(self, state: dict[str, Any], steps_asked: int) -> bytes:
         if self._options.always_check_state or not self._checked:
             self._check(plain.first_difference(state))
             self._checked = True
         try:
-            data = plain.encode({"state": state, "random": self._host.random_state()})
+            document = {"state": state, "random": self._host.random_state(), "steps": steps_asked}
+            data = plain.encode(document)
         except ValueError as exc:
             raise self._unlike(str(exc)) from exc
         limit = self._options.max_state_bytes

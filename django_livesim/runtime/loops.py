@@ -48,6 +48,7 @@ class Finished:
 
     result: Any = None
     error: str = ""
+    reason: str = ""
     exited: bool = False
 
 
@@ -220,7 +221,8 @@ class LoopProgram:
 
 
 def _failure(exc: BaseException) -> Finished:
-    return Finished(error="".join(traceback.format_exception(exc)))
+    error = "".join(traceback.format_exception(exc))
+    return Finished(error=error, reason=f"{type(exc).__name__}: {exc}")
 
 
 class BlockingLoop(LoopProgram):

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from typing import Any
 
 from django_livesim.protocol import plain
-from django_livesim.protocol.errors import UnknownCommand
-from django_livesim.protocol.records import Entry
-from django_livesim.runtime.ports import Catalogue
+from django_livesim.protocol.errors import Code, LivesimError, UnknownCommand
+from django_livesim.protocol.names import Kind, Outcome, Verb
+from django_livesim.protocol.records import Entry, Held
+from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.ports import Catalogue, Options
+from django_livesim.runtime.runner import Runner
 from django_livesim.simulation import Host, Simulation
+
+logger = logging.getLogger(__name__)
+
+REPLAY_SLICE = 0.05  # seconds of history played again before others get a turn
 
 
 class Stepped:
@@ -49,3 +58,60 @@ class Stepped:
 
     def metrics(self) -> dict[str, float]:
         return self.simulation.metrics()
+
+
+class SteppedRunner(Runner):
+    """A run whose steps are calls of `step`, made here and now."""
+
+    program: Stepped
+
+    def __init__(
+        self, held: Held, definition: type[Simulation], catalogue: Catalogue, clock: Clock, options: Options
+    ) -> None:
+        host = Host(run=held.info, live=False)  # until history has been played
+        super().__init__(held, definition, host, Stepped(definition, host, catalogue), clock, options)
+        self._history = deque(held.journal)
+        last = held.journal[-1].apply_tick if held.journal else None
+        self._history_end = max(held.tick, held.horizon, last or 0)
+
+    def _begin_history(self) -> None:
+        if not self._history and self.host.tick >= self._history_end:
+            self._live(self.clock.now())
+
+    def _play(self, now: float) -> None:
+        """Journaled commands where they acted, steps between, for a while."""
+        while True:
+            while self._history and (self._history[0].apply_tick or 0) <= self.host.tick:
+                self._apply_again(self._history.popleft())
+            if self.host.finished or (not self._history and self.host.tick >= self._history_end):
+                return self._live(self.clock.now())
+            self.program.step()
+            self.host.tick += 1
+            self.steps_asked = max(0, self.steps_asked - 1)
+            self._discard_effects()
+            if self.clock.now() - now >= REPLAY_SLICE:
+                return None
+
+    def _apply_again(self, entry: Entry) -> None:
+        """Its verdict stands; of the controls only the steps asked for are not in the run's row."""
+        if entry.kind is Kind.COMMAND:
+            self._run_command(entry)
+        elif entry.name == Verb.STEP:
+            self.steps_asked += int(entry.args.get("n", 1))
+        elif entry.name in (Verb.PAUSE, Verb.RESUME):
+            self.steps_asked = 0
+
+    def _step(self, now: float) -> None:
+        self.program.step()
+        self.host.tick += 1
+        self.pace.stepped(self.clock.now(), self.speed)
+        self._attend(now)
+
+    def _run_command(self, entry: Entry) -> tuple[Outcome, dict[str, Any]]:
+        try:
+            return Outcome.APPLIED, {"result": self.program.apply(entry)}
+        except LivesimError as exc:
+            return Outcome.REFUSED, {"code": str(exc.code), "message": exc.message}
+        except Exception as exc:
+            logger.exception("command failed run=%s epoch=%s command=%s", self.id, self.epoch, entry.name)
+            return Outcome.REFUSED, {"code": str(Code.ERROR), "message": f"{type(exc).__name__}: {exc}"}

@@ -19,9 +19,11 @@ from uuid import UUID
 from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.looped import LoopRunner
 from django_livesim.runtime.loops import LoopThread
-from django_livesim.runtime.ports import Catalogue, Ledger, Options, Outlet
+from django_livesim.runtime.ports import Catalogue, Definition, Ledger, Options, Outlet
 from django_livesim.runtime.runner import Runner
+from django_livesim.runtime.stepped import SteppedRunner
 
 logger = logging.getLogger(__name__)
 
@@ -193,18 +195,16 @@ class Supervisor:
             return
         if old := self.runners.get(held.info.id):
             self._forget(old)
-        runner = Runner(
-            held,
-            definition,
-            catalogue=self.catalogue,
-            clock=self.clock,
-            options=self.options,
-            post=self._post_for(held),
-            loops=self._loops,
-        )
+        runner = self._runner(held, definition)
         self.runners[runner.id] = runner
         runner.begin()
         self._after(runner)
+
+    def _runner(self, held: Held, definition: Definition) -> Runner:
+        parts = (self.catalogue, self.clock, self.options)
+        if isinstance(definition, type):
+            return SteppedRunner(held, definition, *parts)
+        return LoopRunner(held, definition, *parts, post=self._post_for(held), loops=self._loops)
 
     def _post_for(self, held: Held) -> Callable[..., None]:
         """How an own loop reaches its runner: in the step thread, and only while it is the one held."""
@@ -238,6 +238,6 @@ class Supervisor:
         for runner in list(self.runners.values()):
             if runner.over:
                 continue
-            if not runner.release() and now >= self._drain_deadline:
+            if not runner.release() and isinstance(runner, LoopRunner) and now >= self._drain_deadline:
                 runner.abandon()
             self._after(runner)

@@ -171,6 +171,20 @@ def test_after_a_crash_later_messages_come_again_in_order(shop):
     assert len(heir.ledger.verdicts[run]) == 3
 
 
+def test_after_a_crash_controls_of_the_past_are_not_done_again(shop):
+    first = World(shop, checkpoint_seconds=1000)
+    run = first.start(shop)
+    for verb in ("pause", "step", "step", "resume"):
+        first.control(run, verb, **({"n": 2} if verb == "step" else {}))
+        first.run_for(0.2, by=0.05)
+    first.row(run)["worker"] = False
+    heir = World(shop, ledger=first.ledger)
+    heir.supervisor.ring()
+    heir.settle()
+    assert heir.runner(run).status is Status.RUNNING
+    assert heir.row(run)["reason"].startswith("recovered from tick")
+
+
 def test_declared_commands_run_by_themselves_and_are_yielded_too():
     async def counter(sim):
         sim.state.update(total=0, seen=[])

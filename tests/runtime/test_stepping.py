@@ -180,6 +180,36 @@ def test_step_n_makes_n_steps_and_pauses():
     assert world.row(run)["status"] is Status.PAUSED
 
 
+def test_steps_asked_for_are_made_though_the_worker_dies_between_them():
+    world = World(Count)
+    run = world.start(Count)
+    world.control(run, "pause")
+    tick = world.runner(run).host.tick
+    entry = world.ledger.send(run, "step", Kind.CONTROL, {"n": 7})
+    world.supervisor.ring()
+    while world.runner(run).host.tick < tick + 3:
+        world.supervisor.turn()
+    assert entry.id in {verdict.entry.id for verdict in world.ledger.verdicts[run]}
+    world.row(run)["worker"] = False
+    heir = World(Count, ledger=world.ledger)
+    heir.supervisor.ring()
+    heir.settle()
+    assert heir.runner(run).host.tick == tick + 7
+    assert heir.row(run)["status"] is Status.PAUSED
+
+
+def test_pause_and_resume_give_up_the_steps_not_made():
+    world = World(Count)
+    run = world.start(Count)
+    world.control(run, "pause")
+    world.ledger.send(run, "step", Kind.CONTROL, {"n": 1000})
+    world.ledger.send(run, "pause", Kind.CONTROL, {})
+    world.supervisor.ring()
+    tick = world.runner(run).host.tick
+    world.settle()
+    assert world.runner(run).host.tick == tick
+
+
 def test_speed_changes_the_pace():
     world = World(Count)
     run = world.start(Count)
