@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +24,12 @@ PAGE = "docs/how-the-worker-works.md"
 
 
 async def received(socket: WebsocketCommunicator, fits: Callable[[Any], bool]) -> Any:
-    """The next message that fits; others are passed by."""
-    while True:
-        message = json.loads(await socket.receive_from(timeout=10))
-        if fits(message):
-            return message
+    """The next message that fits, within ten seconds; others are passed by."""
+    async with asyncio.timeout(10):
+        while True:
+            message = json.loads(await socket.receive_from(timeout=10))
+            if fits(message):
+                return message
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ async def test_an_ordinary_consumer_finds_the_run_in_the_database_and_gets_repor
     await socket.send_to(json.dumps({"name": "chair"}))
     message = await received(socket, lambda message: "chair" in message["state"].get("tasks", {}))
     assert message["tick"] > 0
-    assert 0 < message["state"]["tasks"]["chair"]["left"] <= 5
+    assert 0 < message["state"]["tasks"]["chair"]["left"] <= 50
     await socket.disconnect()
 
 
@@ -62,12 +64,12 @@ async def test_a_consumer_in_the_runs_own_group_gets_frames_and_what_is_told(
     socket = WebsocketCommunicator(consumer.as_asgi(), f"/ws/mirror/{run.id}/")
     socket.scope["url_route"] = {"args": (), "kwargs": {"run": run.id}}
     assert (await socket.connect())[0]
-    await gateway.asend(run, "add", {"name": "shelf", "work": 50})
+    await gateway.asend(run, "add", {"name": "shelf", "work": 1000})
     worker.supervisor.interest(run.id, ["view"], True)
     frame = await received(
         socket, lambda message: message["type"] == "snapshot" and message["state"].get("tasks")
     )
-    assert frame["state"]["tasks"]["shelf"]["left"] <= 50
+    assert frame["state"]["tasks"]["shelf"]["left"] <= 1000
     await gateway.apause(run)
     assert await received(socket, lambda message: message["type"] == "status")
     await socket.disconnect()
@@ -85,8 +87,8 @@ async def test_a_loop_sends_to_a_group_of_the_authors_own(
     await layer.group_discard("shop-bell", channel)
 
 
-def test_autostart_makes_one_public_run_however_many_workers_come(engine: Any, wait: Any) -> None:
-    @registry.register(autostart=True)
+def test_autostart_makes_one_run_however_many_workers_come(engine: Any, wait: Any) -> None:
+    @registry.register(autostart=True, visibility="public")
     class Lighthouse(Simulation):
         def step(self, dt: float) -> None:
             self.state["turns"] = self.state.get("turns", 0) + 1
