@@ -151,9 +151,14 @@ def test_a_rolled_back_send_never_was(monkeypatch):
     run = gateway.start("counter")
     rung = []
     monkeypatch.setattr(doorbells, "ring", lambda *args, **kwargs: rung.append(1))
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        gateway.send(run, "add")
-        raise ZeroDivisionError
+
+    def send_and_fail():
+        with transaction.atomic():
+            gateway.send(run, "add")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        send_and_fail()
     assert (Command.objects.count(), rung) == (0, [])
 
 
