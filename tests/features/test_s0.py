@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -16,6 +17,7 @@ from django.test import override_settings
 
 from django_livesim import Simulation, gateway, registry
 from django_livesim.models import Run, Worker
+from django_livesim.worker import Engine
 from django_livesim.worker import engine as engine_module
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,6 +32,13 @@ async def received(socket: WebsocketCommunicator, fits: Callable[[Any], bool]) -
             message = json.loads(await socket.receive_from(timeout=10))
             if fits(message):
                 return message
+
+
+async def watch(worker: Engine, run: UUID) -> None:
+    """Show interest, as the hub of a page does; it is for nobody before the run is held."""
+    while True:
+        worker.supervisor.interest(run, ["view"], True)
+        await asyncio.sleep(0.2)
 
 
 @pytest.fixture
@@ -65,10 +74,11 @@ async def test_a_consumer_in_the_runs_own_group_gets_frames_and_what_is_told(
     socket.scope["url_route"] = {"args": (), "kwargs": {"run": run.id}}
     assert (await socket.connect())[0]
     await gateway.asend(run, "add", {"name": "shelf", "work": 1000})
-    worker.supervisor.interest(run.id, ["view"], True)
+    watching = asyncio.create_task(watch(worker, run.id))
     frame = await received(
         socket, lambda message: message["type"] == "snapshot" and message["state"].get("tasks")
     )
+    watching.cancel()
     assert frame["state"]["tasks"]["shelf"]["left"] <= 1000
     await gateway.apause(run)
     assert await received(socket, lambda message: message["type"] == "status")
