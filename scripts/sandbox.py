@@ -64,7 +64,8 @@ def environment(host: str) -> tuple[dict[str, str], str]:
 @contextlib.contextmanager
 def running(command: list[str], env: dict[str, str], grace: float) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a group of its own; the whole group is gone when the block is left."""
-    process = subprocess.Popen(command, env=env, cwd=BASE, start_new_session=True)
+    ends = services.dies_with_us(signal.SIGTERM)
+    process = subprocess.Popen(command, env=env, cwd=BASE, start_new_session=True, preexec_fn=ends)
     try:
         yield process
     finally:

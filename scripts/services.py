@@ -12,6 +12,7 @@ As a command, it runs another one with the URLs in its environment:
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import pwd
@@ -30,6 +31,10 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
 
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
 class Missing(Exception):
     """The service cannot be had here; the text says what was looked for."""
 
@@ -40,6 +45,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def dies_with_us(how: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """A `preexec_fn`: on Linux the kernel ends the child by `how` when its parent was killed."""
+
+    def ask() -> None:
+        if LIBC:
+            LIBC.prctl(PR_SET_PDEATHSIG, int(how))
+
+    return ask
 
 
 def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
@@ -94,7 +109,11 @@ def redis(port: int | None = None) -> Iterator[str]:
         command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, "--dir", folder], stdout=output, stderr=output, start_new_session=True
+                [*command, "--dir", folder],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=dies_with_us(),
             )
         try:
             wait_for(lambda: redis_answers(port), process, log)
@@ -163,6 +182,7 @@ def postgres() -> Iterator[str]:
                 stderr=output,
                 cwd=folder,
                 start_new_session=True,
+                preexec_fn=dies_with_us(signal.SIGINT),
                 **identity,  # type: ignore[call-overload]
             )
         ready = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]

@@ -14,13 +14,20 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from scripts.services import stop
+from scripts.services import dies_with_us, stop
 from tests import services
+from tests.settings import TEMPORARY
 
 BASE = Path(__file__).resolve().parent.parent
 
 DEADLINE = 10.0
 """Seconds within which what a test waits for must have come true."""
+
+
+def pytest_unconfigure() -> None:
+    """SQLite leaves its log beside a database whose file was removed under it."""
+    for path in TEMPORARY.glob(f"livesim-test-{os.getpid()}.sqlite3*"):
+        path.unlink(missing_ok=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -115,7 +122,7 @@ def manage(process_env: dict[str, str]) -> Iterator[Callable[..., subprocess.Pop
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
-        popen.setdefault("env", process_env)
+        popen = {"env": process_env, "preexec_fn": dies_with_us()} | popen
         process = subprocess.Popen([sys.executable, "-m", "django", *arguments], **popen)
         started.append(process)
         return process

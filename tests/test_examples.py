@@ -11,13 +11,16 @@ from uuid import uuid4
 
 import pytest
 
-from django_livesim import Refused
+from django_livesim import Refused, registry
 from django_livesim.simulation import Host, RunInfo
 from sandbox.life.simulations import Life
 from sandbox.orbit.simulations import Orbit
 from sandbox.workshop import simulations as workshop
 
 BASE = Path(__file__).resolve().parent.parent
+
+for example in (Life, Orbit, workshop.workshop):  # other tests have simulations of these names
+    registry.unregister(example.name)
 
 
 def hosted(simulation, seed=1, **params):

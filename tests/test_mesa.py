@@ -10,8 +10,12 @@ import pytest
 
 mesa = pytest.importorskip("mesa.examples", reason="mesa: not installed")
 
-from django_livesim.simulation import Host, RunInfo  # noqa: E402  (after the skip)
+from django_livesim import registry  # noqa: E402  (after the skip)
+from django_livesim.simulation import Host, RunInfo  # noqa: E402
 from sandbox.mesa_models import simulations  # noqa: E402
+
+for model in (simulations.Boids, simulations.Schelling):  # the other tests have no Mesa
+    registry.unregister(model.name)
 
 SEED = 20
 STEPS = 200
