@@ -475,3 +475,31 @@ def test_the_owner_of_a_run_shared_by_link_is_shown_the_link_and_nobody_else(cli
     assert client.get(link.replace("key=", "key=x")).status_code == 200
     client.logout()
     assert client.get(link.replace("key=", "key=x")).status_code in (302, 404)
+
+
+@pytest.mark.django_db
+def test_cpu_and_memory_of_the_worker_are_shown(client, django_user_model):
+    client.force_login(django_user_model.objects.create_superuser("root-of-load"))
+    worker = Worker.objects.create(host="h", pid=7, load={"runs": 1, "cpu": 0.25, "memory": 50 * 2**20})
+    run = gateway.start("counter")
+    Run.objects.update(worker=worker, status=Status.RUNNING)
+    for page in (reverse("livesim:run-list"), run.get_absolute_url()):
+        text = client.get(page).content.decode()
+        assert "h:7" in text
+        assert "25 % CPU, 50.0" in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("login_url", "leads_to"),
+    [
+        ("/accounts/login/", "/accounts/login/"),
+        ("/no/such/page/", "/admin/login/"),
+        ("https://sso.example/", "https://sso."),
+    ],
+)
+def test_the_login_link_leads_to_a_page_that_there_is(client, settings, login_url, leads_to):
+    settings.LOGIN_URL = login_url
+    text = client.get(reverse("livesim:run-list")).content.decode()
+    assert f'href="{leads_to}' in text
+    assert "/no/such/page/" not in text

@@ -102,6 +102,11 @@ class LoopRunner(Runner):
         self.away = True
         self.program.advance(self._take_messages())
 
+    def _report(self, now: float) -> None:
+        """Nothing to show before the function has been called."""
+        if self.host.tick or self.program.sim.resumed:
+            super()._report(now)
+
     def _take_messages(self) -> list[Entry]:
         """What the loop gets next: commands that are due, in order."""
         messages: list[Entry] = []

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from django import template
 from django.conf import settings as django_settings
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
+from django.template.defaultfilters import filesizeformat
 from django.templatetags.static import static
-from django.urls import get_script_prefix
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
@@ -20,7 +22,7 @@ from django.utils.translation import gettext as _
 
 from django_livesim.conf import settings
 from django_livesim.forms import TIMES
-from django_livesim.models import STATUS_LABELS, Run
+from django_livesim.models import STATUS_LABELS, Run, Worker
 
 register = template.Library()
 
@@ -74,6 +76,15 @@ def static_path(path: str) -> str:
     return static(path)
 
 
+@register.filter
+def load_label(worker: Worker) -> str:
+    """A worker's share of a core and its peak memory as its last beat told them."""
+    if not {"cpu", "memory"} <= set(worker.load):
+        return ""
+    share, memory = worker.load["cpu"], filesizeformat(worker.load["memory"])
+    return _("%(share)s %% CPU, %(memory)s") % {"share": f"{100 * share:.0f}", "memory": memory}
+
+
 @register.simple_tag
 def livesim_id() -> str:
     """A fresh id for a command: however often its form is submitted, it takes effect once."""
@@ -82,10 +93,34 @@ def livesim_id() -> str:
 
 @register.simple_tag
 def livesim_login(request: HttpRequest) -> str:
-    """Where an anonymous visitor logs in and comes back from; empty where the host has no such page."""
+    """Where an anonymous visitor logs in and comes back from; empty where the host has no such page.
+
+    That is LOGIN_URL; where there is no page, as Django's default often has
+    it, the admin's.
+    """
     if not django_settings.LOGIN_URL:
         return ""
-    return f"{resolve_url(django_settings.LOGIN_URL)}?{urlencode({'next': request.get_full_path()})}"
+    path = next(filter(_is_a_page, (_address(django_settings.LOGIN_URL), _address("admin:login"))), "")
+    return f"{path}?{urlencode({'next': request.get_full_path()})}" if path else ""
+
+
+def _address(place: Any) -> str:
+    try:
+        return str(resolve_url(place))
+    except NoReverseMatch:
+        return ""
+
+
+def _is_a_page(address: str) -> bool:
+    """Whether there is something at an address: at another host's we cannot see, and believe it."""
+    path = urlsplit(address)
+    if path.netloc:
+        return True
+    try:
+        resolve(path.path.removeprefix(get_script_prefix().rstrip("/")))
+    except Resolver404:
+        return False
+    return True
 
 
 @register.simple_tag
