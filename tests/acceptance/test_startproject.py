@@ -136,10 +136,11 @@ class Site:
 @pytest.fixture(scope="module")
 def site(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "env")], check=True)
-    binaries = folder / "env" / "bin"
-    pip = [str(binaries / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, f"{wheel}[dev]"], check=True)
+    environment = folder / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment), "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--no-compile", f"{wheel}[dev]"], check=True)
+    binaries = environment / "bin"
     subprocess.run([str(binaries / "django-admin"), "startproject", "mysite", "."], cwd=folder, check=True)
     site = Site(folder, binaries / "python")
     site.manage("startapp", "shop")
