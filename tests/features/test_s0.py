@@ -97,6 +97,23 @@ async def test_a_loop_sends_to_a_group_of_the_authors_own(
     await layer.group_discard("shop-bell", channel)
 
 
+async def test_a_loop_sends_to_a_channel_of_the_authors_own(redis_layer: Any, engine: Any) -> None:
+    @registry.register
+    def bell(sim: Any) -> None:
+        while True:
+            sim.channel_send("thumbnails", {"type": "make", "image_id": 7})
+            sim.sleep(0.05)
+
+    try:
+        layer = get_channel_layer()
+        reading = asyncio.create_task(layer.receive("thumbnails"))
+        await gateway.astart("bell")
+        await sync_to_async(engine)()
+        assert await asyncio.wait_for(reading, 10) == {"type": "make", "image_id": 7}
+    finally:
+        registry.unregister("bell")
+
+
 def test_autostart_makes_one_run_however_many_workers_come(engine: Any, wait: Any) -> None:
     @registry.register(autostart=True, visibility="public")
     class Lighthouse(Simulation):
