@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from django.db.models import Q, QuerySet
 
@@ -51,31 +54,30 @@ class Actor:
 
     user: Any = None
     session: str = ""
-    """Hash of the session key, empty where there is no session."""
+    """Hash of the session's id, empty where there is no session."""
+    visitor: str = ""
+    """Tells those apart who have neither: one request, or one socket."""
     process: str = ""
     key: str = ""
     """The token of a link, as it came."""
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> Actor:
-        session = getattr(request, "session", None)
         return cls(
             user=getattr(request, "user", None),
-            session=hash_session(getattr(session, "session_key", None)),
+            session=hash_session(session_id(getattr(request, "session", None))),
+            visitor=token_hex(8),
             key=request.GET.get("key", "")[:64],
         )
 
     @classmethod
     def from_scope(cls, scope: dict[str, Any]) -> Actor:
         """The actor behind an ASGI scope that went through `AuthMiddlewareStack`."""
-        from urllib.parse import parse_qs
-
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
-        session = scope.get("session")
         return cls(
             user=scope.get("user"),
-            session=hash_session(getattr(session, "session_key", None)),
-            key=query.get("key", [""])[0][:64],
+            session=hash_session(session_id(scope.get("session"))),
+            visitor=scope.setdefault("livesim.visitor", token_hex(8)),
+            key=_query_key(scope.get("query_string", b"")),
         )
 
     @classmethod
@@ -101,12 +103,36 @@ class Actor:
             return f"p:{self.process}"
         if self.authenticated:
             return f"u:{self.user.pk}"
-        return f"s:{self.session}"
+        return f"s:{self.session}" if self.session else f"v:{self.visitor}"
 
 
-def hash_session(session_key: str | None) -> str:
+SESSION_ID = "livesim"
+"""Where a session keeps an id of ours, for backends whose key changes or is none."""
+
+
+def session_id(session: Any) -> str:
+    """What tells a session from others, empty where it is none that the server knows.
+
+    Reading from it loads it: a key that somebody made up, or whose session
+    has expired, is no identity.
+    """
+    if session is None:
+        return ""
+    own = session.get(SESSION_ID)
+    return str(own or session.session_key or "")
+
+
+def _query_key(query: bytes) -> str:
+    try:
+        found = parse_qs(query.decode("latin-1"), max_num_fields=20)
+    except ValueError:  # too many fields
+        return ""
+    return found.get("key", [""])[0][:64]
+
+
+def hash_session(session: str) -> str:
     """The session as the database may know it: nobody can log in with it."""
-    return blake2b(session_key.encode(), digest_size=16).hexdigest() if session_key else ""
+    return blake2b(session.encode(), digest_size=16).hexdigest() if session else ""
 
 
 def is_owner(actor: Actor, run: Run) -> bool:
@@ -115,12 +141,15 @@ def is_owner(actor: Actor, run: Run) -> bool:
     return bool(actor.session) and run.owner_id is None and run.session == actor.session
 
 
-def level(actor: Actor, run: Run) -> Level | None:
-    """The highest right of `actor` on `run`, None where it may not even know of it."""
+def level(actor: Actor, run: Run, command: str | None = None) -> Level | None:
+    """The highest right of `actor` on `run`, None where it may not even know of it.
+
+    `command` is the name of the one that is about to be sent, for POLICY.
+    """
     if actor.trusted or is_owner(actor, run):
         return Level.DELETE
     found = max((level for level in (_permitted(actor, run), _shown(actor, run)) if level), default=None)
-    return _apply_policy(actor, run, found)
+    return _apply_policy(actor, run, found, command)
 
 
 def _permitted(actor: Actor, run: Run) -> Level | None:
@@ -155,14 +184,14 @@ def _is_open(run: Run) -> bool:
         return False
 
 
-def _apply_policy(actor: Actor, run: Run, found: Level | None) -> Level | None:
+def _apply_policy(actor: Actor, run: Run, found: Level | None, command: str | None) -> Level | None:
     """The host's own POLICY: for each level it grants, denies, or leaves as it is (None)."""
     policy = conf.settings.POLICY
     if policy is None:
         return found
     highest = None
     for each in Level:
-        said = policy(actor.user, each.name.lower(), run, None)
+        said = policy(actor.user, each.name.lower(), run, command)
         if said is False or (said is None and (found is None or found < each)):
             break
         highest = each
@@ -177,9 +206,9 @@ def role(actor: Actor, run: Run) -> Role:
     return ROLES[found]
 
 
-def require(actor: Actor, needed: Level, run: Run) -> None:
+def require(actor: Actor, needed: Level, run: Run, command: str | None = None) -> None:
     """Raise `Forbidden` unless `actor` has `needed` on `run`."""
-    found = level(actor, run)
+    found = level(actor, run, command)
     if found is None or found < needed:
         have = "no right" if found is None else f"the right to {found.name.lower()}"
         raise Forbidden(
@@ -211,7 +240,7 @@ def visible(actor: Actor) -> QuerySet[Run]:
     """The runs that belong in the list of `actor`.
 
     Links and POLICY open single runs and are not in lists; neither are
-    permissions on single objects.
+    permissions on single objects. What POLICY hides is left out by `shown`.
     """
     runs: QuerySet[Run] = Run.objects.all()
     if actor.trusted:
@@ -222,3 +251,10 @@ def visible(actor: Actor) -> QuerySet[Run]:
     if any(actor.user.has_perm(name) for _, name in PERMISSIONS):
         return runs
     return runs.filter(Q(owner=actor.user.pk) | Q(visibility=Visibility.PUBLIC))
+
+
+def shown(actor: Actor, runs: Iterable[Run]) -> list[Run]:
+    """Those of some visible runs that POLICY does not hide."""
+    if conf.settings.POLICY is None:
+        return list(runs)
+    return [run for run in runs if level(actor, run) is not None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Permission
@@ -313,6 +315,71 @@ def test_policy_has_the_first_and_last_word(settings, ann, bob):
     assert permissions.level(Actor.from_user(bob), run) is Level.VIEW
     settings.LIVESIM = {"POLICY": lambda user, action, run, command: False}
     assert permissions.level(Actor.from_user(grant(bob, "control_run")), run) is None
+
+
+def test_policy_hears_which_command_is_about_to_be_sent(settings, ann, bob):
+    run = gateway.start("counter", owner=ann)
+    settings.LIVESIM = {"POLICY": lambda user, action, run, command: command in (None, "add") or None}
+    assert gateway.send(run, "add", actor=Actor.from_user(bob)).outcome == ""
+    with pytest.raises(Forbidden):
+        gateway.send(run, "end", actor=Actor.from_user(bob))
+
+
+def test_a_session_that_the_server_does_not_know_is_no_identity(rf, client):
+    from django.contrib.sessions.backends.db import SessionStore
+
+    request = rf.get("/")
+    request.user = AnonymousUser()
+    request.session = SessionStore("made-up-key-made-up-key-made-up1")
+    assert Actor.from_request(request).session == ""
+    request.session = SessionStore()
+    request.session["livesim"] = "x"
+    request.session.save()
+    first = Actor.from_request(request).session
+    request.session.cycle_key()
+    assert Actor.from_request(request).session == first != ""
+
+
+def test_visitors_without_a_session_are_told_apart(rf):
+    request = rf.get("/")
+    request.user = AnonymousUser()
+    senders = {Actor.from_request(request).sender for _ in range(3)}
+    scope = {"type": "websocket", "query_string": b"&".join([b"a=1"] * 30)}
+    senders |= {Actor.from_scope(scope).sender, Actor.from_scope(scope).sender}
+    assert len(senders) == 4
+    assert all(len(sender) > 5 for sender in senders)
+
+
+def test_arguments_have_a_size_and_a_depth(settings):
+    run = gateway.start("echo")
+    with pytest.raises(LivesimError) as caught:
+        gateway.send(run, "note", {"text": "x" * 20_000})
+    assert caught.value.code == "too_large"
+    deep: list = []
+    for _ in range(30):
+        deep = [deep]
+    for args in ({"deep": deep}, {"text": "a\0"}):
+        with pytest.raises(BadArgs):
+            gateway.send(run, "note", args)
+    with pytest.raises(NoRun):
+        gateway.get("a\0b")
+
+
+def test_the_answers_of_a_thousand_commands_are_one_query(django_assert_num_queries):
+    run = gateway.start("counter")
+    gateway.send(run, "add", id="a")
+    Command.objects.update(outcome="applied")
+    asked = [("p:server", "a"), *(("p:server", f"c{n}") for n in range(1000))]
+    with django_assert_num_queries(1):
+        assert [row.client_id for row in gateway.answers(run.id, asked)] == ["a"]
+
+
+def test_a_wait_inside_a_transaction_returns_at_once():
+    run = gateway.start("counter")
+    began = time.monotonic()
+    with transaction.atomic():
+        assert gateway.send(run, "add", wait=True, timeout=30).outcome == ""
+    assert time.monotonic() - began < 5
 
 
 async def test_the_async_twins_do_the_same():

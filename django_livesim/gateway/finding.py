@@ -15,8 +15,16 @@ SERVER = Actor.from_process("server")
 """Who asks where nobody is named: the server's own code, trusted."""
 
 
-def get(ref: Run | UUID | str, *, actor: Actor | None = None, level: Level = Level.VIEW) -> Run:
+def get(
+    ref: Run | UUID | str,
+    *,
+    actor: Actor | None = None,
+    level: Level = Level.VIEW,
+    command: str | None = None,
+) -> Run:
     """The run that `ref` names: a row, a uuid, a key, or `simulation:key`.
+
+    `command` names what is about to be sent, where that is why it is asked.
 
     Raises `NoRun` where there is none that the actor may know of, `Forbidden`
     where the actor may see it but lacks `level`.
@@ -27,7 +35,7 @@ def get(ref: Run | UUID | str, *, actor: Actor | None = None, level: Level = Lev
         raise NoRun(
             f"There is no run {str(ref)[:80]!r} that you may see. The list of runs shows what there is."
         )
-    permissions.require(actor, level, run)
+    permissions.require(actor, level, run, command)
     return run
 
 
@@ -38,6 +46,8 @@ def _find(ref: UUID | str) -> Run | None:
         return Run.objects.filter(id=UUID(ref)).first()
     except ValueError:
         pass
+    if "\0" in ref:
+        return None
     simulation, colon, key = ref.partition(":")
     found = list(
         Run.objects.filter(Q(key=ref) | Q(simulation=simulation, key=key) if colon else Q(key=ref))[:2]

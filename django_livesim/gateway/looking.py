@@ -53,6 +53,7 @@ def inspect(
     if row.worker_id is not None and timeout > 0:
         asked = insert(row, Kind.CONTROL, INSPECT, {}, actor, None, {})
         metrics = (wait(asked, timeout).result or {}).get("metrics", {})
+        asked.delete()  # a look leaves no trace in the journal
         row.refresh_from_db()
     stored = journal.newest_checkpoint(row.id)
     recent = Command.objects.filter(run=row.id).exclude(name=INSPECT).order_by("-id")[:20]

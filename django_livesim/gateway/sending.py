@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -25,6 +25,7 @@ from django_livesim.protocol.errors import (
     BadArgs,
     Code,
     LivesimError,
+    NoRun,
     RunEnded,
     UnknownCommand,
     UnknownSimulation,
@@ -53,10 +54,11 @@ def send(
 
     The same `id` from the same sender is one command, however often it is
     sent. With `wait`, returns when it was applied or refused, or after
-    `timeout` seconds with `outcome` still empty.
+    `timeout` seconds with `outcome` still empty; inside a transaction it
+    returns at once, since no worker can see the row yet.
     """
     actor = actor or (SERVER if user is None else Actor.from_user(user))
-    row = get(run, actor=actor, level=Level.COMMAND)
+    row = get(run, actor=actor, level=Level.COMMAND, command=command[:200])
     spec, cleaned = _clean_args(row, command, args or {})
     fields = {"durable": True if spec is None else spec.durable} | _schedule(at_tick, delay, every)
     sent = known(row, Kind.COMMAND, command, cleaned, actor, id)
@@ -83,9 +85,9 @@ def _clean_args(run: Run, command: str, args: Mapping[str, Any]) -> tuple[Any, d
         ) from exc
     spec = definition.commands.get(command)
     if spec is not None:
-        return spec, params.clean(params.form_class(spec), args)
+        return spec, _sized(params.clean(params.form_class(spec), args))
     if definition.is_loop and not definition.commands:
-        return None, _free_args(command, args)
+        return None, _sized(_free_args(command, args))
     expected = ", ".join(sorted(definition.commands)) or "none; this simulation takes no commands"
     raise UnknownCommand(f"{definition.name} has no command {command[:80]!r}. Expected one of: {expected}.")
 
@@ -94,10 +96,17 @@ def _free_args(command: str, args: Mapping[str, Any]) -> dict[str, Any]:
     """What an own loop that declares nothing accepts: any name, any plain dict."""
     if not command or len(command) > 200:
         raise UnknownCommand("A command needs a name of 1 to 200 characters.")
-    free = dict(args)
-    if difference := plain.first_difference(free, "args"):
-        raise BadArgs(f"The arguments are not plain JSON: {difference}.")
-    return free
+    return params.clean(None, args)
+
+
+def _sized(args: dict[str, Any]) -> dict[str, Any]:
+    size, limit = len(plain.encode(args)), conf.settings.MAX_MESSAGE_BYTES
+    if size > limit:
+        raise LivesimError(
+            f"The arguments take {size} bytes, more than MAX_MESSAGE_BYTES = {limit}; send less at once.",
+            code=Code.TOO_LARGE,
+        )
+    return args
 
 
 def _schedule(at_tick: int | None, delay: float | None, every: float | None) -> dict[str, Any]:
@@ -180,19 +189,27 @@ def wait(command: Command, timeout: float = 5) -> Command:
     until = time.monotonic() + timeout
     while not command.outcome and time.monotonic() < until:
         time.sleep(WAIT_POLL)
-        command.refresh_from_db()
+        try:
+            command.refresh_from_db()
+        except Command.DoesNotExist:
+            raise NoRun("The run was deleted, and the command with it.") from None
     return command
 
 
 def answered(command: Command, wanted: bool, timeout: float) -> Command:
-    return wait(command, timeout) if wanted else command
+    """Waits, except inside a transaction: nobody else sees the row before that has committed."""
+    pending = connections[conf.settings.DATABASE].in_atomic_block
+    return wait(command, timeout) if wanted and not pending else command
 
 
 def answers(run: UUID, senders_and_ids: Iterable[tuple[str, str]]) -> list[Command]:
     """The rows of these commands that have an outcome, in one query."""
-    wanted = Q(pk__in=[])
+    ids: dict[str, list[str]] = {}
     for sender, client_id in senders_and_ids:
-        wanted |= Q(sender=sender, client_id=client_id)
+        ids.setdefault(sender, []).append(client_id)
+    wanted = Q(pk__in=[])
+    for sender, client_ids in ids.items():
+        wanted |= Q(sender=sender, client_id__in=client_ids)
     return list(
         Command.objects.filter(wanted, run=run).exclude(outcome=str(Outcome.NONE)).order_by("apply_seq")
     )

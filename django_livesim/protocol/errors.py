@@ -56,6 +56,11 @@ class LivesimError(Exception):
         self.retry = retry
 
 
+def raised(exc: BaseException) -> str:
+    """What those who sent a command hear of an exception in it: its text and traceback are for the log."""
+    return f"The command raised {type(exc).__name__}; the worker's log says where."
+
+
 class Refused(LivesimError):
     """Raised by an author's command: the request was understood and is declined."""
 

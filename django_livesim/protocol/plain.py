@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from django_livesim.protocol.errors import LivesimError
+
 MAX_INTEGER = 2**53
 MAX_DEPTH = 200
 
@@ -28,10 +30,16 @@ def encode(value: Any) -> bytes:
 
 
 def encode_answer(value: Any) -> bytes:
-    """As `encode`, for what goes into a JSON column: PostgreSQL's cannot hold the character NUL."""
-    data = encode(value)
+    """As `encode`, for what goes into a JSON column: PostgreSQL's cannot hold the character NUL.
+
+    Raises `LivesimError`, whose message may be told to whoever waits for the answer.
+    """
+    try:
+        data = encode(value)
+    except ValueError as exc:
+        raise LivesimError(f"The answer is not plain JSON: {exc}.".replace("state", "it", 1)) from exc
     if b"\\u0000" in data:
-        raise ValueError("the answer holds the character NUL, which the database cannot store; leave it out")
+        raise LivesimError("The answer holds the character NUL, which the database cannot store.")
     return data
 
 

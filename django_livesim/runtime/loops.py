@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django_livesim.protocol import plain
-from django_livesim.protocol.errors import Code, LivesimError
+from django_livesim.protocol.errors import Code, LivesimError, raised
 from django_livesim.protocol.names import Outcome
 from django_livesim.protocol.records import Entry
 from django_livesim.runtime.ports import Catalogue
@@ -197,7 +197,7 @@ class LoopProgram:
             message.refuse(exc.message, exc.code)
         except Exception as exc:
             logger.exception("command failed run=%s command=%s", self.host.run.id, message.name)
-            message.refuse(f"{type(exc).__name__}: {exc}", Code.ERROR)
+            message.refuse(raised(exc), Code.ERROR)
         return message._refused is None
 
     def _settle(self) -> None:
@@ -222,7 +222,7 @@ class LoopProgram:
 
 def _failure(exc: BaseException) -> Finished:
     error = "".join(traceback.format_exception(exc))
-    return Finished(error=error, reason=f"{type(exc).__name__}: {exc}")
+    return Finished(error=error, reason=f"its code raised {type(exc).__name__}")
 
 
 class BlockingLoop(LoopProgram):

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django_livesim.protocol import plain
-from django_livesim.protocol.errors import LivesimError
+from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.names import INSPECT, Kind, Outcome, Status, Verb
 from django_livesim.protocol.records import Entry, Held, Write
 from django_livesim.runtime.clock import Clock
@@ -310,11 +310,11 @@ class Runner:
         """The run's own code, or its state, is at fault."""
         if self.over:
             return
-        if isinstance(exc, LivesimError):
+        if isinstance(exc, BadState):
             error, reason = exc.message, exc.message
         else:
             error = "".join(traceback.format_exception(exc))
-            reason = f"{type(exc).__name__}: {exc}"
+            reason = f"its code raised {type(exc).__name__}"
             logger.error("run failed run=%s epoch=%s", self.id, self.epoch, exc_info=exc)
         self._end(Status.FAILED, reason[:500], error=error)
 

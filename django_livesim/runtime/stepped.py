@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from django_livesim.protocol import plain
-from django_livesim.protocol.errors import Code, LivesimError, UnknownCommand
+from django_livesim.protocol.errors import Code, LivesimError, UnknownCommand, raised
 from django_livesim.protocol.names import Kind, Outcome, Verb
 from django_livesim.protocol.records import Entry, Held
 from django_livesim.runtime.clock import Clock
@@ -114,4 +114,4 @@ class SteppedRunner(Runner):
             return Outcome.REFUSED, {"code": str(exc.code), "message": exc.message}
         except Exception as exc:
             logger.exception("command failed run=%s epoch=%s command=%s", self.id, self.epoch, entry.name)
-            return Outcome.REFUSED, {"code": str(Code.ERROR), "message": f"{type(exc).__name__}: {exc}"}
+            return Outcome.REFUSED, {"code": str(Code.ERROR), "message": raised(exc)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from django_livesim.protocol.errors import Refused
+from django_livesim.protocol.errors import Refused, raised
 from django_livesim.protocol.names import Kind, Outcome, Status
 from django_livesim.runtime.ports import EndOut, EventOut, FrameOut, SendOut, StatusOut, VerdictOut
 from django_livesim.simulation import Simulation, command
@@ -124,7 +124,7 @@ def test_a_refused_and_a_raising_command_leave_the_run_going():
     world.send(run, "add", n=-1)
     assert (verdict(world, run).outcome, verdict(world, run).message) == (Outcome.REFUSED, "only more")
     world.send(run, "broken")
-    assert (verdict(world, run).code, verdict(world, run).message) == ("error", "ValueError: not like this")
+    assert (verdict(world, run).code, verdict(world, run).message) == ("error", raised(ValueError()))
     world.send(run, "unheard_of")
     assert verdict(world, run).code == "unknown_command"
     before = world.state(run)["value"]
