@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from django_livesim import params
 from django_livesim.models import Visibility
+from django_livesim.params.containers import copy
+from django_livesim.params.fields import StrictDecoder
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import Verb
 
@@ -37,6 +39,7 @@ class MessageForm(forms.Form):
         label=_("Arguments"),
         initial=dict,
         required=False,
+        decoder=StrictDecoder,
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
         help_text=_('A JSON object, for example {"name": "saw"}.'),
     )
@@ -47,7 +50,7 @@ class MessageForm(forms.Form):
             return {}
         if not isinstance(args, dict):
             raise forms.ValidationError(_("Expected a JSON object with the arguments by name."))
-        return args
+        return dict(copy(args))
 
 
 class StepForm(forms.Form):

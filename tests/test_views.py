@@ -271,6 +271,10 @@ class TestLivePage:
         assert browser.get(page)["Location"] == run.get_absolute_url()
         assert client.get(page).status_code == 404
 
+    def test_no_run_has_a_key_that_no_database_takes(self, browser: Client) -> None:
+        assert browser.get("/livesim/counter/a%00b/").status_code == 404
+        assert browser.get("/livesim/a%00b/key/").status_code == 404
+
     def test_nothing_inline_for_a_strict_policy(self, browser: Client, make: Any) -> None:
         for page in (reverse("livesim:run-list"), make().get_absolute_url()):
             body = browser.get(page).content.decode()
@@ -357,7 +361,22 @@ class TestCommand:
         row = Command.objects.get()
         assert (row.name, row.args) == ("greet", {"to": "all"})
 
-    @pytest.mark.parametrize("args", ["[1]", "{", '"x"', "NaN"])
+    @pytest.mark.parametrize(
+        "args",
+        [
+            "[1]",
+            "{",
+            '"x"',
+            "NaN",
+            '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
+            '{"a":' + "[" * 500 + "]" * 500 + "}",
+            '{"a":' + "[" * 20 + "]" * 20 + "}",
+            '{"a":' + "9" * 5000 + "}",
+            r'{"a": "\u0000"}',
+            r'{"\u0000": 1}',
+        ],
+        ids=lambda args: args[:20],
+    )
     def test_a_message_needs_an_object(self, browser: Client, make: Any, args: str) -> None:
         data = {"name": "greet", "args": args}
         response = browser.post(url("run-message", make("echo")), data, headers=HTMX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,10 @@ class ChoiceField(ParamField, forms.ChoiceField):
         return self.kind.key(value)
 
 
+MAX_LEVELS = 100
+"""How deep JSON may be nested to be read at all: far from where Python falls over, in reading and writing."""
+
+
 class StrictDecoder(json.JSONDecoder):
     """Python's decoder takes NaN and falls over on deep nesting and endless digits; these are bad JSON."""
 
@@ -114,11 +119,27 @@ class StrictDecoder(json.JSONDecoder):
 
     def decode(self, s: str, *args: Any) -> Any:
         try:
-            return super().decode(s, *args)
+            value = super().decode(s, *args)
         except json.JSONDecodeError:
             raise
         except (ValueError, RecursionError) as exc:
             raise json.JSONDecodeError(str(exc), s, 0) from exc
+        if _is_deep(value):
+            raise json.JSONDecodeError("nested too deep", s, 0)
+        return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_LEVELS):
+        level = [item for each in level if isinstance(each, list | dict) for item in _members(each)]
+        if not level:
+            return False
+    return True
+
+
+def _members(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _refuse_constant(name: str) -> None:

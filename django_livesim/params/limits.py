@@ -52,6 +52,17 @@ class LessThanValidator(validators.BaseValidator):
 
 
 @deconstructible
+class MultipleValidator(validators.StepValueValidator):
+    """What is too large to be divided is no multiple."""
+
+    def compare(self, a: Any, b: Any) -> bool:
+        try:
+            return bool(super().compare(a, b))
+        except (ArithmeticError, ValueError):
+            return True
+
+
+@deconstructible
 class MinItemsValidator(validators.MinLengthValidator):
     message = ngettext_lazy(
         "Ensure there is at least %(limit_value)d item (there are %(show_value)d).",
@@ -76,10 +87,12 @@ VALIDATORS: dict[str, type[validators.BaseValidator]] = {
     "lt": LessThanValidator,
     "min_length": validators.MinLengthValidator,
     "max_length": validators.MaxLengthValidator,
-    "multiple_of": validators.StepValueValidator,
+    "multiple_of": MultipleValidator,
 }
 ITEM_VALIDATORS = VALIDATORS | {"min_length": MinItemsValidator, "max_length": MaxItemsValidator}
-_NAMES_OF_VALIDATORS = {validator: name for name, validator in VALIDATORS.items()}
+_NAMES_OF_VALIDATORS: dict[type, str] = {validator: name for name, validator in VALIDATORS.items()} | {
+    validators.StepValueValidator: "multiple_of"
+}
 
 
 def limits_of(metadata: Any) -> dict[str, Any]:

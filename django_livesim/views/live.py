@@ -8,6 +8,7 @@ from uuid import UUID
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -15,7 +16,7 @@ from django_livesim import gateway, permissions, registry
 from django_livesim.forms import MessageForm, SpeedForm, StepForm, command_form
 from django_livesim.models import Command, Run, Visibility
 from django_livesim.permissions import Actor, Level
-from django_livesim.protocol.errors import UnknownSimulation
+from django_livesim.protocol.errors import NoRun, UnknownSimulation
 from django_livesim.protocol.names import INSPECT, Kind, Status
 from django_livesim.views.respond import Shown, fragment, key_query, known, of_a_run
 from django_livesim.views.vitals import workers_alive
@@ -43,6 +44,8 @@ def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @of_a_run
 def run_by_key(request: HttpRequest, simulation: str, key: str) -> HttpResponse:
     """The way to the run of that simulation that has this key."""
+    if "\0" in f"{simulation}{key}":
+        raise NoRun(_("No run has such a key."))  # nor may a database be asked for it
     run = gateway.get(f"{simulation}:{key}", actor=Actor.from_request(request))
     return redirect(f"{run.get_absolute_url()}{key_query(request)}")
 
