@@ -74,6 +74,12 @@ class SpeedForm(forms.Form):
 CONTROL_FORMS: Mapping[str, type[forms.Form]] = {Verb.STEP: StepForm, Verb.SPEED: SpeedForm}
 """The forms of the controls that take an argument; the others take none."""
 
+QUESTIONS: Mapping[str, Any] = {
+    Verb.RESTART: _("Restart this run from the beginning? The present one ends."),
+    Verb.STOP: _("Stop this run? Its state is stored, and it can be resumed."),
+}
+"""What is asked before a control that ends the run."""
+
 
 def start_forms(simulation: Any, data: Any = None) -> tuple[StartForm, forms.Form]:
     """The form of the run and that of its parameters, bound where there is data."""

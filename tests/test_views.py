@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.models import Session
+from django.db import InterfaceError, OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -183,6 +185,36 @@ class TestStart:
         assert client.get(page).status_code == 200
         assert Client().get(page).status_code == 404
 
+    def test_posted_again_it_leads_to_the_run_that_it_started(self, browser: Client) -> None:
+        first, again = (self.start(browser, livesim_id="abc") for _ in range(2))
+        other = self.start(browser, livesim_id="abd")
+        assert first["Location"] == again["Location"] != other["Location"]
+        assert Run.objects.count() == 2
+
+    def test_the_form_has_an_id_and_keeps_it_when_refused(self, browser: Client) -> None:
+        page = browser.get(reverse("livesim:run-list"), {"simulation": "counter"}).content.decode()
+        assert re.search(r'name="livesim_id" value="[0-9a-f]{32}"', page)
+        refused = self.start(browser, livesim_id="abc", start="many").content.decode()
+        assert 'name="livesim_id" value="abc"' in refused
+        assert self.start(browser, livesim_id="abc").status_code == 303
+
+    def test_the_session_remembers_the_newest_forms_alone(self, browser: Client) -> None:
+        for number in range(25):
+            self.start(browser, livesim_id=str(number))
+        assert len(browser.session["livesim_started"]) == 20
+
+    def test_sessions_in_signed_cookies_identify_too(
+        self, client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+        monkeypatch.setattr(registry.get("counter"), "may_start", "anyone")
+        first = self.start(client, livesim_id="abc")["Location"]
+        second = self.start(client, livesim_id="abd")["Location"]
+        assert Run.objects.exclude(session="").count() == 2
+        for page in (first, second):
+            assert client.get(page).status_code == 200
+            assert Client().get(page).status_code == 404
+
     def test_a_get_is_no_start(self, browser: Client) -> None:
         assert browser.get(reverse("livesim:run-start")).status_code == 405
 
@@ -335,12 +367,17 @@ class TestCommand:
         run = make(visibility="public")
         for visitor in (client, Client()):
             visitor.get(run.get_absolute_url())
+            assert "sessionid" not in visitor.cookies  # a look makes none
             assert self.send(visitor, run, n="1", livesim_id="abc").status_code == 200
+            assert "pending" in text_of(visitor.get(url("run-answer", run, "abc"), headers=HTMX))
+        assert Client().get(url("run-answer", run, "abc")).status_code == 404
+        assert Session.objects.count() == 2
         assert len({row.sender for row in Command.objects.all()} - {"s:"}) == 2
 
     def test_who_may_only_watch_may_not(self, client: Client, make: Any) -> None:
         run = make(visibility="public")
         response = self.send(client, run, n="1")
+        assert not Session.objects.exists()
         assert response.status_code == 422 and "needs the right to command" in text_of(response)
         assert self.send(client, run, n="1", htmx=False).status_code == 403
         assert not Command.objects.exists()
@@ -436,7 +473,7 @@ class TestControl:
 
     def test_stop_and_resume_of_a_run_that_nobody_holds(self, browser: Client, make: Any) -> None:
         run = make()
-        self.post(browser, run, "stop", htmx=False)
+        self.post(browser, run, "stop", htmx=False, confirmed="1")
         run.refresh_from_db()
         assert run.status == Status.STOPPED
         self.post(browser, run, "resume", htmx=False)
@@ -445,10 +482,27 @@ class TestControl:
 
     def test_restart_goes_to_the_new_run(self, browser: Client, make: Any) -> None:
         run = make(name="again")
-        response = self.post(browser, run, "restart", htmx=False)
+        response = self.post(browser, run, "restart", htmx=False, confirmed="1")
         new = Run.objects.exclude(id=run.id).get()
         assert response["Location"] == new.get_absolute_url()
         assert "Go to the run that follows it" in text_of(browser.get(run.get_absolute_url()))
+
+    @pytest.mark.parametrize("verb", ["stop", "restart"])
+    def test_what_ends_the_run_is_confirmed_without_javascript_too(
+        self, browser: Client, client: Client, make: Any, verb: str
+    ) -> None:
+        run = make(visibility="public")
+        page = self.post(browser, run, verb, htmx=False)
+        assert page.status_code == 200 and f"{verb.capitalize()} this run" in text_of(page)
+        assert 'name="confirmed"' in page.content.decode() and not Command.objects.exists()
+        assert self.post(client, run, verb, htmx=False).status_code == 303  # may not, and is not asked
+        run.refresh_from_db()
+        assert run.status == Status.WAITING
+
+    def test_a_fork_does_not_follow_a_run(self, browser: Client, make: Any) -> None:
+        run = make(status=Status.STOPPED)
+        Run.objects.filter(id=make(name="fork").id).update(parent=run, parent_tick=3)
+        assert "Go to the run that follows it" not in text_of(browser.get(run.get_absolute_url()))
 
     def test_what_the_status_forbids_is_said(self, browser: Client, make: Any) -> None:
         response = self.post(browser, make(status=Status.FINISHED), "step")
@@ -461,6 +515,58 @@ class TestControl:
         assert run.status == Status.WAITING
 
 
+class TestNoDatabase:
+    """The pages while the database is down."""
+
+    @pytest.fixture(params=[OperationalError, InterfaceError])
+    def down(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+        def cut(*names: str) -> None:
+            def broken(*_args: Any, **_options: Any) -> None:
+                raise request.param("server closed the connection")
+
+            for name in names:
+                monkeypatch.setattr(name, broken)
+
+        return cut
+
+    def test_a_page_says_so(self, browser: Client, make: Any, down: Any) -> None:
+        run = make()
+        down("django_livesim.permissions.visible", "django_livesim.gateway.get")
+        for page in (reverse("livesim:run-list"), run.get_absolute_url()):
+            response = browser.get(page)
+            assert response.status_code == 503 and "The database does not answer" in text_of(response)
+            assert f'href="{page}"' in response.content.decode()
+
+    def test_sessions_may_be_in_the_database_too(self, browser: Client, make: Any, down: Any) -> None:
+        run = make()
+        down("django.contrib.sessions.backends.db.SessionStore._get_session_from_db")
+        for page in (reverse("livesim:run-list"), run.get_absolute_url()):
+            assert browser.get(page).status_code == 503
+
+    def test_htmx_changes_nothing_on_the_page(self, browser: Client, make: Any, down: Any) -> None:
+        run = make()
+        down("django_livesim.store.intake.insert_command")
+        data = {"n": "1", "livesim_id": "abc"}
+        response = browser.post(url("run-command", run, "add"), data, headers=HTMX)
+        assert (response.status_code, response["Livesim-Code"]) == (503, "db_down")
+        assert "Livesim-Fragment" not in response and not response.content
+
+    def test_what_was_posted_is_kept_with_its_id(self, browser: Client, make: Any, down: Any) -> None:
+        run = make()
+        down("django_livesim.store.intake.insert_command")
+        data = {"n": "1", "livesim_id": "abc", "x": '"7"'}
+        response = browser.post(url("run-command", run, "add"), data)
+        body = response.content.decode()
+        assert response.status_code == 503 and f'action="{url("run-command", run, "add")}"' in body
+        assert 'name="x" value="&quot;7&quot;"' in body and 'name="livesim_id" value="abc"' in body
+
+    def test_a_start_is_kept_too(self, browser: Client, down: Any) -> None:
+        down("django_livesim.store.intake.create_run")
+        data = {"run-simulation": "counter", "run-visibility": "private", "start": "3", "livesim_id": "abc"}
+        response = browser.post(reverse("livesim:run-start"), data)
+        assert response.status_code == 503 and 'name="start" value="3"' in response.content.decode()
+
+
 class TestHealth:
     def test_it_tells_the_parts(self, client: Client, worker: Worker) -> None:
         response = client.get(reverse("livesim:health"))
@@ -470,11 +576,12 @@ class TestHealth:
         Worker.objects.update(beat_at="2020-01-01T00:00Z")
         assert client.get(reverse("livesim:health")).json()["workers"] == 0
 
-    def test_no_database(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        from django.db import OperationalError
-
+    @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+    def test_no_database(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    ) -> None:
         def broken() -> int:
-            raise OperationalError("away")
+            raise error("away")
 
         monkeypatch.setattr("django_livesim.views.vitals.workers_alive", broken)
         response = client.get(reverse("livesim:health"))
@@ -506,6 +613,59 @@ def test_cpu_and_memory_of_the_worker_are_shown(client, django_user_model):
         text = client.get(page).content.decode()
         assert "h:7" in text
         assert "25 % CPU, 50.0" in text
+
+
+@pytest.mark.django_db
+def test_which_worker_has_a_run_is_for_those_who_may_control_it(client, django_user_model):
+    def seen_by(user):
+        client.logout()
+        if user:
+            client.force_login(user)
+        facts = client.get(run.get_absolute_url(), {"part": "facts"})
+        pages = [client.get(page) for page in (reverse("livesim:run-list"), run.get_absolute_url())]
+        return [("mill" in text_of(page), "CPU" in text_of(page)) for page in [*pages, facts]]
+
+    users = [django_user_model.objects.create_user(name) for name in ("ann", "bob", "cyd")]
+    for user, right in zip(users[1:], ("view_run", "control_run"), strict=True):
+        user.user_permissions.add(Permission.objects.get(codename=right))
+    worker = Worker.objects.create(host="mill", pid=7, load={"cpu": 0.25, "memory": 2**20})
+    run = gateway.start("counter", owner=users[0], visibility="public")
+    Run.objects.update(worker=worker, status=Status.RUNNING)
+    assert [seen_by(user) for user in (None, users[1])] == [[(False, False)] * 3] * 2
+    assert "yes" in text_of(client.get(reverse("livesim:run-list")))
+    assert [seen_by(user) for user in (users[0], users[2])] == [[(True, True)] * 3] * 2
+
+
+@pytest.mark.django_db
+def test_a_traceback_is_not_for_an_anonymous_owner(client, monkeypatch):
+    monkeypatch.setattr(registry.get("counter"), "may_start", "anyone")
+    client.post(reverse("livesim:run-start"), {"run-simulation": "counter", "run-visibility": "private"})
+    Run.objects.update(status=Status.FAILED, error="Traceback: boom")
+    text = text_of(client.get(Run.objects.get().get_absolute_url()))
+    assert "This run has failed." in text and "boom" not in text
+
+
+@pytest.mark.django_db
+def test_the_key_of_a_link_is_for_no_other_page(client):
+    run = gateway.start("counter", visibility="link")
+    page = client.get(run.get_absolute_url(), {"key": run.link_token, "part": "all"}).content.decode()
+    assert (
+        re.findall(r'href="/accounts/login/\?next=([^"]*)"', page)
+        == [f"{run.get_absolute_url()}?part=all".replace("/", "%2F").replace("?", "%3F").replace("=", "%3D")]
+        * 2
+    )
+    assert '<meta name="referrer" content="same-origin">' in page
+
+
+@pytest.mark.django_db
+def test_numbers_in_addresses_are_not_for_people(client, settings):
+    settings.USE_THOUSAND_SEPARATOR = True
+    settings.NUMBER_GROUPING = 1
+    Run.objects.bulk_create(
+        Run(simulation="counter", visibility="public", seed=0) for _ in range(25 * 11 + 1)
+    )
+    page = client.get(reverse("livesim:run-list"), {"page": 12}).content.decode()
+    assert "part=rows&amp;page=12" in page and "?page=11" in page
 
 
 @pytest.mark.django_db

@@ -16,6 +16,7 @@ from django.template.defaultfilters import filesizeformat
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve
 from django.utils import timezone
+from django.utils.encoding import escape_uri_path
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
@@ -101,7 +102,15 @@ def livesim_login(request: HttpRequest) -> str:
     if not django_settings.LOGIN_URL:
         return ""
     path = next(filter(_is_a_page, (_address(django_settings.LOGIN_URL), _address("admin:login"))), "")
-    return f"{path}?{urlencode({'next': request.get_full_path()})}" if path else ""
+    return f"{path}?{urlencode({'next': _without_key(request)})}" if path else ""
+
+
+def _without_key(request: HttpRequest) -> str:
+    """The address of the page without a shared link's key, which is nothing for another page to know."""
+    query = request.GET.copy()
+    query.pop("key", None)
+    path = escape_uri_path(request.path)
+    return f"{path}?{query.urlencode()}" if query else path
 
 
 def _address(place: Any) -> str:
@@ -152,6 +161,7 @@ def livesim_words() -> dict[str, str]:
         "log_applied": _("{command} applied"),
         "log_refused": _("{command} refused: {why}"),
         "picture_failed": _("The picture cannot be drawn: {error}"),
+        "db_down": _("The database does not answer; nothing was stored. Try again."),
         "unreachable": _("The server cannot be reached. Nothing was lost: try again."),
         "server_error": _("The server answered with an error ({status}). Try again, or load the page anew."),
     }

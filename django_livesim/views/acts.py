@@ -14,14 +14,21 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from django_livesim import gateway, params
-from django_livesim.forms import CONTROL_FORMS, MessageForm, add_refusal, command_form, first_errors
+from django_livesim import gateway, params, permissions
+from django_livesim.forms import (
+    CONTROL_FORMS,
+    QUESTIONS,
+    MessageForm,
+    add_refusal,
+    command_form,
+    first_errors,
+)
 from django_livesim.models import Command, Run
-from django_livesim.permissions import Actor
+from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import CLIENT_ID, Outcome, Verb
 from django_livesim.views.live import live_context, registered
-from django_livesim.views.respond import by_htmx, fragment, go, key_query, of_a_run, status_of
+from django_livesim.views.respond import by_htmx, fragment, go, key_query, known, of_a_run, status_of
 
 PATIENCE = 2.0
 """Seconds that a browser without JavaScript is kept waiting for the outcome."""
@@ -32,8 +39,7 @@ PATIENCE = 2.0
 @of_a_run
 def run_command(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
     """Send a declared command from its form."""
-    actor = Actor.from_request(request)
-    run = gateway.get(run_id, actor=actor)
+    actor, run = _asked(request, run_id)
     simulation = registered(run.simulation)
     spec = simulation.commands.get(name) if simulation is not None else None
     if spec is None:
@@ -50,8 +56,7 @@ def run_command(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
 @of_a_run
 def run_message(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Send any message to an own loop, from a name and JSON arguments."""
-    actor = Actor.from_request(request)
-    run = gateway.get(run_id, actor=actor)
+    actor, run = _asked(request, run_id)
     form = MessageForm(request.POST)
     context = {"run": run, "form": form}
     if not form.is_valid():
@@ -64,13 +69,15 @@ def run_message(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @of_a_run
 def run_control(request: HttpRequest, run_id: UUID, verb: str) -> HttpResponse:
     """Pause, resume, step, speed, stop or restart."""
-    actor = Actor.from_request(request)
-    run = gateway.get(run_id, actor=actor)
+    actor, run = _asked(request, run_id)
     if verb not in set(map(str, Verb)):
         return _unknown(request, run, verb)
     form = CONTROL_FORMS.get(verb, Form)(request.POST)
     if not form.is_valid():
         return _refuse_control(request, run, " ".join(first_errors(form)))
+    if _is_to_confirm(request, actor, run, verb):
+        context = _shared(request) | {"run": run, "verb": verb, "question": QUESTIONS[verb]}
+        return render(request, "django_livesim/confirm.html", context)
     try:
         command = gateway.control(run, verb, form.cleaned_data, **_how(request, actor))
     except LivesimError as problem:
@@ -98,6 +105,22 @@ def run_answer(request: HttpRequest, run_id: UUID, client_id: str) -> HttpRespon
     return fragment(request, "answer.html", _shared(request) | {"run": run, "command": command})
 
 
+def _asked(request: HttpRequest, run_id: UUID) -> tuple[Actor, Run]:
+    """Who posts, told from other visitors where they may command, and for which run."""
+    actor = Actor.from_request(request)
+    run = gateway.get(run_id, actor=actor)
+    if (permissions.level(actor, run) or 0) >= Level.COMMAND:
+        actor = known(request, actor)
+    return actor, run
+
+
+def _is_to_confirm(request: HttpRequest, actor: Actor, run: Run, verb: str) -> bool:
+    """Whether to ask first: with htmx the page has asked already."""
+    if verb not in QUESTIONS or by_htmx(request) or "confirmed" in request.POST:
+        return False
+    return (permissions.level(actor, run) or 0) >= Level.CONTROL
+
+
 def _send(
     request: HttpRequest, actor: Actor, context: dict[str, Any], name: str, args: Callable[[], dict[str, Any]]
 ) -> HttpResponse:
@@ -110,7 +133,7 @@ def _send(
         spec = context.get("spec")
         return _refuse(request, actor, context, spec.name if spec else "", status_of(problem), fresh)
     if by_htmx(request):
-        context |= _shared(request) | {"command": command}
+        context |= _shared(request) | {"command": command, "oob": True}
         return fragment(request, _template(context), context)
     return _tell(request, run, command)
 
@@ -138,7 +161,7 @@ def _refuse(
     if CLIENT_ID.match(client_id) and not fresh:
         context["client_id"] = client_id
     if by_htmx(request):
-        return fragment(request, _template(context), context, status=422)
+        return fragment(request, _template(context), context | {"oob": True}, status=422)
     page = live_context(request, actor, context["run"], {name: context["form"]})
     return render(request, "django_livesim/run_detail.html", page, status=status)
 

@@ -13,12 +13,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from django_livesim import gateway, permissions, registry
-from django_livesim.forms import MessageForm, SpeedForm, StepForm, command_form
+from django_livesim.forms import QUESTIONS, MessageForm, SpeedForm, StepForm, command_form
 from django_livesim.models import Command, Run, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
 from django_livesim.protocol.names import INSPECT, Kind, Status
-from django_livesim.views.respond import Shown, fragment, key_query, known, of_a_run
+from django_livesim.views.respond import Shown, fragment, key_query, of_a_run
 from django_livesim.views.vitals import workers_alive
 
 JOURNAL = 20
@@ -34,8 +34,6 @@ def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = gateway.get(run_id, actor=actor)
     if request.GET.get("part") == "facts":
         return fragment(request, "facts.html", _facts(request, actor, run) | {"oob": True})
-    if (permissions.level(actor, run) or 0) >= Level.COMMAND:
-        actor = known(request, actor)  # so that page, form and socket are one sender
     return render(request, "django_livesim/run_detail.html", live_context(request, actor, run))
 
 
@@ -66,6 +64,7 @@ def live_context(
         "commands": _commands(simulation, bound),
         "message_form": bound.get("", MessageForm()) if takes_messages(simulation) else None,
         "step_form": StepForm(auto_id="id_step_%s"),
+        "questions": QUESTIONS,
         "speed_form": SpeedForm(auto_id="id_speed_%s", initial={"x": _speed(run)}),
         "stored_tick": stored[0] if stored else None,
         "stored_state": stored[1] if stored else None,
@@ -99,10 +98,16 @@ def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
         "key_query": key_query(request),
         "may_command": level >= Level.COMMAND,
         "may_control": level >= Level.CONTROL,
-        "successor": run.children.order_by("-created_at").first() if run.ended else None,
+        "may_debug": level >= Level.CONTROL and actor.authenticated,
+        "successor": _successor(run) if run.ended else None,
         "share_link": _share_link(request, run) if level >= Level.DELETE else "",
         "no_worker": run.status == Status.WAITING and not workers_alive(),
     }
+
+
+def _successor(run: Run) -> Run | None:
+    """The run that a restart began; a fork has a `parent_tick` and is none."""
+    return run.children.filter(parent_tick=None).order_by("-created_at").first()
 
 
 def _share_link(request: HttpRequest, run: Run) -> str:

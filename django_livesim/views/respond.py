@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils.http import urlencode
 
-from django_livesim.permissions import Actor
+from django_livesim.permissions import SESSION_ID, Actor
 from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
+
+logger = logging.getLogger(__name__)
 
 STATUS = {
     Code.FORBIDDEN: 403,
@@ -84,20 +90,57 @@ def key_query(request: HttpRequest) -> str:
 
 
 def known(request: HttpRequest, actor: Actor) -> Actor:
-    """The actor, with a session where it had none: an owner or a sender must be told from other visitors."""
+    """The actor, with a session where it had none: an owner or a sender must be told from other visitors.
+
+    For a post alone: a look at a page makes no session. Where the backend's
+    key is none, or changes with what is kept, the session gets an id of ours.
+    """
     session = getattr(request, "session", None)
-    if actor.authenticated or actor.session or session is None:
+    if actor.authenticated or session is None or SESSION_ID in session:
         return actor
-    session.create()
+    if not session.session_key:
+        session.create()
+    if not session.session_key or not session.exists(session.session_key):
+        session[SESSION_ID] = token_hex(16)
     return Actor.from_request(request)
 
 
-def of_a_run(view: View) -> View:
-    """Answer with the page that explains itself where there is no such run, or no right to it.
+def with_database(view: View) -> View:
+    """Where the database does not answer say so, with what was posted kept, to be sent again as it is."""
 
-    Both look alike, so that nobody learns which runs there are.
+    @functools.wraps(view)
+    def answering(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (OperationalError, InterfaceError) as exc:
+            logger.warning("The database does not answer: %s: %s", request.path, exc)
+            return _no_database(request)
+
+    return answering
+
+
+def _no_database(request: HttpRequest) -> HttpResponse:
+    """htmx swaps nothing, so that a form stays with its id; our script tells why by the header.
+
+    The page is made without the request: who asks, and the messages for them,
+    may be in the database too.
+    """
+    headers = {"Livesim-Code": str(Code.DB_DOWN), "Retry-After": "5"}
+    if by_htmx(request):
+        return HttpResponse(status=503, headers=headers | {"HX-Reswap": "none"})
+    posted = [(name, value) for name, values in request.POST.lists() for value in values]
+    context = {"address": request.get_full_path(), "method": request.method, "posted": posted}
+    page = render_to_string("django_livesim/no_database.html", context)
+    return HttpResponse(page, status=503, headers=headers)
+
+
+def of_a_run(view: View) -> View:
+    """Answer with the page that explains itself where there is no such run, no right to it, or no database.
+
+    The first two look alike, so that nobody learns which runs there are.
     """
 
+    @with_database
     @functools.wraps(view)
     def answering(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:

@@ -15,18 +15,24 @@ from django.views.decorators.http import require_POST, require_safe
 
 from django_livesim import gateway, params, permissions, registry
 from django_livesim.forms import add_refusal, start_forms
-from django_livesim.permissions import Actor
+from django_livesim.models import Run
+from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError
-from django_livesim.protocol.names import Status
-from django_livesim.views.respond import Shown, by_htmx, fragment, go, known, status_of
+from django_livesim.protocol.names import CLIENT_ID, Status
+from django_livesim.views.respond import Shown, by_htmx, fragment, go, known, status_of, with_database
 from django_livesim.views.vitals import workers_alive
 
 PAGE = 25
 """Runs on one page of the list."""
 
+STARTED = "livesim_started"
+"""Where a session keeps which run each of its newest forms started: pairs of the form's id and the run's."""
+REMEMBERED = 20
+
 
 @never_cache
 @require_safe
+@with_database
 def run_list(request: HttpRequest) -> HttpResponse:
     """The runs that the asker may see, newest first. `?part=rows` and `?part=start` give a part alone."""
     actor = Actor.from_request(request)
@@ -41,9 +47,12 @@ def run_list(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_POST
+@with_database
 def run_start(request: HttpRequest) -> HttpResponse:
-    """Start a run from the panel's form, and go to its page."""
+    """Start a run from the panel's form, and go to its page; posted again, go to the same."""
     actor = Actor.from_request(request)
+    if (earlier := _started(request)) is not None:
+        return go(request, earlier.get_absolute_url())
     chosen = request.POST.get("run-simulation", "")
     panel = _panel(actor, chosen, request.POST)
     simulation = panel["chosen"]
@@ -66,10 +75,31 @@ def run_start(request: HttpRequest) -> HttpResponse:
     except LivesimError as problem:
         add_refusal(form, problem)
         return _refuse(request, actor, panel, status_of(problem))
+    _remember(request, run)
     return go(request, run.get_absolute_url())
 
 
+def _started(request: HttpRequest) -> Run | None:
+    """The run that this form has started already."""
+    pairs = request.session.get(STARTED, ()) if hasattr(request, "session") else ()
+    run_id = dict(pairs).get(_form_id(request))
+    return Run.objects.filter(id=run_id).first() if run_id else None
+
+
+def _remember(request: HttpRequest, run: Run) -> None:
+    form_id = _form_id(request)
+    if form_id and hasattr(request, "session"):
+        newest = [*request.session.get(STARTED, ()), [form_id, str(run.id)]]
+        request.session[STARTED] = newest[-REMEMBERED:]
+
+
+def _form_id(request: HttpRequest) -> str:
+    given = request.POST.get("livesim_id", "")
+    return given if CLIENT_ID.match(given) else ""
+
+
 def _refuse(request: HttpRequest, actor: Actor, panel: dict[str, Any], status: int) -> HttpResponse:
+    panel["client_id"] = _form_id(request)
     if by_htmx(request):
         return fragment(request, "start.html", panel, status=422)
     return render(request, "django_livesim/run_list.html", _rows(request, actor) | panel, status=status)
@@ -81,7 +111,8 @@ def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     waits = any(run.status == Status.WAITING for run in page) or (
         page.has_other_pages() and runs.filter(status=Status.WAITING).exists()
     )
-    return {"page": page, "no_worker": waits and not workers_alive()}
+    controlled = {run.pk for run in page if (permissions.level(actor, run) or 0) >= Level.CONTROL}
+    return {"page": page, "controlled": controlled, "no_worker": waits and not workers_alive()}
 
 
 def _panel(actor: Actor, chosen: str, data: Any = None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models.functions import Now
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -31,7 +31,7 @@ def health(request: HttpRequest) -> JsonResponse:
     layer = "local" if is_local() else "channels"
     try:
         workers = workers_alive()
-    except DatabaseError:
+    except Error:
         return JsonResponse(
             {"status": "down", "database": "down", "workers": None, "layer": layer}, status=503
         )
