@@ -18,6 +18,9 @@ class Gate:
         self._held: deque[tuple[int, Output]] = deque()
         self._committed = 0
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def hold(self, after: int, output: Output) -> None:
         """Keep `output` until write number `after` has committed; 0 waits for none."""
         if isinstance(output, FrameOut):

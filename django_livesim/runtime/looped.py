@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,11 +11,13 @@ from django_livesim.protocol.names import Kind, Status, Verb
 from django_livesim.protocol.records import Entry, Held
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.loops import AsyncLoop, BlockingLoop, Finished, LoopProgram, LoopThread
-from django_livesim.runtime.ports import Catalogue, Options
+from django_livesim.runtime.ports import Catalogue, FrameOut, Options
 from django_livesim.runtime.runner import Runner
 from django_livesim.simulation import Host, Loop
 
 logger = logging.getLogger(__name__)
+
+ENDS = (Verb.STOP, Verb.RESTART)
 
 
 class LoopRunner(Runner):
@@ -41,6 +44,7 @@ class LoopRunner(Runner):
         else:
             program = BlockingLoop(definition, host, catalogue, post, *turns)
         super().__init__(held, definition, host, program, clock, options)
+        self._again: list[int] = []  # places of the messages that came again and wait
         self._deadline: float | None = None  # by when a loop asked to end must be back
 
     def _whence(self) -> str:
@@ -51,8 +55,25 @@ class LoopRunner(Runner):
 
     def _begin_history(self) -> None:
         """Later messages come again, in order; the loop itself cannot be played again."""
-        self._waiting.extend(entry for entry in self.held.journal if entry.kind is Kind.COMMAND)
+        again = [entry for entry in self.held.journal if entry.kind is Kind.COMMAND]
+        self._waiting.extend(again)
+        self._again = [entry.apply_seq or 0 for entry in again]
         self._live(self.clock.now())
+        if self._untouched:
+            self._checkpoint_due = self.clock.now()  # at its first sleep there is something to store
+
+    @property
+    def _applied_seq(self) -> int:
+        """Messages that came again and that the loop has not moved past are not in its state yet."""
+        return min(self._again) - 1 if self._again else super()._applied_seq
+
+    @property
+    def _untouched(self) -> bool:
+        """Whether the function has not come to its first sleep, so that there is no state yet."""
+        return not (self.host.tick or self.program.sim.resumed)
+
+    def _checkpoint(self, final: bool = False) -> list[FrameOut]:
+        return [] if self._untouched else super()._checkpoint(final)
 
     def _close(self) -> None:
         self.program.close()
@@ -73,17 +94,32 @@ class LoopRunner(Runner):
 
     def _ending(self) -> Entry | None:
         """The stop or restart that waits for the loop."""
-        ends = (Verb.STOP, Verb.RESTART)
-        return next((each for each in self._waiting if each.kind is Kind.CONTROL and each.name in ends), None)
+        controls = (each for each in self._waiting if each.kind is Kind.CONTROL)
+        return next((each for each in controls if each.name in ENDS), None)
 
     def next_due(self) -> float | None:
-        return self._deadline if self.away and not self.over else super().next_due()
+        if self.away and not self.over:
+            return self._deadline
+        if not self.over and self._messages_before_end():
+            return self.clock.now()
+        return super().next_due()
 
     def turn(self) -> None:
         if self.away and not self.over:
             self._overdue()
+        elif not self.over and self._messages_before_end():
+            self._guarded(self._step)
         else:
             super().turn()
+
+    def _messages_before_end(self) -> bool:
+        """Whether a stop waits behind messages: the loop gets those first, in a tick of their own."""
+        end = self._ending()
+        return end is not None and any(self._is_due(each) for each in self._before(end))
+
+    def _before(self, end: Entry) -> Iterable[Entry]:
+        waiting = itertools.takewhile(lambda each: each is not end, self._waiting)
+        return (each for each in waiting if each.kind is Kind.COMMAND)
 
     def _overdue(self) -> None:
         """Stop without a boundary: nothing of the loop's present state can be stored."""
@@ -96,7 +132,9 @@ class LoopRunner(Runner):
 
     def _applies_here(self, entry: Entry) -> bool:
         """Controls; messages wait for the loop."""
-        return entry.kind is Kind.CONTROL and self._is_due(entry)
+        if entry.kind is not Kind.CONTROL or not self._is_due(entry):
+            return False
+        return entry.name not in ENDS or not self._messages_before_end()
 
     def _step(self, now: float) -> None:
         self.away = True
@@ -104,7 +142,7 @@ class LoopRunner(Runner):
 
     def _report(self, now: float) -> None:
         """Nothing to show before the function has been called."""
-        if self.host.tick or self.program.sim.resumed:
+        if not self._untouched:
             super()._report(now)
 
     def _take_messages(self) -> list[Entry]:
@@ -137,12 +175,15 @@ class LoopRunner(Runner):
         elif finished.exited:
             self._end(Status.FAILED, "its loop was cancelled from inside", error="the loop was cancelled")
         else:
-            self.host.finished, self.host.result = True, finished.result
+            if not self.host.finished:
+                self.host.finished, self.host.result = True, finished.result
             self._guarded(self._attend)
 
     def _collect_settled(self) -> None:
         """Journal what became of the messages that the loop has moved past."""
         for settled in self.program.take_settled():
+            if settled.entry.apply_seq in self._again:
+                self._again.remove(settled.entry.apply_seq)
             self.record.verdict(
                 settled.entry,
                 self.host.tick,

@@ -131,6 +131,7 @@ class LoopProgram:
         self.sim = LoopSim(self)
         self.reports = False
         self.settled: list[Settled] = []
+        self._closing = False
         self._mailbox: deque[Message] = deque()
         self._current: Message | None = None
         self._params: dict[str, Any] = {}
@@ -176,6 +177,11 @@ class LoopProgram:
 
     def close(self) -> None:
         """Ask the loop to end: its sleep raises. `finished` is posted when it has."""
+        if not self._closing:
+            self._closing = True
+            self._close()
+
+    def _close(self) -> None:
         raise NotImplementedError
 
     def sleep(self, seconds: float) -> Any:
@@ -216,6 +222,8 @@ class LoopProgram:
         return float(seconds)
 
     def _over(self, finished: Finished) -> None:
+        if finished.error and self._current is not None:
+            self._current.refuse(f"While it was handled, {finished.reason}.", Code.ERROR)
         self._settle()
         self._post(self._finished, finished)
 
@@ -231,18 +239,18 @@ class BlockingLoop(LoopProgram):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._turn = threading.Semaphore(0)
-        self._closing = False
         self._thread: threading.Thread | None = None
 
     def sleep(self, seconds: float) -> None:
+        if self._closing:
+            raise LoopExit
         seconds = self._end_tick(seconds)
         self._post(self._arrived, seconds)
         self._turn.acquire()
         if self._closing:
             raise LoopExit
 
-    def close(self) -> None:
-        self._closing = True
+    def _close(self) -> None:
         if self._thread is None:
             self._post(self._finished, Finished(exited=True))
         self._turn.release()
@@ -261,7 +269,7 @@ class BlockingLoop(LoopProgram):
             result = self.definition.function(self.sim, **self._params)
         except LoopExit:
             self._over(Finished(exited=True))
-        except BaseException as exc:
+        except BaseException as exc:  # whatever ends the thread ends the run
             self._over(_failure(exc))
         else:
             self._over(Finished(result=result))
@@ -271,6 +279,7 @@ class LoopThread:
     """The event loop that all `async def` loops of a process share, in a thread made at first use."""
 
     def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references only
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -289,6 +298,7 @@ class AsyncLoop(LoopProgram):
     def __init__(self, *args: Any, thread: LoopThread, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._loop = thread.loop
+        self._tasks = thread.tasks
         self._task: asyncio.Task[Any] | None = None
         self._turn: asyncio.Future[None] | None = None
 
@@ -296,12 +306,24 @@ class AsyncLoop(LoopProgram):
         return self._sleep(seconds)
 
     async def _sleep(self, seconds: float) -> None:
+        """The state is the step thread's until the turn comes, so a cancellation waits for it too."""
+        if self._turn is not None and not self._turn.done():
+            raise RuntimeError("sim.sleep() is awaited twice at once; a loop has one sleep for each tick")
         seconds = self._end_tick(seconds)
-        self._turn = self._loop.create_future()
+        turn = self._turn = self._loop.create_future()
         self._post(self._arrived, seconds)
-        await self._turn
+        cancelled: asyncio.CancelledError | None = None
+        while not turn.done():
+            try:
+                await asyncio.shield(turn)
+            except asyncio.CancelledError as exc:
+                if self._closing:
+                    raise
+                cancelled = exc
+        if cancelled is not None:
+            raise cancelled
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
@@ -316,12 +338,21 @@ class AsyncLoop(LoopProgram):
     def _resume(self) -> None:
         if self._task is None:
             name = f"livesim-loop-{self.host.run.id.hex[:8]}"
-            self._task = self._loop.create_task(self.definition.function(self.sim, **self._params), name=name)
+            self._task = self._loop.create_task(self._call(), name=name)
+            self._tasks.add(self._task)
             self._task.add_done_callback(self._done)
         elif self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
+    async def _call(self) -> Any:
+        """The author's function; what would end the event loop of all ends this loop alone."""
+        try:
+            return await self.definition.function(self.sim, **self._params)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            raise RuntimeError(f"the loop raised {type(exc).__name__}") from exc
+
     def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
         if task.cancelled():
             self._over(Finished(exited=True))
         elif (exc := task.exception()) is not None:

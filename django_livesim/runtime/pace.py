@@ -8,21 +8,29 @@ class Pace:
 
     A step that comes up to one period late keeps the beat, so the mean rate
     holds; one that comes later moves the beat, and the periods passed over
-    are counted in `late`.
+    are counted in `late`. What is left of a wait when the beat is held is
+    waited for when it goes on, at the speed of then.
     """
 
     def __init__(self, tick_rate: float) -> None:
         self.period = 1.0 / tick_rate
         self.due = 0.0
         self.late = 0
+        self._left: float | None = None  # simulated seconds, while held
 
-    def start(self, now: float) -> None:
-        """The next step is due now."""
-        self.due = now
+    def hold(self, now: float, speed: float) -> None:
+        """No step is due until `go`."""
+        if self._left is None:
+            self._left = max(0.0, self.due - now) * speed
+
+    def go(self, now: float, speed: float) -> None:
+        """Go on at `speed`; 0 is as fast as possible."""
+        left, self._left = self._left or 0.0, None
+        self.due = now if speed <= 0 else now + left / speed
 
     def stepped(self, now: float, speed: float) -> None:
-        """A step has been made; `speed` 0 is as fast as possible."""
-        if speed <= 0:
+        """A step has been made."""
+        if speed <= 0 or self._left is not None:
             self.due = now
             return
         period = self.period / speed
@@ -33,4 +41,7 @@ class Pace:
 
     def slept(self, now: float, seconds: float, speed: float) -> None:
         """An own loop sleeps for `seconds` of simulated time from now."""
-        self.due = now if speed <= 0 else now + seconds / speed
+        if self._left is not None:
+            self._left = seconds
+        else:
+            self.due = now if speed <= 0 else now + seconds / speed

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django_livesim.protocol import plain
 from django_livesim.protocol.names import Outcome, Status
 from django_livesim.protocol.records import Entry, Stored, Verdict, Write
 from django_livesim.runtime.draft import Draft
 from django_livesim.runtime.gate import Gate
 from django_livesim.runtime.ports import EndOut, Output, StatusOut, VerdictOut
+
+CODE_LENGTH = 32
+REASON_LENGTH = 500
+FULL = 5_000  # outputs behind a write that does not commit
 
 
 class Record:
@@ -42,6 +47,7 @@ class Record:
         """Journal what became of an entry at the next place, and tell its sender."""
         if entry.apply_seq is not None:
             return  # played again to a loop; its verdict stands
+        message, code = plain.storable(message), plain.storable(code)[:CODE_LENGTH]
         verdict = Verdict(
             entry=entry,
             apply_seq=self.next_seq,
@@ -57,6 +63,7 @@ class Record:
 
     def status(self, status: Status, tick: int, speed: float, reason: str) -> None:
         """Journal the status, and tell viewers."""
+        reason = plain.storable(reason)[:REASON_LENGTH]
         self._draft.status, self._draft.reason = status, reason
         self.out(StatusOut(status=status, tick=tick, speed=speed, reason=reason))
 
@@ -83,6 +90,11 @@ class Record:
     def committed(self, number: int) -> None:
         """Write `number` has committed."""
         self._gate.commit(number)
+
+    @property
+    def full(self) -> bool:
+        """So much waits for a write that the run should wait too."""
+        return len(self._gate) > FULL
 
     def leaving(self) -> list[Output]:
         """Everything that may leave now, in order."""

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from uuid import UUID
 
+import orjson
+
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.names import INSPECT, Kind, Outcome, Status, Verb
@@ -30,7 +32,10 @@ from django_livesim.simulation import Host
 
 logger = logging.getLogger(__name__)
 
-KNOWN = 10_000  # applied entries remembered, lest a look that began before their write gives them again
+DONE = 10_000  # answered entries remembered, lest a look that began before their write gives them again
+
+AUTHOR_ERRORS = (Exception, SystemExit)
+"""What an author's code may raise without more harm than to its own run."""
 
 
 class Program(Protocol):
@@ -72,21 +77,28 @@ class Runner:
         """Whether the state is in other hands: an own loop is in its author's code."""
         self.steps_asked = 0
         self._waiting: deque[Entry] = deque()
-        self._known: dict[int, None] = {}  # in order of arrival
+        self._pending: set[int] = set()  # entries taken whose verdict has not committed
+        self._done: dict[int, None] = {}  # entries whose verdict has, the oldest first
+        self._stepped = False
         self._checkpoint_due = 0.0
 
     # -- life ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Set up or load, and get ready to go on. A failure ends the run, not the worker."""
-        self._say(self._whence())
+        held = self.held
         try:
-            self.program.begin(self.keeper.take_up(self.held.stored))
-            self.steps_asked = self.keeper.steps_asked
+            state = self.keeper.take_up(held.stored)
+            self.steps_asked = self.keeper.steps_asked if self.status is Status.PAUSED else 0
+            self._say(self._whence())
+            self.host.live = held.stored is None and not held.journal and held.tick == 0
+            self.program.begin(state)
+            self.pace.go(self.clock.now(), self.speed)
+            if self.status is Status.PAUSED:
+                self.pace.hold(self.clock.now(), self.speed)
             self._begin_history()
-        except Exception as exc:
+        except AUTHOR_ERRORS as exc:
             self._fail(exc)
-        self.pace.start(self.clock.now())
 
     def _whence(self) -> str:
         """The reason of the status with which a run is taken up."""
@@ -103,8 +115,9 @@ class Runner:
 
     def _live(self, now: float) -> None:
         """History has been played: from here on effects count."""
-        self.host.live = True
-        self._discard_effects()
+        if not self.host.live:
+            self.host.live = True
+            self._discard_effects()
         self.screen.want()
         self._checkpoint_due = now + self.options.checkpoint_seconds
         if self.held.stored is None or not self.held.stored.data:
@@ -129,7 +142,7 @@ class Runner:
             if not self.replaying:
                 self._checkpoint(final=True)
             self.record.release()
-        except Exception as exc:
+        except AUTHOR_ERRORS as exc:
             self._fail(exc)
         self.over = True
         self._close()
@@ -139,13 +152,10 @@ class Runner:
 
     def offer(self, entries: Iterable[Entry]) -> None:
         """Take waiting commands, each once, and apply at once what may be."""
-        for entry in entries:
-            if entry.id not in self._known:
-                self._known[entry.id] = None
-                self._waiting.append(entry)
-        while len(self._known) > KNOWN + len(self._waiting):
-            self._known.pop(next(iter(self._known)))
-        if not self._waiting or self.over or self.replaying:
+        new = [entry for entry in entries if entry.id not in self._pending and entry.id not in self._done]
+        self._pending.update(entry.id for entry in new)
+        self._waiting.extend(new)
+        if not new or self.over or self.replaying:
             return
         if not self.away:
             self._guarded(self._attend)
@@ -162,7 +172,7 @@ class Runner:
 
     def next_due(self) -> float | None:
         """When `turn` wants to be called, None for not before something comes in."""
-        if self.over or self.away:
+        if self.over or self.away or self.record.full:
             return None
         if self.replaying or self.steps_asked:
             return self.clock.now()
@@ -175,6 +185,7 @@ class Runner:
         if self.replaying:
             self._guarded(self._play)
         elif self.steps_asked or self.status is Status.RUNNING:
+            self._stepped = self.steps_asked == 1
             self.steps_asked = max(0, self.steps_asked - 1)
             self._guarded(self._step)
 
@@ -190,7 +201,7 @@ class Runner:
         """The one place where an author's exception ends his run and nobody else's."""
         try:
             function(self.clock.now())
-        except Exception as exc:
+        except AUTHOR_ERRORS as exc:
             self._fail(exc)
 
     # -- the boundary -------------------------------------------------------------------------
@@ -207,10 +218,12 @@ class Runner:
             self._end(Status.FINISHED, "", result=self.host.result)
         if self.over:
             return
-        if now >= self._checkpoint_due:
-            self._checkpoint()
-        if self.status is Status.PAUSED and not self.steps_asked:
+        if self._stepped:  # the last of the steps asked for has been made
+            self._stepped = False
+            self._checkpoint(final=True)
             self.screen.want()
+        elif now >= self._checkpoint_due:
+            self._checkpoint()
         self._report(now)
 
     def _is_due(self, entry: Entry) -> bool:
@@ -262,7 +275,7 @@ class Runner:
             self._stop_or_restart(entry)
             return
         if entry.name == INSPECT:
-            self._record(entry, Outcome.APPLIED, result=plain.encode(self.facts()))
+            self._record(entry, Outcome.APPLIED, result=plain.encode_answer(self.facts()))
             self._checkpoint(final=True)
             return
         self._record(entry, Outcome.APPLIED)
@@ -281,17 +294,25 @@ class Runner:
             self.steps_asked += int(entry.args.get("n", 1))
             self._turn_to(Status.PAUSED)
         elif entry.name == Verb.SPEED:
-            self.speed = float(entry.args["x"])
-            self.pace.start(self.clock.now())
-            self._say()
+            self._change_speed(float(entry.args["x"]))
 
     def _turn_to(self, status: Status) -> None:
         if status is self.status:
             return
         self.status = status
         if status is Status.PAUSED:
+            self.pace.hold(self.clock.now(), self.speed)
             self._checkpoint(final=True)
-        self.pace.start(self.clock.now())
+        else:
+            self.pace.go(self.clock.now(), self.speed)
+        self._say()
+
+    def _change_speed(self, speed: float) -> None:
+        now = self.clock.now()
+        self.pace.hold(now, self.speed)
+        self.speed = speed
+        if self.status is not Status.PAUSED:
+            self.pace.go(now, speed)
         self._say()
 
     def _stop_or_restart(self, entry: Entry, reason: str = "", *, store: bool = True) -> None:
@@ -302,11 +323,11 @@ class Runner:
 
     def _say(self, reason: str = "") -> None:
         """Journal the status and tell viewers once that has committed."""
-        self.record.status(self.status, self.host.tick, self.speed, reason)
+        self.record.status(self.status, self.shown_tick, self.speed, reason)
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _fail(self, exc: Exception) -> None:
+    def _fail(self, exc: BaseException, successor: UUID | None = None) -> None:
         """The run's own code, or its state, is at fault."""
         if self.over:
             return
@@ -316,7 +337,7 @@ class Runner:
             error = "".join(traceback.format_exception(exc))
             reason = f"its code raised {type(exc).__name__}"
             logger.error("run failed run=%s epoch=%s", self.id, self.epoch, exc_info=exc)
-        self._end(Status.FAILED, reason[:500], error=error)
+        self._end(Status.FAILED, reason, error=error, successor=successor)
 
     def _end(
         self,
@@ -337,8 +358,8 @@ class Runner:
         if store and status is not Status.FAILED:
             try:
                 frames = self._checkpoint(final=True)
-            except Exception as exc:
-                return self._fail(exc)
+            except AUTHOR_ERRORS as exc:
+                return self._fail(exc, successor)
             for frame in frames:
                 self.record.out(frame)
         self.status = status
@@ -356,8 +377,8 @@ class Runner:
         frames = self.screen.all_frames(self.host.tick) if final else []
         if final or self.keeper.stores_state:
             seen = views(frames) if final else None
-            at = self.record.next_seq - 1
-            self.record.checkpoint(self.keeper.store(self.program.dump(), at, self.steps_asked, seen))
+            state = self.program.dump()
+            self.record.checkpoint(self.keeper.store(state, self._applied_seq, self.steps_asked, seen))
         return frames
 
     def _report(self, now: float) -> None:
@@ -366,14 +387,35 @@ class Runner:
 
     def take_write(self) -> Write | None:
         """What must be stored now, None for nothing."""
-        return self.record.take_write(self.host.tick, self.speed)
+        return self.record.take_write(self.shown_tick, self.speed)
+
+    def committed(self, write: Write) -> None:
+        """A write of this runner has committed."""
+        self.record.committed(write.number)
+        for verdict in write.verdicts:
+            self._pending.discard(verdict.entry.id)
+            self._done[verdict.entry.id] = None
+        while len(self._done) > DONE:
+            del self._done[next(iter(self._done))]
+
+    @property
+    def _applied_seq(self) -> int:
+        """The place in the journal up to which the present state has it all."""
+        return self.record.next_seq - 1
 
     @property
     def shown_tick(self) -> int:
-        """How far the run has come: while history is played again, how far it had."""
-        return self.host.tick if self.host.live else max(self.host.tick, self.held.tick)
+        """How far the run has come, as far as anybody was told."""
+        return self.host.tick
 
     def facts(self) -> dict[str, Any]:
         """What `inspect` tells of a run in memory."""
-        metrics = {} if self.away else self.program.metrics()
-        return {"tick": self.host.tick, "late": self.pace.late, "metrics": metrics}
+        return {"tick": self.host.tick, "late": self.pace.late, "metrics": self._metrics()}
+
+    def _metrics(self) -> Any:
+        """The author's figures; none where they cannot be had, which harms nobody."""
+        try:
+            return orjson.loads(orjson.dumps(self.program.metrics(), option=orjson.OPT_SERIALIZE_NUMPY))
+        except AUTHOR_ERRORS:
+            logger.exception("no metrics run=%s epoch=%s", self.id, self.epoch)
+            return {}

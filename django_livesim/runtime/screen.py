@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from django_livesim.protocol.names import Role
 from django_livesim.protocol.records import RunInfo
 from django_livesim.runtime.ports import Definition, FrameOut, Options, SendOut
 from django_livesim.simulation import Send
+
+logger = logging.getLogger(__name__)
 
 ALL = "all"
 
@@ -56,9 +59,17 @@ class Screen:
             yield SendOut(send=self._update(self._definition.report_to, tick))
 
     def all_frames(self, tick: int) -> list[FrameOut]:
-        """A frame for every role there is, watched or not: the last word on a run."""
-        roles = [str(role) for role in Role] if self._definition.views_by_role else [ALL]
-        return [FrameOut(role=role, tick=tick, body=self._encode(role)) for role in roles]
+        """A frame for every role there is, watched or not: the last word on a run.
+
+        A view that fails for a role is left out, and said: nobody may be watching in it.
+        """
+        frames = []
+        for role in [str(role) for role in Role] if self._definition.views_by_role else [ALL]:
+            try:
+                frames.append(FrameOut(role=role, tick=tick, body=self._encode(role)))
+            except Exception:
+                logger.exception("no view run=%s role=%s", self._run.id, role)
+        return frames
 
     def _is_due(self, tick: int, now: float) -> bool:
         if self.by_itself:

@@ -12,7 +12,7 @@ from django_livesim.protocol.names import Kind, Outcome, Verb
 from django_livesim.protocol.records import Entry, Held
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.ports import Catalogue, Options
-from django_livesim.runtime.runner import Runner
+from django_livesim.runtime.runner import AUTHOR_ERRORS, Runner
 from django_livesim.simulation import Host, Simulation
 
 logger = logging.getLogger(__name__)
@@ -28,16 +28,19 @@ class Stepped:
         self.host = host
         self.catalogue = catalogue
         self.dt = 1.0 / definition.tick_rate
-        self.simulation = definition()
-        self.simulation._host = host
+        self.simulation: Simulation
 
     def begin(self, state: dict[str, Any] | None) -> None:
         """Set up anew, or take up a stored state."""
+        self.simulation = self.definition()
+        self.simulation._host = self.host
         if state is None:
             self.simulation.setup(**self.catalogue.bind_params(self.definition, self.host.run.params))
         else:
             self.simulation.load(state)
+        before = self.host.random_state()
         self.simulation.restore()
+        self.host.restore_random(before)  # what is derived draws no numbers: an heir restores more often
 
     def step(self) -> None:
         self.simulation.step(self.dt)
@@ -73,6 +76,10 @@ class SteppedRunner(Runner):
         self._history = deque(held.journal)
         last = held.journal[-1].apply_tick if held.journal else None
         self._history_end = max(held.tick, held.horizon, last or 0)
+
+    @property
+    def shown_tick(self) -> int:
+        return self.host.tick if self.host.live else max(self.host.tick, self._history_end)
 
     def _begin_history(self) -> None:
         if not self._history and self.host.tick >= self._history_end:
@@ -112,6 +119,6 @@ class SteppedRunner(Runner):
             return Outcome.APPLIED, {"result": self.program.apply(entry)}
         except LivesimError as exc:
             return Outcome.REFUSED, {"code": str(exc.code), "message": exc.message}
-        except Exception as exc:
+        except AUTHOR_ERRORS as exc:
             logger.exception("command failed run=%s epoch=%s command=%s", self.id, self.epoch, entry.name)
             return Outcome.REFUSED, {"code": str(Code.ERROR), "message": raised(exc)}

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django_livesim.protocol.errors import UnknownSimulation
-from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position
+from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position, Write
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.looped import LoopRunner
 from django_livesim.runtime.loops import LoopThread
@@ -27,13 +27,23 @@ from django_livesim.runtime.stepped import SteppedRunner
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 5.0  # seconds beyond the grace for the last writes
+
 
 class Supervisor:
     """Holds runs and gives each its turns."""
 
     def __init__(
-        self, *, clock: Clock, ledger: Ledger, outlet: Outlet, catalogue: Catalogue, options: Options
+        self,
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        outlet: Outlet,
+        catalogue: Catalogue,
+        options: Options,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
+        """`tidy` is called in the step thread with every slow poll: what the host keeps by thread."""
         self.clock = clock
         self.ledger = ledger
         self.outlet = outlet
@@ -41,6 +51,7 @@ class Supervisor:
         self.options = options
         self.runners: dict[UUID, Runner] = {}
         self.draining = False
+        self._tidy = tidy
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._heap: list[tuple[float, int, Runner]] = []
         self._order = itertools.count()
@@ -60,7 +71,7 @@ class Supervisor:
 
     def ring(self) -> None:
         """There is something to see in the database."""
-        self.post(self._poll_now)
+        self.post(self._rung)
 
     def interest(self, run: UUID, roles: Sequence[str], keyframe: bool) -> None:
         """Somebody watches a run."""
@@ -74,8 +85,16 @@ class Supervisor:
 
     def run(self) -> None:
         """Step runs until drained."""
-        while not (self.draining and not self.runners and not self._writing):
+        while not self._drained():
             self._wait(self.turn())
+
+    def _drained(self) -> bool:
+        if not self.draining:
+            return False
+        if self.runners and self.clock.now() > self._drain_deadline + PATIENCE:
+            logger.error("left with %s runs not stored: the database did not answer", len(self.runners))
+            return True
+        return not self.runners and not self._writing
 
     def _wait(self, seconds: float) -> None:
         try:
@@ -90,7 +109,9 @@ class Supervisor:
             self._inbox.get_nowait()()
         now = self.clock.now()
         if now >= self._poll_due:
-            self._poll_now()
+            self._poll_due = now + self.options.poll
+            self._tidy()
+            self._poll()
         if self.draining:
             self._let_go(now)
         self._step_due(now)
@@ -132,11 +153,14 @@ class Supervisor:
         if write is None:
             return
         self._writing.add(runner.id)
-        self.ledger.write(write, partial(self._written, runner, write.number, write.ended or write.release))
+        self.ledger.write(write, partial(self._written, runner, write))
 
-    def _written(self, runner: Runner, number: int, last: bool, committed: Committed) -> None:
+    def _written(self, runner: Runner, write: Write, committed: Committed) -> None:
         self._writing.discard(runner.id)
-        if self.runners.get(runner.id) is not runner:
+        current = self.runners.get(runner.id)
+        if current is not runner:
+            if current is not None:
+                self._after(current)  # its own draft waited for this one
             return
         if committed is not Committed.YES:
             logger.warning(
@@ -145,8 +169,8 @@ class Supervisor:
             self._forget(runner)
             self._poll_due = self.clock.now() + self.options.poll
             return
-        runner.record.committed(number)
-        if last:
+        runner.committed(write)
+        if write.ended or write.release:
             self._let_out(runner)
             self._forget(runner)
             return
@@ -159,10 +183,14 @@ class Supervisor:
 
     # -- polls --------------------------------------------------------------------------------
 
-    def _poll_now(self) -> None:
-        """Look into the database; a ring during a look asks for one more."""
+    def _rung(self) -> None:
+        """A ring during a look asks for one more: it may have looked before what it rang for."""
+        self._poll_again = self._polling
+        self._poll()
+
+    def _poll(self) -> None:
+        """Look into the database, unless a look is under way."""
         if self._polling:
-            self._poll_again = True
             return
         self._polling, self._poll_again = True, False
         self._poll_due = self.clock.now() + self.options.poll
@@ -174,7 +202,7 @@ class Supervisor:
         if poll is not None:
             self.take(poll)
         if self._poll_again:
-            self._poll_now()
+            self._poll()
 
     def take(self, poll: Poll) -> None:
         """What a look into the database found."""

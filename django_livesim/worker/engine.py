@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings as django_settings
+from django.db import close_old_connections
 
 from django_livesim import conf, params, registry
 from django_livesim.bus.layers import get_layer
@@ -70,6 +71,7 @@ class Engine:
             outlet=Outlet(self.publisher),
             catalogue=Catalogue(),
             options=options(),
+            tidy=close_old_connections,
         )
         self._cpu = (time.monotonic(), time.process_time())
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import orjson
 import pytest
 
-from django_livesim.protocol.names import Outcome, Status
+from django_livesim.protocol.names import Kind, Outcome, Status
 from django_livesim.runtime.ports import FrameOut, VerdictOut
 from django_livesim.simulation import Loop
 from tests.runtime.world import World
@@ -165,6 +166,7 @@ def test_after_a_crash_later_messages_come_again_in_order(shop):
     heir = World(shop, ledger=first.ledger)
     heir.supervisor.ring()
     heir.settle()
+    assert "ticks lost" in heir.row(run)["reason"]
     heir.run_for(0.5, by=0.05)
     assert heir.state(run)["log"] == [{"number": 0}, {"number": 1}, {"number": 2}]
     assert heir.out(VerdictOut) == []
@@ -182,7 +184,7 @@ def test_after_a_crash_controls_of_the_past_are_not_done_again(shop):
     heir.supervisor.ring()
     heir.settle()
     assert heir.runner(run).status is Status.RUNNING
-    assert heir.row(run)["reason"].startswith("recovered from tick")
+    assert heir.runner(run).steps_asked == 0
 
 
 def test_declared_commands_run_by_themselves_and_are_yielded_too():
@@ -237,3 +239,173 @@ def test_a_loop_shows_frames_by_rate_until_it_reports_by_itself():
     run = world.start(loop)
     world.run_for(1.0, by=0.05)
     assert len(world.out(FrameOut, run)) >= 4
+
+
+def crash(world, run):
+    """The worker dies; another, on the same ledger, takes the run."""
+    world.row(run)["worker"] = False
+    heir = World(*world.definitions.values(), ledger=world.ledger, checkpoint_seconds=1000)
+    heir.supervisor.ring()
+    heir.settle()
+    return heir
+
+
+def test_a_checkpoint_before_the_loop_has_read_what_came_again_loses_nothing(shop):
+    first = World(shop, checkpoint_seconds=1000)
+    run = first.start(shop)
+    first.run_for(0.2, by=0.05)
+    for number in range(3):
+        first.send(run, "hire", number=number)
+        first.run_for(0.2, by=0.05)
+    first.control(run, "pause")
+    first.ledger.checkpoints[run] = first.ledger.checkpoints[run][:1]  # as if it had died before the pause
+    heir = crash(first, run)
+    heir.control(run, "inspect")
+    heir.supervisor.drain()
+    heir.supervisor.run()
+    last = crash(heir, run)
+    last.control(run, "resume")
+    last.run_for(0.5, by=0.05)
+    assert last.state(run)["log"] == [{"number": 0}, {"number": 1}, {"number": 2}]
+
+
+def test_a_loop_killed_before_its_first_sleep_is_not_resumed_from_nothing():
+    async def slow(sim):
+        if not sim.resumed:
+            await asyncio.sleep(0.2)
+            sim.state["ready"] = True
+        while True:
+            sim.state["ticks"] = sim.state["ready"] + sim.tick
+            await sim.sleep(0.1)
+
+    loop = Loop(slow)
+    first = World(loop)
+    run = first.ledger.add(loop, {}, 1)
+    first.supervisor.ring()
+    for _ in range(3):
+        first.supervisor.turn()
+    heir = crash(first, run)
+    heir.run_for(0.3, by=0.05)
+    assert heir.row(run)["status"] is Status.RUNNING
+    assert heir.state(run)["ready"]
+
+
+def test_messages_sent_before_a_stop_are_taken_before_it(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.run_for(0.3, by=0.05)
+    world.ledger.send(run, "hire", Kind.COMMAND, {"name": "Ann"})
+    world.ledger.send(run, "stop", Kind.CONTROL, {})
+    world.supervisor.ring()
+    world.settle()
+    assert world.row(run)["status"] is Status.STOPPED
+    outcomes = [verdict.outcome for verdict in world.ledger.verdicts[run]]
+    assert outcomes == [Outcome.APPLIED, Outcome.APPLIED]
+    assert orjson.loads(world.ledger.checkpoints[run][-1].data)["state"]["log"] == [{"name": "Ann"}]
+
+
+def test_the_message_in_which_a_loop_raises_is_refused(shop):
+    world = World(shop)
+    run = world.start(shop)
+    world.send(run, "raise")
+    world.run_for(0.3, by=0.05)
+    verdict = world.ledger.verdicts[run][-1]
+    assert (verdict.outcome, verdict.code) == (Outcome.REFUSED, "error")
+
+
+def test_system_exit_ends_its_own_loop_alone():
+    async def leaver(sim):
+        raise SystemExit
+
+    async def stayer(sim):
+        while True:
+            await sim.sleep(0.1)
+
+    bad, good = Loop(leaver), Loop(stayer)
+    world = World(bad, good)
+    staying, leaving = world.start(good), world.start(bad)
+    world.run_for(0.5, by=0.05)
+    assert world.row(leaving)["status"] is Status.FAILED
+    before = world.runner(staying).host.tick
+    world.run_for(0.5, by=0.05)
+    assert world.runner(staying).host.tick > before
+
+
+def test_arguments_that_the_function_does_not_take_fail_the_run(shop):
+    world = World(shop)
+    run = world.start(shop, watch=False, nobody_asked=1)
+    assert world.row(run)["status"] is Status.FAILED
+    assert "nobody_asked" in world.row(run)["error"]
+
+
+def test_a_sleep_has_one_waiter_and_a_cancelled_one_waits_for_its_turn():
+    async def twice(sim):
+        await asyncio.gather(sim.sleep(0.1), sim.sleep(0.1))
+
+    async def hasty(sim):
+        sim.state["timeouts"] = 0
+        while True:
+            try:
+                async with asyncio.timeout(0.001):
+                    await sim.sleep(0.1)
+            except TimeoutError:
+                sim.state["timeouts"] += 1
+
+    bad, good = Loop(twice), Loop(hasty)
+    world = World(bad, good)
+    first, second = world.start(bad), world.start(good)
+    for _ in range(5):
+        time.sleep(0.01)  # real time, in which the author's own time-out comes
+        world.run_for(0.1, by=0.1)
+    assert "twice at once" in world.row(first)["error"]
+    assert world.state(second)["timeouts"] == pytest.approx(world.runner(second).host.tick, abs=1)
+
+
+def test_finish_before_the_return_keeps_its_result():
+    async def brief(sim):
+        await sim.sleep(0.1)
+        sim.finish({"done": 1})
+
+    loop = Loop(brief)
+    world = World(loop)
+    run = world.start(loop)
+    world.run_for(0.3, by=0.05)
+    assert world.row(run)["result"] == {"done": 1}
+
+
+def test_the_cleanup_of_a_stopped_loop_is_not_cancelled_again():
+    cleaned = []
+
+    async def tidy(sim):
+        try:
+            while True:
+                await sim.sleep(0.1)
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append(sim.tick)
+
+    loop = Loop(tidy)
+    world = World(loop)
+    run = world.start(loop)
+    world.control(run, "stop")
+    world.close()
+    assert len(cleaned) == 1
+
+
+def test_neither_speed_nor_pause_cuts_a_long_sleep_short(shop):
+    async def sleeper(sim):
+        while True:
+            await sim.sleep(100)
+
+    loop = Loop(sleeper)
+    world = World(loop)
+    run = world.start(loop)
+    tick = world.runner(run).host.tick
+    world.control(run, "speed", x=2.0)
+    world.control(run, "pause")
+    world.run_for(30, by=10)
+    world.control(run, "resume")
+    world.run_for(40, by=10)
+    assert world.runner(run).host.tick == tick
+    world.run_for(20, by=10)
+    assert world.runner(run).host.tick == tick + 1

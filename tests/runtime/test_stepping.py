@@ -376,3 +376,154 @@ def test_a_setup_that_raises_fails_the_run():
     run = world.start(Bad)
     assert world.row(run)["status"] is Status.FAILED
     assert "OSError: no such file" in world.row(run)["error"]
+
+
+def test_an_author_who_leaves_harms_his_own_run_alone():
+    class Leaver(Count):
+        def step(self, dt):
+            raise SystemExit
+
+    class Unborn(Count):
+        def __init__(self):
+            raise OSError("not today")
+
+    world = World(Count, Leaver, Unborn)
+    good = world.start(Count)
+    for definition, words in ((Leaver, "SystemExit"), (Unborn, "not today")):
+        bad = world.start(definition, watch=False)
+        world.run_for(0.3)
+        assert world.row(bad)["status"] is Status.FAILED
+        assert words in world.row(bad)["error"]
+    before = world.state(good)["value"]
+    world.run_for(0.5)
+    assert world.state(good)["value"] > before
+
+
+def test_text_that_no_column_can_hold_harms_nothing():
+    class Odd(Count):
+        @command
+        def refuse(self):
+            raise Refused("a file called \ud800", code="x" * 100)
+
+    world = World(Odd)
+    run = world.start(Odd)
+    world.send(run, "refuse")
+    told = world.out(VerdictOut, run)[-1].verdict
+    assert told.message == "a file called \\ud800"
+    assert len(told.code) == 32
+
+
+def test_a_command_far_in_the_future_is_kept_once_among_many(monkeypatch):
+    from django_livesim.runtime import runner
+
+    monkeypatch.setattr(runner, "DONE", 5)
+    world = World(Count)
+    run = world.start(Count, start=100)
+    world.ledger.send(run, "add", Kind.COMMAND, {"n": 1000}, due_tick=30)
+    for _ in range(20):
+        world.send(run, "add", n=1)
+    world.run_for(4.0)
+    assert [log[1] for log in world.state(run)["log"]].count(1000) == 1
+
+
+def test_being_taken_up_never_lowers_the_tick_that_was_shown():
+    first = World(Count, checkpoint_seconds=1000)
+    run = first.start(Count)
+    first.run_for(1.0)
+    first.send(run, "add", n=1)
+    shown = first.row(run)["tick"]
+    assert shown > 5
+    first.row(run)["worker"] = False
+    heir = World(Count, ledger=first.ledger)
+    heir.supervisor.ring()
+    heir.settle()
+    assert min(write.tick for write in heir.ledger.writes if write.epoch == 2) >= shown
+    assert min(status.tick for status in heir.out(StatusOut, run)) >= shown
+
+
+def test_figures_that_cannot_be_had_harm_nothing():
+    class Figures(Count):
+        def metrics(self):
+            return {"mean": 1 / 0}
+
+    world = World(Figures)
+    run = world.start(Figures)
+    world.control(run, "inspect")
+    assert orjson.loads(verdict(world, run).result)["metrics"] == {}
+    assert world.row(run)["status"] is Status.RUNNING
+
+
+def test_a_view_that_fails_for_a_role_nobody_watches_harms_nothing():
+    class Secret(Count):
+        def view(self, role):
+            if role == "owner":
+                raise KeyError(role)
+            return self.state
+
+    world = World(Secret)
+    run = world.start(Secret)
+    world.control(run, "pause")
+    assert world.row(run)["status"] is Status.PAUSED
+
+
+def test_what_setup_says_of_a_new_run_is_heard_and_of_an_heir_not():
+    class Loud(Count):
+        def setup(self, start=0):
+            super().setup(start)
+            self.emit("made", self.live)
+
+        def restore(self):
+            self.derived = self.random.random()
+
+    world = World(Loud)
+    run = world.start(Loud)
+    assert world.out(EventOut, run)[0].data == b"true"
+    world.run_for(0.5)
+    world.control(run, "pause")
+    dice = world.state(run)["dice"]
+    world.row(run)["worker"] = False
+    heir = World(Loud, ledger=world.ledger)
+    heir.supervisor.ring()
+    heir.settle()
+    assert heir.out(EventOut, run) == []
+    heir.control(run, "resume")
+    heir.run_for(0.5)
+    other = World(Loud)
+    twin = other.start(Loud)
+    other.run_for(2.0)
+    mine = heir.state(run)["dice"]
+    assert len(mine) > len(dice)
+    assert mine == other.state(twin)["dice"][: len(mine)]
+
+
+def test_a_restart_of_a_run_that_cannot_be_stored_still_begins_the_next():
+    world = World(Count)
+    run = world.start(Count)
+    world.send(run, "spoil", how="tuple")
+    following = "6c1e1c0a-8f5e-4d6c-9f39-2f1f5b0a3d11"
+    world.control(run, "restart", next=following)
+    assert world.row(run)["status"] is Status.FAILED
+    assert str(world.row(run)["next"]) == following
+
+
+def test_a_look_that_takes_long_does_not_keep_the_step_thread_busy():
+    world = World(Count)
+    world.ledger.answering = False
+    world.clock.advance(5)
+    world.supervisor.turn()
+    assert world.supervisor.turn() > 0
+
+
+def test_a_run_waits_where_too_much_waits_for_a_write(monkeypatch):
+    from django_livesim.runtime import record
+
+    monkeypatch.setattr(record, "FULL", 10)
+    world = World(Count)
+    run = world.start(Count, start=100)
+    world.ledger.answering = False
+    world.runner(run)._control(world.ledger.send(run, "speed", Kind.CONTROL, {"x": 1.0}))
+    world.run_for(20.0)
+    assert world.runner(run).host.tick < 20
+    world.ledger.answer()
+    world.run_for(3.0)
+    assert world.runner(run).host.tick > 20

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import orjson
@@ -168,6 +168,8 @@ class Outlet:
 class World:
     """A worker's step thread under the test's hand."""
 
+    made: ClassVar[list[World]] = []
+
     def __init__(self, *definitions: Definition, ledger: MemoryLedger | None = None, **options: Any) -> None:
         self.clock = ManualClock()
         self.ledger = ledger or MemoryLedger()
@@ -181,6 +183,15 @@ class World:
             options=Options(**{"always_check_state": True} | options),
         )
         self.ledger.post = self.supervisor.post
+        self.made.append(self)
+
+    def close(self) -> None:
+        """End the loops that are still there."""
+        for runner in self.supervisor.runners.values():
+            runner.drop()
+        until = time.monotonic() + 5
+        while self.supervisor._loops.tasks and time.monotonic() < until:
+            time.sleep(0.001)
 
     def start(self, definition: Definition, seed: int = 1, /, watch: bool = True, **params: Any) -> UUID:
         run = self.ledger.add(definition, params, seed)
