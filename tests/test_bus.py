@@ -383,6 +383,41 @@ async def test_an_end_is_told_again_after_the_run_went_on() -> None:
     assert [each for each in page.kinds() if each != "snapshot"] == told * 2
 
 
+async def test_an_end_is_told_again_once_another_run_follows() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    following = UUID(int=5)
+    table.facts = Facts(status="stopped", epoch=1)
+    async with watching(page, run, table) as joined:
+        await until(lambda: page.of("end"))
+        table.facts = Facts(status="stopped", epoch=1, next=following)
+        for _ in range(3):
+            joined.hear({"type": "livesim.look"})
+            await asyncio.sleep(0.15)
+        joined.hear(lane(frames.end("stopped", None, following), "end"))
+        await until(lambda: len(page.of("end")) >= 2)
+        await asyncio.sleep(0.6)
+    assert [each["next"] for each in page.of("end")] == [None, str(following)]
+
+
+async def test_a_stored_view_that_is_older_than_what_was_shown_is_read_once() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    reads: list[str] = []
+
+    async def view(run: UUID, role: str) -> tuple[int, bytes]:
+        reads.append(role)
+        return 29, b'"older"'
+
+    table.view = view  # type: ignore[method-assign]
+    async with watching(page, run, table) as joined:
+        joined.hear(frame(5, tick=30))
+        table.facts = Facts(status="stopped", epoch=1, tick=29)
+        for _ in range(5):
+            joined.hear({"type": "livesim.look"})
+            await asyncio.sleep(0.15)
+        assert not joined.in_doubt
+    assert reads == ["all"]
+
+
 async def test_a_deleted_run_closes_its_viewers() -> None:
     run, page, table = uuid4(), Page(), Table()
     async with watching(page, run, table):
@@ -443,14 +478,35 @@ async def test_results_that_do_not_come_are_read_from_the_rows_in_one_query(
 
 
 async def test_visitors_without_a_session_do_not_get_each_others_results() -> None:
-    run, page, other, table = uuid4(), Page(sender="s:"), Page(sender="s:"), Table()
+    run, page, other, table = uuid4(), Page(sender="v:1"), Page(sender="v:2"), Table()
     async with watching(page, run, table) as joined, watching(other, run, table):
         page.viewer.ask("a")
         page.viewer.accept("a", "add")
-        joined.hear(Verdict(sender="s:", id="a", command="add", outcome="applied", result="5").encode())
+        joined.hear(Verdict(sender="v:1", id="a", command="add", outcome="applied", result="5").encode())
         await until(lambda: page.of("applied") and other.of("applied"))
     assert page.of("applied")[0]["result"] == 5
     assert "result" not in other.of("applied")[0] and other.of("applied")[0]["id"] is None
+
+
+async def test_outcomes_are_asked_for_two_hundred_at_a_time_and_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(viewer, "FIRST_QUERY", 0.2)
+    run, page, table = uuid4(), Page(sender="u:2"), Table()
+    table.verdicts = [Verdict(sender="u:2", id="last", command="add", outcome="applied")]
+    crowds = [Page(sender=f"u:1{number}") for number in range(3)]
+    async with watching(page, run, table) as joined:
+        for crowd in crowds:
+            joined.viewers.add(crowd.viewer)
+            for number in range(viewer.LANE_LIMIT):
+                crowd.viewer.ask(f"c{number}")
+                crowd.viewer.accept(f"c{number}", "add")
+        page.viewer.ask("last")
+        page.viewer.accept("last", "add")
+        await until(lambda: page.of("applied"))
+        joined.viewers.intersection_update({page.viewer})
+    assert max(len(query) for query in table.queries) == 200
+    assert sum(len(query) for query in table.queries[:4]) == 3 * viewer.LANE_LIMIT + 1
 
 
 # -- slow and choosy viewers ---------------------------------------------------------------------
@@ -519,6 +575,105 @@ async def test_resync_shows_the_newest_frame_again() -> None:
         joined.resync(page.viewer)
         await until(lambda: len(page.of("snapshot")) == 2)
         assert page.of("snapshot")[-1]["seq"] == 4
+
+
+async def test_no_frame_of_a_role_that_was_lost_is_sent_and_the_new_one_is_at_once() -> None:
+    run, table = uuid4(), Table()
+    page, other = Page(role="owner", by_role=True), Page(role="view", by_role=True)
+    async with watching(page, run, table) as joined, watching(other, run, table):
+        page.viewer.ack(0, 0)
+        joined.hear(frame(1, role="view", state="public"))
+        for seq in (1, 2, 3):
+            joined.hear(frame(seq, role="owner", state="secret"))
+            await asyncio.sleep(0.01)
+        assert len(page.of("snapshot")) == 2  # the third waits for an acknowledgement
+        page.heard.clear()
+        joined.change_role(page.viewer, "view")  # type: ignore[arg-type]
+        await until(lambda: page.of("snapshot"), 1)
+        joined.hear(frame(4, role="owner", state="secret"))
+        await asyncio.sleep(0.05)
+        assert {each["state"] for each in page.of("snapshot")} == {"public"}
+
+
+async def test_resync_wakes_a_viewer_that_waits_for_its_acknowledgements() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    async with watching(page, run, table) as joined:
+        page.viewer.ack(0, 0)
+        for seq in (1, 2, 3):
+            joined.hear(frame(seq))
+            await asyncio.sleep(0.01)
+        joined.resync(page.viewer)
+        await until(lambda: page.of("snapshot")[-1]["seq"] == 3, 1)
+
+
+async def test_a_viewer_gets_one_resync_a_second_and_the_last_one_it_asked_for() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    async with watching(page, run, table) as joined:
+        joined.hear(frame(4))
+        await until(lambda: page.of("snapshot"))
+        began = time.monotonic()
+        for _ in range(100):
+            joined.resync(page.viewer)
+            await asyncio.sleep(0.002)
+        assert len(page.of("snapshot")) == 2
+        await until(lambda: len(page.of("snapshot")) == 3)
+        assert time.monotonic() - began > 0.9
+        await asyncio.sleep(0.1)
+        assert len(page.of("snapshot")) == 3
+
+
+async def test_a_hub_asks_for_whole_frames_at_most_twice_a_second() -> None:
+    run, pages, table = uuid4(), [Page() for _ in range(5)], Table()
+    asked: list[float] = []
+    end = local.subscribe(
+        worker_channel(WORKER), lambda message: message["keyframe"] and asked.append(time.monotonic())
+    )
+    async with watching(pages[0], run, table) as joined:
+        while not asked or time.monotonic() - asked[0] < 1.9:
+            for page in pages:
+                joined.viewers.add(page.viewer)
+                page.viewer.next_resync_at = 0.0
+                joined.resync(page.viewer)
+            await asyncio.sleep(0.02)
+        joined.viewers.intersection_update({pages[0].viewer})
+    end()
+    assert len([at for at in asked if at - asked[0] < 0.99]) == 2
+    assert len(asked) <= 4
+
+
+async def test_a_lane_is_bounded_in_bytes_but_takes_one_message_of_any_size() -> None:
+    page = Page()
+    page.viewer.say("x" * (3 * viewer.LANE_BYTES))
+    assert page.viewer.close_code is None
+    page.viewer.say("{}")
+    assert page.viewer.close_code == CloseCode.TOO_SLOW
+    page = Page()
+    for _ in range(2):
+        page.viewer.say('"' + "ä" * (viewer.LANE_BYTES // 4) + '"')
+        assert page.viewer.close_code is None
+    page.viewer.say("{}")
+    assert page.viewer.close_code == CloseCode.TOO_SLOW
+
+
+async def test_who_lost_the_right_hears_nothing_more_and_others_drain_in_the_time_of_one_send() -> None:
+    for code in (CloseCode.FORBIDDEN, CloseCode.DELETED):
+        page = Page()
+        for number in range(200):
+            page.viewer.say(frames.event("e", number, 1))
+        page.viewer.close(code)
+        await asyncio.wait_for(page.viewer.pump(), 2)
+        assert page.heard == [] and page.viewer.close_code == code
+
+    async def crawl(text: str) -> None:
+        await asyncio.sleep(0.08)
+
+    slow = Viewer(crawl, sender="u:1", role="view", slow=0.2)
+    for _ in range(100):
+        slow.say("{}")
+    slow.close(CloseCode.RESTARTING)
+    began = time.monotonic()
+    await asyncio.wait_for(slow.pump(), 2)
+    assert time.monotonic() - began < 0.5 and slow.close_code == CloseCode.RESTARTING
 
 
 async def test_presence_is_told_at_most_once_a_second() -> None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,6 +32,9 @@ from django_livesim.protocol.names import ENDED, CloseCode, Role, Status, run_gr
 
 INTERVAL = 5.0  # seconds between two signs of interest
 GAP = 0.1  # seconds between two signs of interest, at least
+KEYFRAMES = 2  # times that a whole frame is asked for, at most, in each
+KEYFRAME_SPAN = (1.0, 1.5)  # seconds; not the same in each process
+RESYNC_GAP = 1.0  # seconds between two resyncs of one viewer
 LINGER = 1.0  # seconds that a hub stays after its last viewer, for one who reloads the page
 PRESENCE_GAP = 1.0  # seconds between two tellings of how many watch
 SEEN_LIMIT = 4096  # verdicts that are remembered, so that a doubled one is told once
@@ -58,6 +62,7 @@ class Hub:
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._groups: set[str] = set()
         self._care = asyncio.Event()
+        self._keyframes: deque[float] = deque(maxlen=KEYFRAMES)
         self._tasks: list[asyncio.Task[None]] = []
         self._linger: asyncio.TimerHandle | None = None
         self._presence: asyncio.TimerHandle | None = None
@@ -74,7 +79,7 @@ class Hub:
         self.viewers.add(viewer)
         self._tell(viewer, facts)
         if facts.ended:
-            viewer.tell_end(facts.end_text)
+            viewer.tell_end(facts.end_text, facts.following)
         self._show_newest(viewer)
         self.facts = self.facts or facts
         self._hear_roles()
@@ -100,13 +105,29 @@ class Hub:
 
     def change_role(self, viewer: Viewer, role: Role) -> None:
         """The viewer has gained or lost a right, and may see another view from now on."""
-        viewer.role = role
+        viewer.change_role(role)
         self._hear_roles()
-        self.resync(viewer)
+        self._renew(viewer)
 
     def resync(self, viewer: Viewer) -> None:
-        """Show the viewer the newest frame again, and have the worker send one."""
-        viewer.resync()
+        """Show the viewer the newest frame again, and have the worker send one; at most once a second."""
+        if viewer.resync_waits:
+            return
+        delay = viewer.next_resync_at - time.monotonic()
+        if delay > 0:
+            viewer.resync_waits = True
+            self._loop.call_later(delay, self._resync, viewer)
+        else:
+            self._resync(viewer)
+
+    def _resync(self, viewer: Viewer) -> None:
+        viewer.resync_waits = False
+        viewer.next_resync_at = time.monotonic() + RESYNC_GAP
+        if viewer in self.viewers:
+            viewer.resync()
+            self._renew(viewer)
+
+    def _renew(self, viewer: Viewer) -> None:
         self._show_newest(viewer)
         self.in_doubt = True
         self._care.set()
@@ -184,9 +205,10 @@ class Hub:
         self._epoch = epoch
         if kind == "status":
             self._note_status(orjson.loads(text))
+        following = orjson.loads(text).get("next") if kind == "end" else None
         for viewer in self.viewers:
             if kind == "end":
-                viewer.tell_end(text)
+                viewer.tell_end(text, following)
             else:
                 viewer.say(text)
 
@@ -266,20 +288,29 @@ class Hub:
                     await self._send_interest(self.facts.worker)
                 except Exception:
                     seldom.warning("No worker was told who watches: run=%s", self.run_id, exc_info=True)
-            await asyncio.sleep(GAP)
+            await asyncio.sleep(self._interest_gap())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
+                async with asyncio.timeout(INTERVAL * random.uniform(0.8, 1.2)):
                     await self._care.wait()
 
+    def _interest_gap(self) -> float:
+        """Seconds until interest may be shown again; two requests for a whole frame may be close together."""
+        if len(self._keyframes) < KEYFRAMES:
+            return GAP
+        return max(GAP, self._keyframes[0] + random.uniform(*KEYFRAME_SPAN) - time.monotonic())
+
     async def _send_interest(self, worker: UUID) -> None:
+        # While paused no further frame would show that the last one was lost.
+        keyframe = self.in_doubt or self.facts is None or self.facts.status == Status.PAUSED
+        if keyframe:
+            self._keyframes.append(time.monotonic())
         message = {
             "type": "livesim.interest",
             "run": self.run_id.hex,
             "hub": self.id,
             "viewers": len(self.viewers),
             "roles": sorted({str(viewer.role) for viewer in self.viewers}),
-            # While paused no further frame would show that the last one was lost.
-            "keyframe": self.in_doubt or self.facts is None or self.facts.status == Status.PAUSED,
+            "keyframe": keyframe,
         }
         await self._receiver.send(worker_channel(worker), message)
 

@@ -39,6 +39,11 @@ class Facts:
     def end_text(self) -> str:
         return frames.end(self.status, self.result, self.next)
 
+    @property
+    def following(self) -> str | None:
+        """`next` as viewers are told it."""
+        return None if self.next is None else str(self.next)
+
     def told(self) -> tuple[object, ...]:
         """What must differ for viewers to be told anew; ticks they see in frames."""
         return self.status, self.reason, frames.wire_speed(self.speed)
@@ -53,4 +58,4 @@ class Rows:
     stored_view: Callable[[UUID, str], Awaitable[tuple[int, bytes] | None]]
     """The tick of the last stored view for a role, or for "all", and its JSON."""
     answers: Callable[[UUID, Sequence[tuple[str, str]]], Awaitable[Sequence[Verdict]]]
-    """The outcomes there are among these (sender, client id), in one query."""
+    """The outcomes there are among these (sender, client id), in one query; at most 200 are asked for at once."""

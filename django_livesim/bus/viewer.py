@@ -14,14 +14,15 @@ from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import CloseCode
 
 LANE_LIMIT = 256  # messages that may wait for one viewer
+LANE_BYTES = 2**20  # bytes of them; one message more may be of any size
 ASKED_LIMIT = 1024  # commands of one viewer whose outcome is waited for
 ANSWERED_LIMIT = 1024  # outcomes that are remembered, so that a doubled one is told once
 UNACKED_LIMIT = 2  # frames on their way to a viewer that acknowledges
 FIRST_QUERY = 2.0  # seconds after which an outcome that did not come is read from the rows
 LONGEST_QUERY = 30.0  # seconds between two readings, at most
 
-NOBODY = "s:"
-"""The sender that all visitors without a session are."""
+RIGHTLESS = frozenset({CloseCode.FORBIDDEN, CloseCode.DELETED})
+"""After these nothing more is told of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +80,17 @@ class Viewer:
         """Whether frames differ from role to role, so that the viewer's role must be heard too."""
         self.told_status: tuple[object, ...] = ()
         self.told_end = False
+        self.next_resync_at = 0.0
+        self.resync_waits = False
         self.close_code: CloseCode | None = None
         self._send = send
         self._slow = slow  # seconds
         self._wake = asyncio.Event()
         self._roomy = asyncio.Event()
         self._lane: deque[str] = deque()
+        self._lane_bytes = 0
+        self._told_next: str | None = None
+        self._drain_by = float("inf")
         self._slot: Frame | None = None
         self._shown = (-1, -1)
         self._asked: OrderedDict[str, _Asked] = OrderedDict()
@@ -100,17 +106,19 @@ class Viewer:
         """Put a message into the ordered lane; a viewer whose lane is full is closed."""
         if self.close_code is not None:
             return
-        if len(self._lane) >= LANE_LIMIT:
+        if len(self._lane) >= LANE_LIMIT or self._lane_bytes > LANE_BYTES:
             self.close(CloseCode.TOO_SLOW)
             return
         self._lane.append(text)
+        self._lane_bytes += _size(text)
         self._wake.set()
 
-    def tell_end(self, text: str) -> None:
-        """Tell of the run's end, once."""
-        if not self.told_end:
-            self.told_end = True
-            self.say(text)
+    def tell_end(self, text: str, following: str | None) -> None:
+        """Tell of the run's end, once; and once more where another run, `following`, comes after it."""
+        if self.told_end and following in (None, self._told_next):
+            return
+        self.told_end, self._told_next = True, following
+        self.say(text)
 
     def show(self, frame: Frame) -> None:
         """Put a frame into the slot, unless a newer one is or was there."""
@@ -120,12 +128,17 @@ class Viewer:
             self._wake.set()
 
     def close(self, code: CloseCode) -> None:
-        """Have the socket closed. What waits is still sent, except to one that is too slow for it."""
+        """Have the socket closed.
+
+        What waits is still sent, all of it in the time of one slow send; except
+        to one that is too slow for it, or may no longer have it.
+        """
         if self.close_code is None:
             self.close_code = code
             self._slot = None
-            if code is CloseCode.TOO_SLOW:
-                self._lane.clear()
+            self._drain_by = time.monotonic() + self._slow
+            if code is CloseCode.TOO_SLOW or code in RIGHTLESS:
+                self._clear_lane()
             self._wake.set()
             self._roomy.set()
 
@@ -154,12 +167,8 @@ class Viewer:
                 self.answer(asked.early)
 
     def is_sender(self, verdict: Verdict) -> bool:
-        """Whether the command is this viewer's, or its person's from elsewhere.
-
-        Visitors without a session share one name; of theirs only what came
-        through this very socket.
-        """
-        return verdict.sender == self.sender and (self.sender != NOBODY or verdict.id in self._asked)
+        """Whether the command is this viewer's, or its person's from elsewhere."""
+        return verdict.sender == self.sender
 
     def answer(self, verdict: Verdict) -> None:
         """Say the outcome of one of this sender's commands: once, and after *accepted*."""
@@ -209,15 +218,22 @@ class Viewer:
         self._wake.set()
 
     def resync(self) -> None:
-        """Forget what was shown, so that the next frame is sent whatever its number."""
+        """Forget what was shown and what was to be, so that the next frame is sent whatever its number."""
+        self._slot = None
         self._shown = (-1, -1)
         self._unacked.clear()
+        self._wake.set()
+
+    def change_role(self, role: str) -> None:
+        """From now on only frames of this role are sent."""
+        self.role = role
+        self.resync()
 
     # sending
 
     async def room(self) -> None:
         """Wait until the lane is half empty: whoever asks fast is answered as fast as it reads."""
-        while len(self._lane) > LANE_LIMIT // 2 and self.close_code is None:
+        while not self._is_roomy() and self.close_code is None:
             self._roomy.clear()
             await self._roomy.wait()
 
@@ -229,10 +245,11 @@ class Viewer:
         while True:
             while (text := self._next()) is not None:
                 try:
-                    async with asyncio.timeout(self._slow):
+                    async with asyncio.timeout(min(self._slow, self._drain_by - time.monotonic())):
                         await self._send(text)
                 except TimeoutError:
                     self.close(CloseCode.TOO_SLOW)
+                    self._clear_lane()
             if self.close_code is not None:
                 return
             await self._sleep()
@@ -240,7 +257,8 @@ class Viewer:
     def _next(self) -> str | None:
         if self._lane:
             text = self._lane.popleft()
-            if len(self._lane) <= LANE_LIMIT // 2:
+            self._lane_bytes -= _size(text)
+            if self._is_roomy():
                 self._roomy.set()
             return text
         frame = self._slot
@@ -253,6 +271,13 @@ class Viewer:
         if self._acks:
             self._unacked.append(frame.number)
         return frame.text
+
+    def _is_roomy(self) -> bool:
+        return len(self._lane) <= LANE_LIMIT // 2 and self._lane_bytes <= LANE_BYTES // 2
+
+    def _clear_lane(self) -> None:
+        self._lane.clear()
+        self._lane_bytes = 0
 
     def _paced(self) -> bool:
         if self._acks and len(self._unacked) >= UNACKED_LIMIT:
@@ -270,3 +295,8 @@ class Viewer:
             async with asyncio.timeout(delay):
                 await self._wake.wait()
         self._wake.clear()
+
+
+def _size(text: str) -> int:
+    """Bytes that a message takes on its way."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

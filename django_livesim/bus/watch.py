@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
-from django_livesim.bus.viewer import Frame
+from django_livesim.bus.viewer import Frame, Viewer
 from django_livesim.protocol import frames
 from django_livesim.protocol.names import CloseCode
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 5.0  # seconds between two looks at the row
 GAP = 0.1  # seconds between two looks, at least
+ROUND = 200  # outcomes that are asked for in one query
 PATIENCE = 1.0  # seconds for a frame, or an end, to come from the worker before the rows say it
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class RowWatch:
             self._ask_later()
         elif now - self._ended_at >= PATIENCE:
             for viewer in self._hub.viewers:
-                viewer.tell_end(facts.end_text)
+                viewer.tell_end(facts.end_text, facts.following)
 
     def _ask_later(self) -> None:
         asyncio.get_running_loop().call_later(PATIENCE, self._asked.set)
@@ -111,11 +112,19 @@ class RowWatch:
             self._ask_later()
             return
         by_role = {str(viewer.role) for viewer in hub.viewers if viewer.by_role}
+        in_doubt = hub.in_doubt
+        if not held:
+            hub.in_doubt = False  # nobody shows anything newer than what is read now
         for role in by_role or {ALL}:
             newest = hub.newest.get(role) or hub.newest.get(ALL)
-            if newest and (held or not (hub.in_doubt or facts.tick > newest.tick)):
+            if newest and (held or not (in_doubt or facts.tick > newest.tick)):
                 continue
-            if stored := await self._rows.stored_view(hub.run_id, role):
+            try:
+                stored = await self._rows.stored_view(hub.run_id, role)
+            except Exception:
+                hub.in_doubt = True
+                raise
+            if stored:
                 self._take_stored(role, facts, *stored)
 
     def _take_stored(self, role: str, facts: Facts, tick: int, body: bytes) -> None:
@@ -133,6 +142,11 @@ class RowWatch:
         asked = [(viewer, each) for viewer in self._hub.viewers for each in viewer.overdue(now)]
         if not asked:
             return
+        asked.sort(key=lambda pair: (pair[0].sender, pair[1]))
+        for start in range(0, len(asked), ROUND):
+            await self._read_round(asked[start : start + ROUND])
+
+    async def _read_round(self, asked: list[tuple[Viewer, str]]) -> None:
         wanted = sorted({(viewer.sender, each) for viewer, each in asked})
         verdicts = await self._rows.answers(self._hub.run_id, wanted)
         answers = {(verdict.sender, verdict.id): verdict for verdict in verdicts}
