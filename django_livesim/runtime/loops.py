@@ -239,16 +239,24 @@ class BlockingLoop(LoopProgram):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._turn = threading.Semaphore(0)
+        self._told = False
         self._thread: threading.Thread | None = None
 
     def sleep(self, seconds: float) -> None:
+        if not self._closing:
+            seconds = self._end_tick(seconds)
+            self._post(self._arrived, seconds)
+            self._turn.acquire()
         if self._closing:
-            raise LoopExit
-        seconds = self._end_tick(seconds)
-        self._post(self._arrived, seconds)
-        self._turn.acquire()
-        if self._closing:
-            raise LoopExit
+            self._exit()
+
+    def _exit(self) -> None:
+        """End the loop; one that catches even that is put to sleep for good."""
+        if self._told:
+            logger.error("loop catches LoopExit run=%s; its thread is left asleep", self.host.run.id)
+            threading.Event().wait()
+        self._told = True
+        raise LoopExit
 
     def _close(self) -> None:
         if self._thread is None:
