@@ -625,9 +625,12 @@ async def test_a_viewer_gets_one_resync_a_second_and_the_last_one_it_asked_for()
 async def test_a_hub_asks_for_whole_frames_at_most_twice_a_second() -> None:
     run, pages, table = uuid4(), [Page() for _ in range(5)], Table()
     asked: list[float] = []
-    end = local.subscribe(
-        worker_channel(WORKER), lambda message: message["keyframe"] and asked.append(time.monotonic())
-    )
+
+    def note(message: dict[str, Any]) -> None:
+        if message["keyframe"]:
+            asked.append(time.monotonic())
+
+    end = local.subscribe(worker_channel(WORKER), note)
     async with watching(pages[0], run, table) as joined:
         while not asked or time.monotonic() - asked[0] < 1.9:
             for page in pages:

@@ -165,6 +165,29 @@ def test_size_is_counted_in_bytes_before_anything_is_parsed() -> None:
     assert refusal("[" * 1_000_000).code is Code.TOO_LARGE
 
 
+@pytest.mark.parametrize("kind", ["ping", "command"])
+def test_an_error_is_never_much_longer_than_a_few_lines(kind: str) -> None:
+    text = f'{{"type":"{kind}",' + ",".join(f'"{number:x}":0' for number in range(1900)) + "}"
+    problem = refusal(text)
+    assert len(problem.fields) <= 12
+    said = json.loads(frames.error(None, problem))
+    assert len(said["message"]) <= 500 and len(said["fields"]) <= 10
+    assert len(json.dumps(said)) < len(text)
+    long = LivesimError("m" * 9999, fields={"n" * 999: ["t" * 9999] * 99})
+    said = check("server", json.loads(frames.error(None, long)))
+    assert said["message"] == "m" * 497 + "..."
+    assert [(len(name), [len(text) for text in texts]) for name, texts in said["fields"].items()] == [
+        (500, [500] * 10)
+    ]
+
+
+def test_a_binary_message_is_refused_and_held_to_the_same_size() -> None:
+    for message, code in ((b"{}", Code.BAD_JSON), (b"x" * (LIMIT + 1), Code.TOO_LARGE)):
+        with pytest.raises(BadMessage) as caught:
+            decode(message, LIMIT)
+        assert caught.value.code is code
+
+
 def test_the_id_is_echoed_where_it_could_be_read() -> None:
     assert refusal('{"type": "command", "id": "k3Jx", "name": ').id == "k3Jx"
     assert refusal('{"id": "one", "args": {"id": "two"}').id is None

@@ -58,4 +58,4 @@ class Rows:
     stored_view: Callable[[UUID, str], Awaitable[tuple[int, bytes] | None]]
     """The tick of the last stored view for a role, or for "all", and its JSON."""
     answers: Callable[[UUID, Sequence[tuple[str, str]]], Awaitable[Sequence[Verdict]]]
-    """The outcomes there are among these (sender, client id), in one query; at most 200 are asked for at once."""
+    """The outcomes there are among these (sender, client id), in one query of at most 200."""

@@ -26,6 +26,9 @@ MAX_INTEGER = 2**53
 
 MAX_NAME = 200
 
+MAX_NAMED = 10
+"""Members of a message that an error names, at most."""
+
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(?P<key>\s*:)?|(?P<number>-?\d[\d.eE+-]*)')
 _ID_MEMBER = re.compile(r'"id"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 
@@ -94,15 +97,16 @@ class Ping:
 ClientMessage = Command | Control | Ack | Rate | Resync | Ping
 
 
-def decode(text: str, limit: int) -> ClientMessage:
+def decode(text: str | bytes, limit: int) -> ClientMessage:
     """Read one message of at most `limit` bytes; raise `BadMessage` for anything else."""
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    if size > limit:
+    if (size := size_of(text)) > limit:
         raise BadMessage(
             f"The message has {size} bytes; at most {limit} are taken.",
             code=Code.TOO_LARGE,
-            id=_glimpse(text[:limit]),
+            id=_glimpse(text[:limit]) if isinstance(text, str) else None,
         )
+    if isinstance(text, bytes):
+        raise BadMessage("Expected a text message. Got: a binary one.", code=Code.BAD_JSON)
     message = _parse(text)
     kind = message.pop("type", None)
     if not isinstance(kind, str) or kind not in _READERS:
@@ -112,6 +116,13 @@ def decode(text: str, limit: int) -> ClientMessage:
             id=_readable_id(message),
         )
     return _Reader(message).read(*_READERS[kind])
+
+
+def size_of(message: str | bytes) -> int:
+    """Bytes of a message as it crossed the wire."""
+    if isinstance(message, bytes) or message.isascii():
+        return len(message)
+    return len(message.encode("utf-8", "surrogatepass"))
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -199,7 +210,7 @@ class _Reader:
                 values[name] = self.message[name]
             else:
                 self.fields[name] = [f"Expected {check.expected}. Got: {_short(self.message[name])}."]
-        for name in self.message.keys() - members.keys():
+        for name in sorted(self.message.keys() - members.keys())[:MAX_NAMED]:
             self.fields[name[:MAX_NAME]] = [f"Unknown. Expected: {', '.join(members) or 'no more members'}."]
         if kind is Control and not self.fields:
             self._check_control(values)

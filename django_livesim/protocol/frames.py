@@ -22,6 +22,9 @@ from django_livesim.protocol.names import Outcome
 
 VERSION = 1
 
+MAX_ERROR = 500  # characters of any one text in an error
+MAX_FIELDS = 10  # fields that an error names, and texts for each
+
 Speed = float | Literal["max"]
 
 
@@ -99,15 +102,21 @@ def refused(id: str | None, command: str, tick: int, code: str, message: str) ->
 
 
 def error(id: str | None, problem: LivesimError) -> str:
-    """The message was not accepted; nothing was stored."""
+    """The message was not accepted. What came is quoted in part only, however long it was."""
+    fields = list(problem.fields.items())[:MAX_FIELDS]
     return _encode(
         "error",
         id=id,
         code=str(problem.code),
-        message=str(problem.message),
-        fields={name: [str(text) for text in texts] for name, texts in problem.fields.items()},
+        message=_cut(problem.message),
+        fields={_cut(name): [_cut(text) for text in texts[:MAX_FIELDS]] for name, texts in fields},
         retry=problem.retry,
     )
+
+
+def _cut(text: object) -> str:
+    whole = str(text)
+    return whole if len(whole) <= MAX_ERROR else f"{whole[: MAX_ERROR - 3]}..."
 
 
 def event(name: str, data: Any, tick: int) -> str:
