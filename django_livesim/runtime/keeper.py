@@ -36,7 +36,7 @@ class Keeper:
         document = orjson.loads(stored.data)
         self._host.restore_random(document["random"])
         self._host.tick = stored.tick
-        self.steps_asked = document["steps"]
+        self.steps_asked = document.get("steps", 0)
         state: dict[str, Any] = document["state"]
         return state
 
