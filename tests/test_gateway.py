@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Permission
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from django_livesim import gateway, permissions
 from django_livesim.bus import doorbells
-from django_livesim.models import Command, Run
+from django_livesim.gateway import controls
+from django_livesim.models import Command, Run, Worker
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import (
     BadArgs,
@@ -23,6 +25,7 @@ from django_livesim.protocol.errors import (
     UnknownSimulation,
 )
 from django_livesim.protocol.names import Status
+from django_livesim.store import intake, journal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -179,8 +182,6 @@ def test_runs_that_nobody_holds_are_controlled_at_once():
 
 
 def test_a_run_that_somebody_holds_is_controlled_by_its_worker():
-    from django_livesim.models import Worker
-
     run = gateway.start("counter")
     set_status(run, Status.RUNNING, worker=Worker.objects.create())
     assert gateway.stop(run).outcome == ""
@@ -247,6 +248,157 @@ def test_inspect_gives_the_stored_state_where_nobody_holds_the_run():
     run = gateway.start("counter")
     found = gateway.inspect(run)
     assert (found["state"], found["position"], found["status"]) == (None, None, "waiting")
+
+
+def test_two_requests_with_one_id_at_once_have_one_effect(monkeypatch):
+    run = gateway.start("counter", key="k")
+    first = gateway.restart(run, id="same")
+    monkeypatch.setattr(controls, "known", lambda *args: None)  # it looked before the first had committed
+    assert gateway.restart(run, id="same").pk == first.pk
+    assert Run.objects.filter(parent=run).count() == 1
+    other = gateway.start("counter")
+    gateway.pause(other, id="p")
+    gateway.resume(other)
+    gateway.pause(other, id="p")
+    other.refresh_from_db()
+    assert other.status == Status.WAITING
+
+
+def test_a_control_that_finds_the_run_changed_meanwhile_is_tried_again(monkeypatch):
+    run = gateway.start("counter")
+    carry_out, calls = intake.carry_out, []
+
+    def overtaken(command, row, *args):
+        calls.append(row.epoch)
+        if len(calls) == 1:
+            raise intake.Overtaken
+        carry_out(command, row, *args)
+
+    monkeypatch.setattr(intake, "carry_out", overtaken)
+    assert gateway.pause(run).outcome == "applied"
+    assert (calls, Command.objects.count()) == ([0, 0], 1)
+
+
+def test_a_direct_control_tells_when_it_was_carried_out():
+    run = gateway.start("counter")
+    assert gateway.pause(run).applied_at.year
+    gateway.stop(run)
+    assert gateway.stop(run).applied_at.year
+
+
+def test_a_direct_stop_refuses_what_waits():
+    for act in (gateway.stop, gateway.restart):
+        run = gateway.start("counter")
+        waiting = gateway.send(run, "add")
+        act(run)
+        waiting.refresh_from_db()
+        assert (waiting.outcome, waiting.code) == ("refused", "run_ended")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(Status.QUARANTINED, "quarantined"), (Status.STOPPED, "run_ended")]
+)
+def test_a_quarantined_and_a_stopped_run_resume_and_do_not_pause(status, code):
+    run = gateway.start("counter", key="q")
+    set_status(run, status)
+    with pytest.raises(LivesimError) as caught:
+        gateway.pause(run)
+    assert caught.value.code == code
+    gateway.resume(run)
+    run.refresh_from_db()
+    assert run.status == Status.WAITING
+
+
+def test_start_releases_no_quarantined_run():
+    run = gateway.start("counter", key="q")
+    set_status(run, Status.QUARANTINED)
+    with pytest.raises(LivesimError) as caught:
+        gateway.start("counter", key="q")
+    assert caught.value.code == "quarantined"
+    run.refresh_from_db()
+    assert run.status == Status.QUARANTINED
+
+
+def test_a_restart_takes_the_version_that_there_is(monkeypatch):
+    run = gateway.start("counter")
+    Run.objects.update(version=0)
+    following = Run.objects.get(id=gateway.restart(run).args["next"])
+    assert following.version == 1
+    set_status(following, Status.FINISHED, version=0)
+    assert Run.objects.get(id=gateway.restart(following).args["next"]).version == 1
+
+
+def test_when_and_every_argument_belong_to_the_body_of_a_command():
+    run = gateway.start("echo")
+    gateway.send(run, "go", {"next": 1}, id="i", at_tick=5, delay=1)
+    assert gateway.send(run, "go", {"next": 1}, id="i", at_tick=5, delay=1.0).pk
+    for args, options in [({"next": 2}, {"at_tick": 5, "delay": 1}), ({"next": 1}, {"at_tick": 6})]:
+        with pytest.raises(LivesimError) as caught:
+            gateway.send(run, "go", args, id="i", **options)
+        assert caught.value.code == "duplicate_id"
+
+
+def test_a_delay_counts_by_the_clock_of_the_database():
+    run = gateway.start("counter")
+    row = gateway.send(run, "add", delay=100)
+    assert 95 < (row.due_at - row.created_at).total_seconds() < 105
+    assert Command.objects.get().due_at == row.due_at
+    assert journal.waiting([run.id]) == {}
+    soon = gateway.send(run, "add", delay=0)
+    assert [entry.id for entry in journal.waiting([run.id])[run.id]] == [soon.pk]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"at_tick": 10**30},
+        {"at_tick": 2**53 + 1},
+        {"at_tick": True},
+        {"at_tick": 1.0},
+        {"delay": float("nan")},
+        {"delay": float("inf")},
+        {"delay": True},
+        {"delay": "1"},
+        {"delay": -1},
+        {"id": "a\0"},
+    ],
+)
+def test_what_no_column_holds_is_an_error_and_no_row(options):
+    run = gateway.start("echo")
+    with pytest.raises(BadArgs):
+        gateway.send(run, "go", **options)
+    with pytest.raises(UnknownCommand):
+        gateway.send(run, "g\0")
+    assert not Command.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"key": "a\0b"}, {"key": "\ud800"}, {"key": "x" * 201}, {"name": "a\0"}, {"name": "x" * 201}]
+)
+def test_keys_and_names_that_no_column_holds_start_nothing(options):
+    with pytest.raises(BadArgs):
+        gateway.start("counter", **options)
+    assert not Run.objects.exists()
+    with pytest.raises(NoRun):
+        gateway.get("counter:\ud800")
+
+
+def test_a_start_that_the_database_refuses_gives_no_other_run(ann):
+    gateway.start("counter", owner=ann)
+    gateway.start("counter", key="k", owner=ann)
+    gone = get_user_model()(pk=10**6)
+    for key in (None, "another"):
+        with pytest.raises(IntegrityError):
+            gateway.start("counter", owner=gone, key=key)
+    assert Run.objects.count() == 2
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.FINISHED, Status.QUARANTINED])
+def test_a_key_of_somebody_elses_private_run_is_taken_and_no_more_is_said(status, ann, bob):
+    set_status(gateway.start("counter", owner=ann, key="k"), status)
+    with pytest.raises(Forbidden) as caught:
+        gateway.start("counter", key="k", actor=Actor.from_user(grant(bob, "start_run")))
+    assert caught.value.message == "The key 'k' is taken; choose another."
 
 
 # -- rights --------------------------------------------------------------------------------------
@@ -388,3 +540,23 @@ async def test_the_async_twins_do_the_same():
     assert (await gateway.aget(run.id)).pk == run.pk
     assert (await gateway.apause(run)).outcome == "applied"
     assert row.name == "add"
+
+
+async def test_a_twin_that_waits_holds_up_no_other():
+    run = await gateway.astart("counter")
+    step = asyncio.create_task(gateway.astep(run, wait=True, timeout=60))
+    sent = asyncio.create_task(gateway.asend(run, "add", wait=True, timeout=60))
+    asked = None
+    worker = await Worker.objects.acreate()
+    async with asyncio.timeout(30):
+        while await Command.objects.acount() < 2:
+            await asyncio.sleep(0.01)
+        await Run.objects.aupdate(worker=worker)
+        asked = asyncio.create_task(gateway.ainspect(run, timeout=60))
+        while await Command.objects.acount() < 3:
+            await asyncio.sleep(0.01)
+        assert (await gateway.aget(run.id)).pk == run.pk
+        assert not (step.done() or sent.done() or asked.done())
+        await Command.objects.aupdate(outcome="applied", result={"metrics": {"m": 1}})
+        assert (await step).outcome == (await sent).outcome == "applied"
+        assert (await asked)["metrics"] == {"m": 1}

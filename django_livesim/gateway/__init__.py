@@ -15,8 +15,8 @@ from channels.db import database_sync_to_async
 
 from django_livesim.gateway.controls import control, pause, restart, resume, speed, step, stop
 from django_livesim.gateway.finding import SERVER, get
-from django_livesim.gateway.looking import command_facts, facts, inspect, runs, stored_view
-from django_livesim.gateway.sending import answers, send, wait
+from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
+from django_livesim.gateway.sending import answers, await_outcome, is_pending, send, wait
 from django_livesim.gateway.starting import start
 
 __all__ = [
@@ -67,17 +67,29 @@ def _async(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _async_sending(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The async twin of what sends and may wait: it waits in its own coroutine, and holds up nobody."""
+    twin = _async(function)
+
+    async def call(*args: Any, wait: bool = False, timeout: float = 5, **kwargs: Any) -> Any:  # noqa: ASYNC109  (as the sync twin's: nothing is cancelled)
+        command = await twin(*args, **kwargs)
+        if wait and not await _async(is_pending)():
+            await await_outcome(command, timeout)
+        return command
+
+    call.__name__, call.__qualname__, call.__doc__ = twin.__name__, twin.__qualname__, twin.__doc__
+    return call
+
+
 aget = _async(get)
 astart = _async(start)
-asend = _async(send)
-acontrol = _async(control)
-apause = _async(pause)
-aresume = _async(resume)
-astep = _async(step)
-aspeed = _async(speed)
-astop = _async(stop)
-arestart = _async(restart)
-await_outcome = _async(wait)
+asend = _async_sending(send)
+acontrol = _async_sending(control)
+apause = _async_sending(pause)
+aresume = _async_sending(resume)
+astep = _async_sending(step)
+aspeed = _async_sending(speed)
+astop = _async_sending(stop)
+arestart = _async_sending(restart)
 aanswers = _async(answers)
-ainspect = _async(inspect)
 astored_view = _async(stored_view)

@@ -7,15 +7,21 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
-from django_livesim import conf
+from django_livesim import conf, registry
 from django_livesim.gateway.finding import SERVER, get
-from django_livesim.gateway.sending import answered, insert, known, ring
+from django_livesim.gateway.sending import answered, body_hash, insert, known, ring
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
-from django_livesim.protocol.errors import BadArgs, Code, LivesimError, RunEnded, UnknownCommand
-from django_livesim.protocol.names import Kind, Outcome, Status, Verb
+from django_livesim.protocol.errors import (
+    BadArgs,
+    Code,
+    LivesimError,
+    RunEnded,
+    UnknownCommand,
+    UnknownSimulation,
+)
+from django_livesim.protocol.names import Kind, Status, Verb
 from django_livesim.store import intake
 
 
@@ -37,7 +43,8 @@ def control(
     actor = actor or (SERVER if user is None else Actor.from_user(user))
     row = get(run, actor=actor, level=Level.CONTROL)
     verb, cleaned = _clean_verb(verb, args or {})
-    sent = known(row, Kind.CONTROL, verb, cleaned, actor, id) or _control(row, verb, cleaned, actor, id)
+    body = body_hash(Kind.CONTROL, verb, cleaned)
+    sent = known(row, actor, id, body) or _control(row, verb, cleaned, actor, id, body)
     return answered(sent, wait, timeout)
 
 
@@ -79,53 +86,66 @@ def _speed(x: Any) -> float:
     return float(x)
 
 
-def _control(run: Run, verb: Verb, args: dict[str, Any], actor: Actor, client_id: str | None) -> Command:
-    """Carry it out where nobody holds the run, else leave it to the worker."""
+def _control(
+    run: Run, verb: Verb, args: dict[str, Any], actor: Actor, client_id: str | None, body: str
+) -> Command:
+    """Carry it out where nobody holds the run, else leave it to the worker.
+
+    The row comes first, and what it asks for is done only where the row is
+    new, so that two who send one id at once have one effect.
+    """
     if verb is Verb.RESTART:
         args = {"next": str(intake.new_run_id())}
     for _ in range(5):
         _check_legal(run, verb)
-        if run.ended and verb in (Verb.STOP, Verb.RESTART):
-            return _control_ended(run, verb, args, actor, client_id)
-        target = _direct(run, verb)
-        if target is None:
-            return insert(run, Kind.CONTROL, verb, args, actor, client_id, {})
-        with transaction.atomic(using=conf.settings.DATABASE):
-            if intake.set_status(run, target, _reason(verb)):
-                fields = intake.applied_fields(run)
-                if verb is Verb.RESTART:
-                    intake.succeed(run, UUID(args["next"]))
-                run.status = str(target)
-                return insert(run, Kind.CONTROL, verb, args, actor, client_id, fields)
-        run.refresh_from_db()
+        try:
+            with transaction.atomic(using=conf.settings.DATABASE):
+                row, created = insert(run, Kind.CONTROL, verb, args, actor, client_id, body, {})
+                if created:
+                    _carry_out(run, verb, row)
+                return row
+        except intake.Overtaken:
+            run.refresh_from_db()
     raise LivesimError("The run is changing hands; try again.", code=Code.BUSY, retry=1)
 
 
-def _control_ended(
-    run: Run, verb: Verb, args: dict[str, Any], actor: Actor, client_id: str | None
-) -> Command:
-    """Stop of an ended run changes nothing; restart begins the run that follows it."""
-    done = {"outcome": str(Outcome.APPLIED), "apply_tick": run.tick, "applied_at": timezone.now()}
-    with transaction.atomic(using=conf.settings.DATABASE):
+def _carry_out(run: Run, verb: Verb, row: Command) -> None:
+    """Do what the gateway itself may do; the rest is for the worker."""
+    if run.ended and verb in (Verb.STOP, Verb.RESTART):
+        intake.apply_at_once(row, run.tick)
         if verb is Verb.RESTART:
-            following = intake.succeed(Run.objects.select_for_update().get(id=run.id), UUID(args["next"]))
-            ring(following)
-        return insert(run, Kind.CONTROL, verb, args, actor, client_id, done)
+            locked = Run.objects.select_for_update().get(id=run.id)
+            ring(intake.succeed(locked, UUID(row.args["next"]), version=present_version(run)))
+        return
+    target = _direct(run, verb)
+    if target is None:
+        return
+    intake.carry_out(row, run, target, _reason(verb))
+    if verb is Verb.RESTART:
+        intake.succeed(run, UUID(row.args["next"]), version=present_version(run))
+    run.status = str(target)
+
+
+def present_version(run: Run) -> int | None:
+    """The version of the run's code in this process; None where it has none."""
+    try:
+        return registry.get(run.simulation).version
+    except UnknownSimulation:
+        return None
 
 
 def _check_legal(run: Run, verb: Verb) -> None:
     """Raise where the status does not allow the verb, and say what would be legal."""
     status = Status(run.status)
     legal: frozenset[Verb] = frozenset(Verb)
-    if status is Status.STOPPED:
-        legal = frozenset({Verb.PAUSE, Verb.RESUME, Verb.STOP, Verb.RESTART})
+    if status in (Status.STOPPED, Status.QUARANTINED):
+        legal = frozenset({Verb.RESUME, Verb.STOP, Verb.RESTART})
     elif status in (Status.FINISHED, Status.FAILED):
         legal = frozenset({Verb.STOP, Verb.RESTART})
-    elif status is Status.QUARANTINED:
-        legal = frozenset({Verb.PAUSE, Verb.RESUME, Verb.STOP, Verb.RESTART})
     if verb not in legal:
+        code = Code.QUARANTINED if status is Status.QUARANTINED else Code.RUN_ENDED
         names = ", ".join(sorted(legal))
-        raise RunEnded(f"The run is {status}: it cannot {verb}. Legal now: {names}.")
+        raise RunEnded(f"The run is {status}: it cannot {verb}. Legal now: {names}.", code=code)
 
 
 def _direct(run: Run, verb: Verb) -> Status | None:

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django_livesim import permissions
 from django_livesim.models import Run
 from django_livesim.permissions import Actor, Level
+from django_livesim.protocol import plain
 from django_livesim.protocol.errors import NoRun
 
 SERVER = Actor.from_process("server")
@@ -46,7 +47,7 @@ def _find(ref: UUID | str) -> Run | None:
         return Run.objects.filter(id=UUID(ref)).first()
     except ValueError:
         pass
-    if "\0" in ref:
+    if plain.storable(ref) != ref:
         return None
     simulation, colon, key = ref.partition(":")
     found = list(

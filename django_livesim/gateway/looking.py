@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from channels.db import database_sync_to_async
 
 from django_livesim import registry
 from django_livesim.gateway.finding import SERVER, get
-from django_livesim.gateway.sending import insert, wait
+from django_livesim.gateway.sending import await_outcome, body_hash, insert, wait
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor, may_inspect, visible
 from django_livesim.protocol import packed
@@ -45,14 +46,41 @@ def inspect(
     Asks the worker that holds the run to store its state now; where it does
     not answer within `timeout` seconds, the state last stored is given.
     """
-    actor = actor or SERVER
+    row, asked = _ask(run, actor or SERVER, timeout)
+    if asked is not None:
+        wait(asked, timeout)
+    return _tell(row, asked)
+
+
+async def ainspect(
+    run: Run | UUID | str,
+    *,
+    actor: Actor | None = None,
+    timeout: float = INSPECT_WAIT,  # noqa: ASYNC109  (as the sync twin's: nothing is cancelled)
+) -> dict[str, Any]:
+    """Async twin of `inspect`; while the worker is waited for, the thread of the database is free."""
+    row, asked = await database_sync_to_async(_ask)(run, actor or SERVER, timeout)
+    if asked is not None:
+        await await_outcome(asked, timeout)
+    told: dict[str, Any] = await database_sync_to_async(_tell)(row, asked)
+    return told
+
+
+def _ask(run: Run | UUID | str, actor: Actor, timeout: float) -> tuple[Run, Command | None]:
+    """The run, and the row that asks its worker to store the state now; None where nobody is asked."""
     row = get(run, actor=actor)
     if not may_inspect(actor, row):
         raise Forbidden("To inspect a state needs livesim.inspect_run, or to be the owner.")
+    if row.worker_id is None or timeout <= 0:
+        return row, None
+    body = body_hash(Kind.CONTROL, INSPECT, {})
+    return row, insert(row, Kind.CONTROL, INSPECT, {}, actor, None, body, {})[0]
+
+
+def _tell(row: Run, asked: Command | None) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
-    if row.worker_id is not None and timeout > 0:
-        asked = insert(row, Kind.CONTROL, INSPECT, {}, actor, None, {})
-        metrics = (wait(asked, timeout).result or {}).get("metrics", {})
+    if asked is not None:
+        metrics = (asked.result or {}).get("metrics", {})
         asked.delete()  # a look leaves no trace in the journal
         row.refresh_from_db()
     stored = journal.newest_checkpoint(row.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -11,9 +13,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from channels.db import database_sync_to_async
 from django.db import connections, transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from django_livesim import conf, params, registry
 from django_livesim.bus import doorbells
@@ -30,10 +33,11 @@ from django_livesim.protocol.errors import (
     UnknownCommand,
     UnknownSimulation,
 )
-from django_livesim.protocol.names import CLIENT_ID, Kind, Outcome, Status
+from django_livesim.protocol.names import CLIENT_ID, Kind, Outcome, Status, Verb
 from django_livesim.store import intake
 
 WAIT_POLL = 0.05  # seconds between two looks for an outcome
+MAX_DELAY = 366 * 86400  # seconds
 
 
 def send(
@@ -61,10 +65,11 @@ def send(
     row = get(run, actor=actor, level=Level.COMMAND, command=command[:200])
     spec, cleaned = _clean_args(row, command, args or {})
     fields = {"durable": True if spec is None else spec.durable} | _schedule(at_tick, delay, every)
-    sent = known(row, Kind.COMMAND, command, cleaned, actor, id)
+    body = body_hash(Kind.COMMAND, command, cleaned, at_tick, delay)
+    sent = known(row, actor, id, body)
     if sent is None:
         _refuse_ended(row)
-        sent = insert(row, Kind.COMMAND, command, cleaned, actor, id, fields)
+        sent, _ = insert(row, Kind.COMMAND, command, cleaned, actor, id, body, fields)
     return answered(sent, wait, timeout)
 
 
@@ -94,8 +99,8 @@ def _clean_args(run: Run, command: str, args: Mapping[str, Any]) -> tuple[Any, d
 
 def _free_args(command: str, args: Mapping[str, Any]) -> dict[str, Any]:
     """What an own loop that declares nothing accepts: any name, any plain dict."""
-    if not command or len(command) > 200:
-        raise UnknownCommand("A command needs a name of 1 to 200 characters.")
+    if not command or len(command) > 200 or plain.storable(command) != command:
+        raise UnknownCommand("A command needs a name of 1 to 200 characters, none of them NUL.")
     return params.clean(None, args)
 
 
@@ -112,12 +117,16 @@ def _sized(args: dict[str, Any]) -> dict[str, Any]:
 def _schedule(at_tick: int | None, delay: float | None, every: float | None) -> dict[str, Any]:
     if every is not None:
         raise BadArgs("Repeated commands (every=...) are not available yet; send each one.")
-    if at_tick is not None and (isinstance(at_tick, bool) or not isinstance(at_tick, int) or at_tick < 0):
-        raise BadArgs(f"at_tick is a tick, an integer of 0 or more; got {at_tick!r}.")
-    if delay is not None and not 0 <= delay <= 366 * 86400:
+    if at_tick is not None and not (_is_number(at_tick, int) and 0 <= at_tick <= plain.MAX_INTEGER):
+        raise BadArgs(f"at_tick is a tick, an integer of 0 to 2^53; got {at_tick!r}.")
+    if delay is not None and not (_is_number(delay, int | float) and 0 <= delay <= MAX_DELAY):
         raise BadArgs(f"delay is seconds, 0 up to a year; got {delay!r}.")
-    due_at = None if delay is None else timezone.now() + timedelta(seconds=delay)
+    due_at = None if delay is None else Now() + timedelta(seconds=delay)
     return {"due_tick": at_tick, "due_at": due_at}
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def insert(
@@ -127,8 +136,10 @@ def insert(
     args: Mapping[str, Any],
     actor: Actor,
     client_id: str | None,
+    body: str,
     fields: Mapping[str, Any],
-) -> Command:
+) -> tuple[Command, bool]:
+    """The command's row, and whether it is new; a new one is rung for."""
     row, created = intake.insert_command(
         run.id,
         kind=kind,
@@ -136,27 +147,25 @@ def insert(
         args=args,
         sender=actor.sender,
         client_id=_client_id(client_id),
-        body_hash=_body_hash(kind, name, args),
+        body_hash=body,
         **fields,
     )
     if created:
         ring(run)
-        return row
-    return _same(row, kind, name, args)
+    return _same(row, body), created
 
 
-def known(
-    run: Run, kind: Kind, name: str, args: Mapping[str, Any], actor: Actor, client_id: str | None
-) -> Command | None:
+def known(run: Run, actor: Actor, client_id: str | None, body: str) -> Command | None:
     """The row of a command sent before under the same id; a retry gets its answer whatever came since."""
     if client_id is None:
         return None
-    row = Command.objects.filter(run=run.id, sender=actor.sender, client_id=client_id).first()
-    return None if row is None else _same(row, kind, name, args)
+    sent = Command.objects.filter(run=run.id, sender=actor.sender, client_id=_client_id(client_id))
+    row = sent.first()
+    return None if row is None else _same(row, body)
 
 
-def _same(row: Command, kind: Kind, name: str, args: Mapping[str, Any]) -> Command:
-    if row.body_hash != _body_hash(kind, name, args):
+def _same(row: Command, body: str) -> Command:
+    if row.body_hash != body:
         raise LivesimError(
             f"The id {row.client_id!r} was used for another command ({row.name}); use a new id for each.",
             code=Code.DUPLICATE_ID,
@@ -172,10 +181,14 @@ def _client_id(given: str | None) -> str:
     return given
 
 
-def _body_hash(kind: Kind, name: str, args: Mapping[str, Any]) -> str:
+def body_hash(
+    kind: Kind, name: str, args: Mapping[str, Any], at_tick: int | None = None, delay: float | None = None
+) -> str:
     """What must be alike for two sends of one id to be the same command."""
-    shown = {key: value for key, value in args.items() if key != "next"}
-    return plain.digest(orjson.dumps([kind, name, shown], option=orjson.OPT_SORT_KEYS))
+    if kind is Kind.CONTROL and name == Verb.RESTART:
+        args = {}  # each asking has drawn another id for the run that follows
+    body = [kind, name, dict(args), at_tick, None if delay is None else float(delay)]
+    return plain.digest(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
 
 
 def ring(run: Run) -> None:
@@ -189,17 +202,34 @@ def wait(command: Command, timeout: float = 5) -> Command:
     until = time.monotonic() + timeout
     while not command.outcome and time.monotonic() < until:
         time.sleep(WAIT_POLL)
-        try:
-            command.refresh_from_db()
-        except Command.DoesNotExist:
-            raise NoRun("The run was deleted, and the command with it.") from None
+        _look(command)
     return command
 
 
+async def await_outcome(command: Command, timeout: float = 5) -> Command:  # noqa: ASYNC109  (as the sync twin's: nothing is cancelled)
+    """Async twin of `wait`: between two looks nothing is held, the thread of the database neither."""
+    until = time.monotonic() + timeout
+    while not command.outcome and time.monotonic() < until:
+        await asyncio.sleep(WAIT_POLL)
+        await database_sync_to_async(_look)(command)
+    return command
+
+
+def _look(command: Command) -> None:
+    try:
+        command.refresh_from_db()
+    except Command.DoesNotExist:
+        raise NoRun("The run was deleted, and the command with it.") from None
+
+
+def is_pending() -> bool:
+    """Whether a transaction is open here, before whose commit nobody else sees what it has written."""
+    return connections[conf.settings.DATABASE].in_atomic_block
+
+
 def answered(command: Command, wanted: bool, timeout: float) -> Command:
-    """Waits, except inside a transaction: nobody else sees the row before that has committed."""
-    pending = connections[conf.settings.DATABASE].in_atomic_block
-    return wait(command, timeout) if wanted and not pending else command
+    """Waits, except inside a transaction."""
+    return wait(command, timeout) if wanted and not is_pending() else command
 
 
 def answers(run: UUID, senders_and_ids: Iterable[tuple[str, str]]) -> list[Command]:

@@ -9,13 +9,13 @@ from typing import Any
 from django.db import transaction
 
 from django_livesim import conf, params, registry
-from django_livesim.gateway.controls import control
+from django_livesim.gateway.controls import control, present_version
 from django_livesim.gateway.finding import SERVER
 from django_livesim.gateway.sending import ring
 from django_livesim.models import Run, Visibility
-from django_livesim.permissions import Actor, Level, may_start, require
+from django_livesim.permissions import Actor, Level, level, may_start, require
 from django_livesim.protocol import plain
-from django_livesim.protocol.errors import BadArgs, Forbidden
+from django_livesim.protocol.errors import BadArgs, Code, Forbidden, LivesimError
 from django_livesim.protocol.names import Status, Verb
 from django_livesim.store import intake
 
@@ -46,7 +46,7 @@ def start(
         raise Forbidden(f"You may not start {definition.name}; ask an administrator for livesim.start_run.")
     cleaned = _clean_params(definition, params or {})
     visibility = visibility or definition.visibility
-    _check_start(key, visibility, seed)
+    _check_start(key, name, visibility, seed)
     existing = Run.objects.filter(simulation=definition.name, key=key).first() if key else None
     if existing is None:
         run = intake.create_run(
@@ -55,7 +55,7 @@ def start(
             queue=definition.queue,
             params=cleaned,
             key=key or None,
-            name=name[:200],
+            name=name,
             visibility=visibility,
             link_token=token_urlsafe(24) if visibility == Visibility.LINK else "",
             seed=intake.new_seed() if seed is None else seed,
@@ -69,13 +69,20 @@ def start(
     return _start_again(existing, cleaned if params is not None else None, actor)
 
 
-def _check_start(key: str | None, visibility: str, seed: int | None) -> None:
-    if key is not None and not 0 < len(key) <= 200:
-        raise BadArgs(f"A key is 1 to 200 characters; got {len(key)}.")
+def _check_start(key: str | None, name: str, visibility: str, seed: int | None) -> None:
+    if key is not None and not (key and _fits(key)):
+        raise BadArgs(f"A key is 1 to 200 characters, none of them NUL; got {key[:80]!r}.")
+    if not _fits(name):
+        raise BadArgs(f"A name is at most 200 characters, none of them NUL; got {name[:80]!r}.")
     if visibility not in Visibility.values:
         raise BadArgs(f"visibility is one of {', '.join(Visibility.values)}; got {visibility!r}.")
     if seed is not None and not 0 <= seed <= plain.MAX_INTEGER:
         raise BadArgs(f"seed is an integer of 0 to 2^53; got {seed!r}.")
+
+
+def _fits(text: str) -> bool:
+    """Whether a text column of 200 characters takes it."""
+    return len(text) <= 200 and plain.storable(text) == text
 
 
 def _owner_id(actor: Actor, owner: Any) -> Any:
@@ -94,7 +101,10 @@ def _clean_params(definition: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _start_again(run: Run, cleaned: dict[str, Any] | None, actor: Actor) -> Run:
     """`start` of a key that is taken, by the status of the run that has it."""
-    require(actor, Level.VIEW, run)
+    if level(actor, run) is None:
+        raise Forbidden(f"The key {run.key!r} is taken; choose another.")
+    if run.status == Status.QUARANTINED:
+        raise LivesimError("The run is quarantined; an administrator must release it.", code=Code.QUARANTINED)
     if run.status in (Status.FINISHED, Status.FAILED):
         require(actor, Level.CONTROL, run)
         with transaction.atomic(using=conf.settings.DATABASE):
@@ -103,10 +113,10 @@ def _start_again(run: Run, cleaned: dict[str, Any] | None, actor: Actor) -> Run:
                 following = Run.objects.filter(simulation=run.simulation, key=run.key).first()
                 if following is not None:
                     return following
-            following = intake.succeed(locked, intake.new_run_id(), cleaned)
+            following = intake.succeed(locked, intake.new_run_id(), cleaned, version=present_version(run))
         ring(following)
         return following
-    if run.status in (Status.PAUSED, Status.STOPPED, Status.QUARANTINED):
+    if run.status in (Status.PAUSED, Status.STOPPED):
         control(run, Verb.RESUME, actor=actor)
         run.refresh_from_db()
     return run

@@ -14,7 +14,8 @@ from django.db.models.functions import Now
 
 from django_livesim import conf
 from django_livesim.models import Command, Run
-from django_livesim.protocol.names import Kind, Outcome, Status
+from django_livesim.protocol.errors import Code
+from django_livesim.protocol.names import ENDED, Kind, Outcome, Status
 
 CARRIED = (
     "simulation",
@@ -30,6 +31,12 @@ CARRIED = (
 )
 """What a restarted run keeps of the one before it."""
 
+ENDED_MESSAGE = "The run has ended; start it again to send commands."
+
+
+class Overtaken(Exception):
+    """Somebody else was quicker to change the run."""
+
 
 def new_seed() -> int:
     return randbelow(2**53)
@@ -41,17 +48,25 @@ def create_run(**fields: Any) -> Run | None:
         with transaction.atomic(using=conf.settings.DATABASE):
             return Run.objects.create(**fields)
     except IntegrityError:
+        key = fields.get("key")
+        if key is None or not Run.objects.filter(simulation=fields["simulation"], key=key).exists():
+            raise
         return None
 
 
-def succeed(run: Run, successor: UUID, params: Mapping[str, Any] | None = None) -> Run:
+def succeed(
+    run: Run, successor: UUID, params: Mapping[str, Any] | None = None, *, version: int | None = None
+) -> Run:
     """Begin the run that follows an ended one: same parameters, seed and key, from setup.
 
-    Belongs into the transaction that ends `run`. The key goes over to the new one.
+    `version` is that of the code there is now, where it is known. Belongs into
+    the transaction that ends `run`. The key goes over to the new one.
     """
     fields = {name: getattr(run, name) for name in CARRIED}
     if params is not None:
         fields["params"] = dict(params)
+    if version is not None:
+        fields["version"] = version
     Run.objects.filter(id=run.id).update(key=None)
     return Run.objects.create(id=successor, key=run.key, parent_id=run.id, **fields)
 
@@ -80,6 +95,8 @@ def insert_command(
                 body_hash=body_hash,
                 **fields,
             )
+            if fields.get("due_at") is not None:
+                row.refresh_from_db(fields=["due_at"])  # by the database's clock
             return row, True
     except IntegrityError:
         existing = Command.objects.filter(run=run, sender=sender, client_id=client_id).first()
@@ -88,32 +105,41 @@ def insert_command(
         return existing, False
 
 
-def set_status(run: Run, status: Status, reason: str = "") -> bool:
-    """Change the status of a run that nobody holds, by compare-and-set; False where somebody was quicker.
+def carry_out(command: Command, run: Run, status: Status, reason: str = "") -> None:
+    """Give a run that nobody holds the status that `command` asks for, by compare-and-set.
 
-    Takes one place in the journal: the row that asks for it belongs at
-    `run.next_seq`, in the same transaction.
+    The command takes the next place in the journal; where the run ends, its
+    waiting commands are refused. Belongs into the transaction that inserted
+    the command; raises `Overtaken` where somebody else has changed the run.
     """
-    ended = status is Status.STOPPED
-    changed = Run.objects.filter(id=run.id, epoch=run.epoch, worker=None, status=run.status).update(
+    free = Run.objects.filter(id=run.id, epoch=run.epoch, worker=None, status=run.status)
+    changed = free.update(
         status=str(status),
         reason=reason,
         epoch=F("epoch") + 1,
         next_seq=F("next_seq") + 1,
-        ended_at=Now() if ended else None,
+        ended_at=Now() if status in ENDED else None,
     )
-    return bool(changed)
+    if not changed:
+        raise Overtaken
+    apply_at_once(command, run.tick, apply_seq=run.next_seq, epoch=run.epoch + 1)
+    if status in ENDED:
+        refuse_waiting(run=run.id)
 
 
-def applied_fields(run: Run) -> dict[str, Any]:
-    """The fields of a command row that `set_status` has carried out at once."""
-    return {
-        "apply_seq": run.next_seq,
-        "apply_tick": run.tick,
-        "epoch": run.epoch + 1,
-        "outcome": str(Outcome.APPLIED),
-        "applied_at": Now(),
-    }
+def apply_at_once(command: Command, tick: int, **fields: Any) -> None:
+    """Note that a command was carried out by the gateway, at the tick where the run stands."""
+    Command.objects.filter(id=command.pk).update(
+        apply_tick=tick, outcome=str(Outcome.APPLIED), applied_at=Now(), **fields
+    )
+    command.refresh_from_db()
+
+
+def refuse_waiting(**which: Any) -> int:
+    """Refuse the waiting commands of runs that have ended; how many there were."""
+    return Command.objects.filter(outcome="", **which).update(
+        outcome=str(Outcome.REFUSED), code=str(Code.RUN_ENDED), message=ENDED_MESSAGE, applied_at=Now()
+    )
 
 
 def new_run_id() -> UUID:

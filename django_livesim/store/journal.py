@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, transaction
-from django.db.models import BigIntegerField, Case, CharField, F, Q, Value, When
-from django.db.models.functions import Now
+from django.db import DatabaseError, DataError, IntegrityError, transaction
+from django.db.models import BigIntegerField, Case, CharField, F, Q, Value, When, Window
+from django.db.models.functions import Now, RowNumber
 
 from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
-from django_livesim.protocol.errors import Code
-from django_livesim.protocol.names import ENDED, Kind, Outcome, Status, run_group
+from django_livesim.protocol.names import ENDED, Kind, Status, run_group
 from django_livesim.protocol.records import Committed, Entry, Held, RunInfo, Stored, Verdict, Write
 from django_livesim.store import intake
 
 logger = logging.getLogger(__name__)
 
-FETCH = 1000  # commands taken at one look
-ENDED_MESSAGE = "The run has ended; start it again to send commands."
+FETCH = 1000  # commands taken at one look, of all runs together
+AHEAD = 100_000  # ticks before its own at which a command is taken: more than any run makes between two looks
+CODE_LENGTH = 32  # what Command.code holds
+
+DATA_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
+"""What the database, or its driver, says of values that it can never take."""
+
+
+class Overtaken(Exception):
+    """A command of a write has its outcome already, from elsewhere: what the run did with it never was."""
 
 
 def load(run_id: UUID, worker: UUID) -> Held | None:
@@ -97,13 +105,23 @@ def entry(row: Command) -> Entry:
 def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
     """Commands of these runs that have no position yet and are due, oldest first.
 
-    Read by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
+    All controls; of commands at most `FETCH`, each run's first before any
+    run's second, so that none waits for what another leaves unanswered. Read
+    by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
     """
     rows = Command.objects.filter(
-        Q(due_at=None) | Q(due_at__lte=Now()), run__in=list(runs), apply_seq=None, outcome=""
+        Q(due_at=None) | Q(due_at__lte=Now()),
+        Q(due_tick=None) | Q(due_tick__lte=F("run__tick") + AHEAD),
+        run__in=list(runs),
+        apply_seq=None,
+        outcome="",
     )
+    soonest = [F("due_tick").asc(nulls_first=True), F("id").asc()]
+    place = Window(RowNumber(), partition_by=[F("run")], order_by=soonest)
+    commands = rows.filter(kind=str(Kind.COMMAND)).annotate(place=place).order_by("place", "id")[:FETCH]
+    controls = rows.filter(kind=str(Kind.CONTROL))
     found: dict[UUID, list[Entry]] = {}
-    for row in rows.order_by("id")[:FETCH]:
+    for row in sorted([*controls, *commands], key=lambda row: row.pk):
         found.setdefault(row.run_id, []).append(entry(row))
     return found
 
@@ -111,42 +129,65 @@ def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
 def refuse_orphans() -> int:
     """Refuse commands that came in while their run ended; how many there were."""
     ended = [str(status) for status in ENDED]
-    return _refuse(Command.objects.filter(outcome="", run__status__in=ended))
-
-
-def _refuse(commands: Any) -> int:
-    changed: int = commands.update(
-        outcome=str(Outcome.REFUSED), code=str(Code.RUN_ENDED), message=ENDED_MESSAGE, applied_at=Now()
-    )
-    return changed
+    return intake.refuse_waiting(run__status__in=ended)
 
 
 def note_ticks(worker: UUID, ticks: Mapping[UUID, int]) -> None:
-    """Note how far runs are, in one statement: what lists show, and how far an heir plays history again."""
+    """Note how far runs are, in one statement: what lists show, and how far an heir plays history again.
+
+    Never lowers a tick: a write of the same batch may have gone further.
+    """
     if not ticks:
         return
-    cases = [When(id=run, then=Value(tick)) for run, tick in ticks.items()]
+    cases = [When(id=run, tick__lt=tick, then=Value(tick)) for run, tick in ticks.items()]
     behind = Run.objects.filter(worker=worker, id__in=list(ticks))
     behind.update(tick=Case(*cases, default=F("tick"), output_field=BigIntegerField()))
 
 
-def write(worker: UUID, writes: Sequence[Write]) -> list[str]:
+def write(worker: UUID, writes: Sequence[Write], versions: Mapping[str, int] | None = None) -> list[str]:
     """Commit the writes in one transaction; what became of each, as `Committed`.
 
-    Where the transaction fails, each is tried alone, so that one bad row
-    fails one run.
+    Where the data of one is at fault, each is tried alone, and the run of
+    the bad one fails with the error told, since to try it again would fail
+    again. Where the database is at fault, all have failed. `versions` are
+    those of the code there is, by simulation: what a restart begins with.
     """
     try:
         with transaction.atomic(using=conf.settings.DATABASE):
-            return [_write(worker, one) for one in writes]
-    except (DatabaseError, ValueError):
+            return [_write(worker, one, versions or {}) for one in writes]
+    except (Overtaken, *DATA_ERRORS) as exc:
         if len(writes) > 1:
-            return [result for one in writes for result in write(worker, [one])]
-        logger.exception("write failed run=%s epoch=%s", writes[0].run, writes[0].epoch)
-        return [Committed.FAILED]
+            return [result for one in writes for result in write(worker, [one], versions)]
+        if isinstance(exc, Overtaken):
+            return [Committed.FENCED]
+        return [_give_up(worker, writes[0], exc)]
+    except DatabaseError:
+        logger.exception("%s writes failed worker=%s", len(writes), worker)
+        return [Committed.FAILED] * len(writes)
 
 
-def _write(worker: UUID, one: Write) -> str:
+def _give_up(worker: UUID, one: Write, exc: Exception) -> str:
+    """End as failed a run that the database cannot take the write of; under the same fence."""
+    logger.error("what a run did cannot be stored run=%s epoch=%s", one.run, one.epoch, exc_info=exc)
+    try:
+        with transaction.atomic(using=conf.settings.DATABASE):
+            held = Run.objects.filter(id=one.run, worker=worker, epoch=one.epoch)
+            changed = held.update(
+                status=str(Status.FAILED),
+                reason=f"what it did cannot be stored: {type(exc).__name__}",
+                error=plain.storable("".join(traceback.format_exception(exc))),
+                worker=None,
+                ended_at=Now(),
+            )
+            if changed:
+                intake.refuse_waiting(run=one.run)
+    except DatabaseError:
+        logger.exception("write failed run=%s epoch=%s", one.run, one.epoch)
+        return Committed.FAILED
+    return Committed.FENCED
+
+
+def _write(worker: UUID, one: Write, versions: Mapping[str, int]) -> str:
     if not Run.objects.filter(id=one.run, worker=worker, epoch=one.epoch).update(**_run_fields(one)):
         return Committed.FENCED
     for verdict in one.verdicts:
@@ -154,9 +195,10 @@ def _write(worker: UUID, one: Write) -> str:
     if one.checkpoint is not None:
         _write_checkpoint(one, one.checkpoint)
     if one.ended:
-        _refuse(Command.objects.filter(run=one.run, outcome=""))
+        intake.refuse_waiting(run=one.run)
     if one.successor is not None:
-        intake.succeed(Run.objects.get(id=one.run), one.successor)
+        run = Run.objects.get(id=one.run)
+        intake.succeed(run, one.successor, version=versions.get(run.simulation))
     return Committed.YES
 
 
@@ -173,29 +215,32 @@ def _run_fields(one: Write) -> dict[str, Any]:
         fields |= {"worker": None, "ended_at": Now(), "error": plain.storable(one.error)}
         fields["result"] = orjson.loads(one.result or b"null")
     elif one.release:
-        fields["worker"] = None
-        if one.status is not Status.PAUSED:
-            fields |= _released(one)
+        fields |= {"worker": None, "status": _released(one.status)}
     return fields
 
 
-def _released(one: Write) -> dict[str, Any]:
+def _released(status: Status | None) -> Any:
     """A run let go by its worker waits for the next, unless it is paused."""
+    if status is not None:
+        return str(Status.WAITING if status in (Status.RUNNING, Status.STOPPING) else status)
     running = When(status__in=[str(Status.RUNNING), str(Status.STOPPING)], then=Value(str(Status.WAITING)))
-    return {"status": Case(running, default=F("status"), output_field=CharField())}
+    return Case(running, default=F("status"), output_field=CharField())
 
 
 def _write_verdict(one: Write, verdict: Verdict) -> None:
-    Command.objects.filter(id=verdict.entry.id, run=one.run).update(
+    command = Command.objects.filter(id=verdict.entry.id, run=one.run)
+    changed = command.filter(outcome="").update(
         apply_seq=verdict.apply_seq,
         apply_tick=verdict.apply_tick,
         epoch=one.epoch,
         outcome=str(verdict.outcome),
-        code=verdict.code,
+        code=plain.storable(verdict.code)[:CODE_LENGTH],
         message=plain.storable(verdict.message),
         result=orjson.loads(verdict.result),
         applied_at=Now(),
     )
+    if not changed and command.exists():  # a look into the state is deleted by whoever no longer waits for it
+        raise Overtaken
 
 
 def _write_checkpoint(one: Write, stored: Stored) -> None:

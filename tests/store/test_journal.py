@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import uuid4
 
 import orjson
 import pytest
+from django.db import OperationalError
 
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
@@ -169,13 +171,138 @@ def test_text_that_a_column_cannot_hold_is_written_as_escapes(held):
     assert (row.message, run.error) == ("a\\x00b \\ud800", "c\\x00")
 
 
-def test_a_failing_write_of_a_batch_fails_alone(held):
+def test_a_write_that_the_database_cannot_take_ends_its_run_and_no_other(held, caplog):
     me, run = held
     other = Run.objects.create(simulation="counter")
     leases.claim(me, [run.id], queues=["default"], simulations=["counter"])
     first, second = insert(run, client_id="a"), insert(run, client_id="b")
     clash = write(run, verdicts=(verdict(first, 1), verdict(second, 1)))
     good = Write(run=other.id, epoch=1, number=1, tick=3, next_seq=1, speed=1.0)
-    assert journal.write(me, [clash, good]) == [Committed.FAILED, Committed.YES]
+    assert journal.write(me, [clash, good]) == [Committed.FENCED, Committed.YES]
     first.refresh_from_db()
-    assert first.apply_seq is None
+    run.refresh_from_db()
+    assert (first.apply_seq, first.code) == (None, "run_ended")
+    assert (run.status, run.worker_id) == (Status.FAILED, None)
+    assert run.reason == "what it did cannot be stored: IntegrityError"
+    assert "IntegrityError" in run.error
+    assert "cannot be stored" in caplog.text
+
+
+@pytest.mark.parametrize("fields", [{"tick": 2**70}, {"checkpoint": "no checkpoint"}, {"result": b"{"}])
+def test_a_write_that_no_column_holds_ends_its_run(held, fields):
+    me, run = held
+    if "checkpoint" in fields:
+        fields = {"checkpoint": replace(stored(1, 1), version=2**70)}
+    assert journal.write(me, [write(run, ended=True, **fields)]) == [Committed.FENCED]
+    run.refresh_from_db()
+    assert (run.status, run.worker_id) == (Status.FAILED, None)
+
+
+def test_a_write_cannot_end_a_run_that_is_anothers(held):
+    _, run = held
+    other = leases.register(identity.this_process(), ["default"])
+    assert journal._give_up(other, write(run), ValueError()) == Committed.FENCED
+    run.refresh_from_db()
+    assert run.status == Status.WAITING
+
+
+def test_writes_that_a_sick_database_did_not_take_are_not_tried_singly(held, monkeypatch):
+    me, run = held
+    tried = []
+
+    def broken(*args):
+        tried.append(1)
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(journal, "_write", broken)
+    assert journal.write(me, [write(run), write(run)]) == [Committed.FAILED, Committed.FAILED]
+    assert len(tried) == 1
+
+
+def test_a_long_code_of_the_author_is_cut(held):
+    me, run = held
+    row = insert(run)
+    assert journal.write(me, [write(run, verdicts=(verdict(row, code="x\x00" * 40),))]) == [Committed.YES]
+    row.refresh_from_db()
+    assert row.code == ("x\\x00" * 40)[:32]
+
+
+def test_a_verdict_on_a_command_that_was_answered_elsewhere_fences_the_write(held):
+    me, run = held
+    row, other = insert(run, client_id="a"), insert(run, client_id="b")
+    Command.objects.filter(id=row.pk).update(outcome="refused", code="run_ended")
+    assert journal.write(me, [write(run, tick=9, verdicts=(verdict(row),))]) == [Committed.FENCED]
+    row.refresh_from_db()
+    run.refresh_from_db()
+    assert (row.outcome, run.tick, run.status) == ("refused", 0, Status.WAITING)
+    gone = verdict(other, 1)
+    other.delete()
+    assert journal.write(me, [write(run, verdicts=(gone,))]) == [Committed.YES]
+
+
+def many(run, count, **fields):
+    rows = (
+        Command(run=run, name="add", sender="u:1", client_id=f"m{n}", body_hash="h", **fields)
+        for n in range(count)
+    )
+    Command.objects.bulk_create(rows)
+
+
+def test_what_one_run_leaves_unanswered_holds_up_no_other_and_no_control(held):
+    _, run = held
+    other = Run.objects.create(simulation="counter")
+    many(run, journal.FETCH)
+    command = insert(other)
+    control = insert(run, client_id="stop")
+    Command.objects.filter(id=control.pk).update(kind="control")
+    found = journal.waiting([run.id, other.id])
+    assert [each.id for each in found[other.id]] == [command.pk]
+    assert found[run.id][-1].id == control.pk
+    assert len(found[run.id]) == journal.FETCH
+
+
+def test_a_command_for_a_far_tick_is_taken_when_its_tick_is_near(held):
+    _, run = held
+    far = insert(run, due_tick=10**9)
+    assert journal.waiting([run.id]) == {}
+    Run.objects.update(tick=10**9 - 10)
+    assert [each.id for each in journal.waiting([run.id])[run.id]] == [far.pk]
+
+
+def test_what_is_due_now_goes_before_what_is_due_later(held):
+    _, run = held
+    many(run, journal.FETCH, due_tick=50)
+    now = insert(run, client_id="now")
+    sooner = insert(run, client_id="sooner", due_tick=40)
+    assert [each.id for each in journal.waiting([run.id])[run.id]][-2:] == [now.pk, sooner.pk]
+
+
+@pytest.mark.parametrize(
+    ("status", "left"),
+    [(Status.RUNNING, "waiting"), (Status.STOPPING, "waiting"), (Status.PAUSED, "paused")],
+)
+def test_a_run_that_changes_and_is_released_in_one_write_is_as_it_was_last(held, status, left):
+    me, run = held
+    journal.write(me, [write(run, status=Status.PAUSED)])
+    journal.write(me, [write(run, status=status, release=True)])
+    run.refresh_from_db()
+    assert (run.status, run.worker_id) == (left, None)
+
+
+def test_a_note_of_ticks_never_goes_back(held):
+    me, run = held
+    journal.write(me, [write(run, tick=105)])
+    journal.note_ticks(me, {run.id: 100})
+    run.refresh_from_db()
+    assert run.tick == 105
+    journal.note_ticks(me, {run.id: 110})
+    run.refresh_from_db()
+    assert run.tick == 110
+
+
+def test_a_restart_begins_with_the_version_of_the_code_there_is(held):
+    me, run = held
+    following = uuid4()
+    one = write(run, status=Status.STOPPED, ended=True, successor=following)
+    journal.write(me, [one], {"counter": 7})
+    assert Run.objects.get(id=following).version == 7
