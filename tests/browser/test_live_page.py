@@ -49,7 +49,7 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
 
     page.fill("#id_add_n", "50000")
     page.click("#send-add")
-    expect(page.locator("#command-add .ls-answer")).to_have_text(
+    expect(page.locator("#command-add-answer .ls-answer")).to_have_text(
         re.compile(r"^Applied at tick \d+\. → 51\d\d\d$")
     )
     expect(part(page, "log")).to_contain_text("add applied")
@@ -57,7 +57,7 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
 
     page.fill("#id_decline_why", "not today")
     page.click("#send-decline")
-    expect(page.locator("#command-decline .ls-answer")).to_have_text("Refused: not today")
+    expect(page.locator("#command-decline-answer .ls-answer")).to_have_text("Refused: not today")
 
     page.get_by_role("button", name="Pause").click()
     expect(part(page, "pill")).to_have_text("paused")
@@ -111,11 +111,11 @@ def test_bad_arguments_are_shown_at_their_field(ada: Visitor) -> None:
     expect(page.locator("#id_place_spot")).to_have_value('{"x":')
     page.fill("#id_place_spot", "{}")
     page.click("#send-place")
-    expect(page.locator("#command-place .ls-answer")).to_have_text(f"Refused: no x in {HOSTILE}")
+    expect(page.locator("#command-place-answer .ls-answer")).to_have_text(f"Refused: no x in {HOSTILE}")
     expect(page.locator("#id_place_spot_error")).to_have_count(0)
     page.fill("#id_place_spot", '{"x": 1}')
     page.click("#send-place")
-    expect(page.locator("#command-place .ls-answer")).to_contain_text("Applied at tick")
+    expect(page.locator("#command-place-answer .ls-answer")).to_contain_text("Applied at tick")
 
 
 def test_a_bad_parameter_is_shown_at_its_field(ada: Visitor) -> None:
@@ -133,7 +133,7 @@ def test_a_message_to_a_loop_of_its_own(ada: Visitor) -> None:
     page.fill("#id_name", "greet")
     page.fill("#id_args", '{"to": "all"}')
     page.click("#send-message")
-    expect(page.locator("#message .ls-answer")).to_have_text(
+    expect(page.locator("#message-answer .ls-answer")).to_have_text(
         re.compile(r'^Applied at tick \d+\. → \{"to":\s?"all"\}$')
     )
     part(page, "state").locator("summary", has_text="0:").click()
@@ -230,6 +230,81 @@ def test_a_run_that_finishes_shows_its_result(ada: Visitor) -> None:
     expect(page.locator("#send-add")).to_be_disabled()
 
 
+def hide(page: Page, hidden: bool) -> None:
+    """Make the page believe that it is, or is not, looked at."""
+    page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+def test_a_run_that_ends_behind_a_hidden_tab_shows_its_outcome_on_coming_back(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("counter")
+    expect(part(page, "pill")).to_have_text("running")
+    hide(page, True)
+    page.click("#send-end")
+    expect(part(page, "pill")).to_have_text("finished")
+    page.wait_for_timeout(400)  # longer than the page waits before it asks
+    expect(page.locator(".ls-outcome")).to_have_count(0)
+    hide(page, False)
+    expect(page.locator(".ls-outcome")).to_contain_text("This run has finished.")
+
+
+def test_an_answer_that_the_socket_does_not_bring_is_asked_for(ada: Visitor) -> None:
+    page = ada.page
+    page.add_init_script("window.WebSocket = class { close() {} }")
+    ada.start("counter")
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.click("#send-add")
+    answer = page.locator("#command-add-answer")
+    expect(answer).to_have_text("Accepted; pending…")
+    assert answer.get_attribute("aria-live") == "polite"
+    page.wait_for_timeout(2500)  # longer than until the first question
+    expect(answer).to_have_text("Accepted; pending…")
+    hide(page, False)
+    expect(answer).to_have_text(re.compile(r"^Applied at tick \d+\. →"))
+
+
+def test_a_page_of_an_ended_run_follows_its_restart(ada: Visitor, visit: Visit) -> None:
+    address = ada.start("counter", public=True)
+    ada.page.on("dialog", lambda dialog: dialog.accept())
+    ada.page.click("#send-end")
+    expect(part(ada.page, "pill")).to_have_text("finished")
+    other = visit(ada.site)
+    other.page.goto(address)
+    expect(part(other.page, "connection")).to_have_text("live")
+    ada.page.get_by_role("button", name="Restart").click()
+    ada.page.wait_for_url(lambda url: url != address)
+    other.page.wait_for_url(ada.page.url)
+
+
+def test_the_rate_is_measured_between_live_frames(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("counter")
+    expect(part(page, "rate")).to_have_text(re.compile(r"^\d+\.\d$"))
+    page.add_init_script(
+        """addEventListener("DOMContentLoaded", () => {
+            window.rates = [];
+            const shown = document.querySelector('[data-ls="rate"]');
+            const note = () => window.rates.push(Number(shown.textContent) || 0);
+            const all = { childList: true, characterData: true, subtree: true };
+            new MutationObserver(note).observe(shown, all);
+        })"""
+    )
+    for _ in range(3):
+        page.reload()
+        for _ in range(30):
+            page.wait_for_timeout(100)
+            if len(page.evaluate("rates")) > 10:
+                break
+        rates = page.evaluate("rates")
+        assert len(rates) > 10 and max(rates) < 40
+
+
 def test_the_list_moves(ada: Visitor) -> None:
     page = ada.page
     address = ada.start("counter")
@@ -268,10 +343,15 @@ def test_without_javascript(site: Site, visit: Visit) -> None:
     page.click("#send-decline")
     expect(page.locator(".ls-message").first).to_have_text("decline: refused: never")
     page.get_by_role("button", name="Stop").click()
+    page.get_by_role("link", name="Go back").click()
+    expect(page.locator(".ls-pill")).to_have_text("running")
+    page.get_by_role("button", name="Stop").click()
+    page.click("#confirm")
     page.get_by_role("link", name="Refresh").click()
     expect(page.locator(".ls-pill")).to_have_text("stopped")
     expect(part(page, "state")).to_contain_text(re.compile(r'"value": 1\d\d\d'))
     page.get_by_role("button", name="Restart").click()
+    page.click("#confirm")
     expect(page.locator(".ls-pill")).not_to_have_text("stopped")
 
 
@@ -333,7 +413,7 @@ def test_a_run_waits_for_a_worker_and_outlives_it(redis_site: Site, visit: Visit
     expect_moving(page)
     page.fill("#id_add_n", "5000")
     page.click("#send-add")
-    expect(page.locator("#command-add .ls-answer")).to_contain_text("Applied at tick")
+    expect(page.locator("#command-add-answer .ls-answer")).to_contain_text("Applied at tick")
     first.terminate()
     assert first.wait(30) == 0
     redis_site.start_worker()

@@ -25,7 +25,9 @@ document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
 });
 document.body.addEventListener("htmx:sendError", ({ target }) => isPoll(target) || warn("unreachable"));
 document.body.addEventListener("htmx:responseError", ({ detail, target }) => {
-  if (!isPoll(target)) warn("server_error", { status: detail.xhr.status });
+  if (isPoll(target)) return;
+  const told = detail.xhr.getResponseHeader("Livesim-Code") === "db_down";
+  warn(told ? "db_down" : "server_error", { status: detail.xhr.status });
 });
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && isPoll(event.target)) event.preventDefault();

@@ -14,6 +14,8 @@ const CLOSED = { 4401: "no_right", 4403: "no_right", 4404: "no_right", 4410: "de
 
 export class Panel {
   #ticks = null;
+  #epoch = null;
+  #role = null;
   #verdicts = new Map();
   #countdown = 0;
   #treeDue = 0;
@@ -87,9 +89,15 @@ export class Panel {
     this.#find("reconnect").addEventListener("click", () => this.socket.reconnect());
     this.root.addEventListener("htmx:load", () => this.#fillAnswers());
     addEventListener("online", () => this.socket.reconnect());
-    document.addEventListener("visibilitychange", () => document.hidden || this.socket.reconnect());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#comeBack());
     addEventListener("pagehide", () => this.socket.close());
     addEventListener("pageshow", ({ persisted }) => persisted && this.socket.open());
+  }
+
+  /** The page is looked at again: what was not asked for while it was hidden is asked for now. */
+  #comeBack() {
+    this.socket.reconnect();
+    this.#announce();
   }
 
   #connection({ state, delay, code }) {
@@ -128,7 +136,8 @@ export class Panel {
   }
 
   #hello({ status, role }) {
-    this.live.role = role;
+    if (this.#role !== null && role !== this.#role) return location.reload(); // the controls are the server's
+    this.#role = this.live.role = role;
     this.#ticks = null;
     if (this.#wasLost) {
       this.#wasLost = false;
@@ -138,9 +147,9 @@ export class Panel {
     this.#become(status);
   }
 
-  #frame({ tick, state }) {
+  #frame({ epoch, seq, tick, state }) {
     this.#write("tick", String(tick));
-    this.#measure(tick);
+    this.#measure(epoch, seq, tick);
     this.live.tick = tick;
     this.picture?.update(state);
     if (!this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
@@ -153,9 +162,15 @@ export class Panel {
     });
   }
 
-  /** The measured rate. The first frame after a change may be of long ago: it does not count. */
-  #measure(tick) {
+  /**
+   * The measured rate, between live frames: one with the number 0 is what was stored, and the first of a worker,
+   * or after a change, may show what was there before we looked.
+   */
+  #measure(epoch, seq, tick) {
     const now = performance.now();
+    if (seq === 0 || epoch !== this.#epoch) this.#ticks = null;
+    this.#epoch = epoch;
+    if (seq === 0) return;
     if (this.#ticks === null) {
       this.#ticks = [];
       return;
@@ -233,7 +248,7 @@ export class Panel {
   }
 
   #end({ status, next }) {
-    const follow = next && this.#wasAlive;
+    const follow = next && (this.#wasAlive || next !== this.root.dataset.successor);
     this.#become(status);
     if (!follow) return;
     this.log.add("status", null, say("restarted"));

@@ -7,7 +7,8 @@
  *   const { tick, result } = await socket.send("add_entity", { entity_id: "moon", entity_data: {} });
  *
  * A connection that is lost is made again, ever more slowly; commands that had no answer are then sent again
- * under the same id, so that each takes effect once. Events, each with a `detail`:
+ * under the same id, so that each takes effect once. At most 100 wait for an answer; one that could not be sent
+ * for ten seconds is refused as `stale`, since nobody wants it done by surprise. Events, each with a `detail`:
  *   connection {state: "connecting" | "open" | "waiting" | "closed", delay, code}   delay in ms, while waiting
  *   hello, status, event, presence, end   the server's message
  *   frame    {epoch, seq, tick, state}, never older than the one before it on the same connection
@@ -16,8 +17,11 @@
  *   failed   {id, code, message, fields}: not accepted
  */
 
-const FATAL = new Set([4401, 4403, 4404, 4410, 4429]);
+const FATAL = { 4401: "forbidden", 4403: "forbidden", 4404: "forbidden", 4410: "deleted", 4429: "too_many" };
 const TOO_LARGE = 1009;
+const RESTARTING = 1012;
+const MOST_PENDING = 100;
+const STALE = 10000; // ms unsent after which a command is not sent any more
 const FIRST_DELAY = 500; // ms
 const LAST_DELAY = 15000;
 const SETTLED = 10000; // ms open after which the next loss counts as the first
@@ -103,15 +107,32 @@ export class LiveSocket extends EventTarget {
   }
 
   #ask(message) {
+    if (this.#pending.size >= MOST_PENDING) return Promise.reject(new LiveError({ code: "too_many" }));
     const promise = new Promise((resolve, reject) => {
-      this.#pending.set(message.id, { message, resolve, reject, sent: false });
+      const entry = { message, resolve, reject, sent: false, since: performance.now(), timer: 0, wait: 0 };
+      this.#pending.set(message.id, entry);
     });
     this.#transmit(this.#pending.get(message.id));
     return promise;
   }
 
   #transmit(entry) {
-    entry.sent = this.#write(entry.message);
+    clearTimeout(entry.timer);
+    if (this.#write(entry.message)) entry.sent = true;
+  }
+
+  /** Send again later: after what the server asks for, doubled each time, and not when all others do. */
+  #transmitLater(entry, least) {
+    entry.wait = Math.min(LAST_DELAY, Math.max(least, 2 * entry.wait));
+    clearTimeout(entry.timer);
+    entry.timer = setTimeout(() => this.#transmit(entry), entry.wait * (1 + Math.random() / 2));
+  }
+
+  #refuseStale() {
+    const now = performance.now();
+    for (const [id, entry] of this.#pending) {
+      if (!entry.sent && now - entry.since > STALE) this.#fail({ id, code: "stale", message: "", fields: {} });
+    }
   }
 
   #write(message) {
@@ -141,20 +162,27 @@ export class LiveSocket extends EventTarget {
     this.#openedAt = 0;
     this.#ws = null;
     if (code === TOO_LARGE) this.#refuseSent("too_large");
-    if (FATAL.has(code)) {
+    if (code in FATAL) {
       this.#wanted = false;
       clearInterval(this.#pulse);
-      this.#refuseAll("forbidden");
+      this.#refuseAll(FATAL[code]);
       this.#become("closed", { code });
       return;
     }
-    const ceiling = Math.min(LAST_DELAY, FIRST_DELAY * 2 ** this.#attempt++);
-    const delay = ceiling * (0.5 + Math.random() / 2);
+    const delay = this.#nextDelay(code);
     this.#retry = setTimeout(() => this.#connect(), delay);
     this.#become("waiting", { delay, code });
   }
 
+  /** In ms. A server that restarts closes everybody at once: they come back over some seconds. */
+  #nextDelay(code) {
+    const attempt = this.#attempt++;
+    if (code === RESTARTING && attempt === 0) return FIRST_DELAY + Math.random() * 9 * FIRST_DELAY;
+    return Math.min(LAST_DELAY, FIRST_DELAY * 2 ** attempt) * (0.5 + Math.random() / 2);
+  }
+
   #check() {
+    this.#refuseStale();
     if (this.state !== "open" && this.state !== "connecting") return;
     const quiet = performance.now() - this.#heard;
     if (quiet > DEAD) {
@@ -201,12 +229,18 @@ export class LiveSocket extends EventTarget {
     }
   }
 
+  /** A second hello on a connection tells of other rights; what was sent needs no sending again. */
   #greet(message) {
+    const first = this.state !== "open";
     this.hello = message;
     this.frame = null;
-    this.#openedAt = performance.now();
-    this.#become("open");
+    if (first) {
+      this.#openedAt = performance.now();
+      this.#become("open");
+    }
     this.#tell("hello", message);
+    if (!first) return;
+    this.#refuseStale();
     for (const entry of this.#pending.values()) this.#transmit(entry);
   }
 
@@ -221,7 +255,7 @@ export class LiveSocket extends EventTarget {
   #fail(message) {
     const entry = this.#pending.get(message.id);
     if (entry && typeof message.retry === "number") {
-      setTimeout(() => this.#pending.has(message.id) && this.#transmit(entry), message.retry * 1000);
+      this.#transmitLater(entry, message.retry * 1000);
       return;
     }
     this.#settle(message.id, ({ reject }) => reject(new LiveError(message)));
@@ -231,6 +265,7 @@ export class LiveSocket extends EventTarget {
   #settle(id, act) {
     const entry = this.#pending.get(id);
     if (!entry) return;
+    clearTimeout(entry.timer);
     this.#pending.delete(id);
     act(entry);
   }

@@ -1,0 +1,151 @@
+/** LiveSocket with a socket of paper and a clock that is set by hand. Run: node --test */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { beforeEach, mock, test } from "node:test";
+
+let ws;
+let sent = [];
+globalThis.WebSocket = class {
+  constructor() {
+    ws = this;
+  }
+  send(text) {
+    sent.push(JSON.parse(text));
+  }
+  close() {}
+};
+let now = 0;
+performance.now = () => now;
+globalThis.CustomEvent ??= class extends Event {
+  constructor(name, { detail }) {
+    super(name);
+    this.detail = detail;
+  }
+};
+
+const source = readFileSync(new URL("../../django_livesim/static/django_livesim/socket.js", import.meta.url));
+const { LiveSocket } = await import(`data:text/javascript;base64,${source.toString("base64")}`);
+
+const hear = (message) => ws.onmessage({ data: JSON.stringify(message) });
+const hello = (role = "owner") => hear({ type: "hello", status: "running", role });
+const busy = (id) => hear({ type: "error", id, code: "busy", message: "", fields: {}, retry: 0.3 });
+
+function pass(ms) {
+  for (const until = now + ms; now < until; ) {
+    now += 10;
+    mock.timers.tick(10);
+  }
+}
+
+function opened() {
+  const socket = new LiveSocket("ws://x/");
+  socket.open();
+  hello();
+  return socket;
+}
+
+/** The code with which a command ends, once it has. */
+function fate(promise) {
+  const found = {};
+  promise.then(
+    () => (found.code = "applied"),
+    ({ code }) => (found.code = code),
+  );
+  return found;
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+  mock.method(Math, "random", () => 0.5);
+  sent = [];
+});
+
+test("a command that is put off has one timer, however often the connection is made again", () => {
+  const socket = opened();
+  fate(socket.send("add", {}, { id: "a" }));
+  for (let i = 0; i < 4; i++) {
+    busy("a");
+    ws.onclose({ code: 1006 });
+    socket.reconnect();
+    hello();
+  }
+  sent = [];
+  busy("a");
+  pass(30000);
+  assert.equal(sent.filter(({ type }) => type === "command").length, 1);
+});
+
+test("each time it is put off it waits twice as long, at most 15 s and a half", () => {
+  const socket = opened();
+  fate(socket.send("add", {}, { id: "a" }));
+  const times = [];
+  for (let i = 0; i < 8; i++) {
+    const before = now;
+    sent = [];
+    busy("a");
+    while (!sent.some(({ type }) => type === "command")) pass(10);
+    hear({ type: "pong" });
+    times.push(now - before);
+  }
+  assert.deepEqual(times, [380, 750, 1500, 3000, 6000, 12000, 18750, 18750]);
+});
+
+test("no more than a hundred wait", async () => {
+  const socket = opened();
+  const fates = Array.from({ length: 101 }, (_, x) => fate(socket.send("move", { x })));
+  await settled();
+  assert.deepEqual([fates[99].code, fates[100].code], [undefined, "too_many"]);
+  assert.equal(sent.length, 100);
+});
+
+test("what could not be sent for ten seconds is stale; what was sent is sent again", async () => {
+  const socket = opened();
+  const asked = fate(socket.send("add", {}, { id: "sent" }));
+  ws.onclose({ code: 1006 });
+  const old = fate(socket.send("add", {}, { id: "old" }));
+  pass(9000);
+  const fresh = fate(socket.send("add", {}, { id: "fresh" }));
+  pass(1500);
+  sent = [];
+  hello();
+  await settled();
+  assert.deepEqual([asked.code, old.code, fresh.code], [undefined, "stale", undefined]);
+  assert.deepEqual(sent.map(({ id }) => id), ["sent", "fresh"]);
+});
+
+test("a second hello tells of other rights and sends nothing again", () => {
+  const socket = opened();
+  const heard = [];
+  socket.addEventListener("hello", ({ detail }) => heard.push(detail.role));
+  fate(socket.send("add", {}, { id: "a" }));
+  sent = [];
+  hello("view");
+  assert.deepEqual([heard, sent], [["view"], []]);
+});
+
+test("after a restart of the server all come back over some seconds", () => {
+  const socket = opened();
+  const delays = [];
+  socket.addEventListener("connection", ({ detail }) => detail.delay && delays.push(detail.delay));
+  for (const random of [0, 0.999]) {
+    mock.method(Math, "random", () => random);
+    pass(11000);
+    ws.onclose({ code: 1012 });
+    socket.reconnect();
+    hello();
+  }
+  assert.deepEqual(delays.map(Math.round), [500, 4996]);
+});
+
+for (const [code, said] of [[4403, "forbidden"], [4410, "deleted"], [4429, "too_many"]]) {
+  test(`what waits when the connection ends with ${code} is refused as ${said}`, async () => {
+    const asked = fate(opened().send("add"));
+    ws.onclose({ code });
+    await settled();
+    assert.equal(asked.code, said);
+  });
+}
