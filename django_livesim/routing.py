@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from channels.routing import ChannelNameRouter, ProtocolTypeRouter, URLRouter
@@ -38,7 +39,9 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": int(CloseCode.NOT_FOUND)})
 
 
-websocket_urlpatterns = [path("ws/livesim/runs/<uuid:run>/", _socket)]  # type: ignore[arg-type]
+RUN_ROUTE = "ws/livesim/runs/<uuid:run>/"
+
+websocket_urlpatterns = [path(RUN_ROUTE, _socket)]  # type: ignore[arg-type]
 """For a host that builds its own `URLRouter`; needs `AuthMiddlewareStack` around it."""
 
 channel_routes: dict[str, Application] = {RUNS_CHANNEL: _runs}
@@ -56,8 +59,9 @@ def livesim_application(
     """
     from django_livesim.origins import OriginGuard
 
+    ours = path(RUN_ROUTE, _WithSession(_socket))  # type: ignore[arg-type]
     nowhere = re_path(r"", _nowhere)  # type: ignore[arg-type]
-    router = URLRouter([*websocket_urlpatterns, *websocket, nowhere])
+    hosts = re_path(r"", _Identified(URLRouter([*websocket, nowhere])))  # type: ignore[arg-type]
     if sys.argv[1:2] == ["runworker"] and RUNS_CHANNEL in sys.argv[2:]:
         from django_livesim.worker import start_background
 
@@ -65,7 +69,7 @@ def livesim_application(
     return ProtocolTypeRouter(
         {
             "http": _Started(http),
-            "websocket": _Started(OriginGuard(_Identified(router))),
+            "websocket": _Started(OriginGuard(URLRouter([ours, hosts]))),
             "channel": ChannelNameRouter({**channel_routes, **(channels or {})}),
         }
     )
@@ -86,8 +90,38 @@ class _Started:
         await self.application(scope, receive, send)
 
 
+def _has_sessions() -> bool:
+    from django.apps import apps
+
+    return all(apps.is_installed(f"django.contrib.{name}") for name in ("auth", "sessions"))
+
+
+class _WithSession:
+    """Puts the session that the cookie names into the scope, and does not load it.
+
+    Who that is our socket asks by itself, when it has accepted and can say
+    that the database is away; and not in the one thread of Channels.
+    """
+
+    def __init__(self, inner: Application) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _has_sessions():
+            scope = {**scope, "session": self._session(scope)}
+        await self.inner(scope, receive, send)
+
+    def _session(self, scope: Scope) -> Any:
+        from django.conf import settings
+        from django.http import parse_cookie
+
+        engine = import_module(settings.SESSION_ENGINE)
+        cookies = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
+        return engine.SessionStore(parse_cookie("; ".join(cookies)).get(settings.SESSION_COOKIE_NAME))
+
+
 class _Identified:
-    """Puts session and user into the scope, where the host has these apps."""
+    """Puts session and user into the scope of the host's own sockets, where it has these apps."""
 
     def __init__(self, inner: Application) -> None:
         self.inner = inner
@@ -96,12 +130,10 @@ class _Identified:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._stack is None:
             self._stack = self._make_stack()
-        await self._stack({**scope, "livesim.send": send}, receive, send)
+        await self._stack(scope, receive, send)
 
     def _make_stack(self) -> Application:
-        from django.apps import apps
-
-        if not all(apps.is_installed(f"django.contrib.{name}") for name in ("auth", "sessions")):
+        if not _has_sessions():
             return self.inner
         from channels.auth import AuthMiddlewareStack
 

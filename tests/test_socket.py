@@ -19,17 +19,22 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.asgi import get_asgi_application
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import path
 
 from django_livesim import gateway
 from django_livesim.bus import hub, watch
-from django_livesim.bus.hubs import hubs
+from django_livesim.bus.hubs import Hubs, hubs
 from django_livesim.bus.publisher import Publisher
+from django_livesim.bus.seldom import Seldom
+from django_livesim.consumers import admission, inbox, rows
 from django_livesim.consumers import socket as socket_module
+from django_livesim.consumers.rows import in_database
 from django_livesim.models import Command, Run, Worker
+from django_livesim.permissions import hash_session, session_id
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.routing import livesim_application, websocket_urlpatterns
@@ -308,6 +313,49 @@ async def test_a_right_that_is_lost_closes_within_a_minute(
         assert await socket.closed() == 4403
 
 
+async def test_a_session_that_is_gone_closes_the_socket_of_an_owner_without_a_name(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_module, "RECHECK", 0.1)
+
+    def begin() -> SessionStore:
+        session = SessionStore()
+        session.create()
+        owned = hash_session(session_id(session))
+        Run.objects.filter(id=run.id).update(owner=None, session=owned)
+        return session
+
+    session = await sync_to_async(begin)()
+    async with Socket(run.id, cookies=f"sessionid={session.session_key}") as socket:
+        await socket.until(lambda: socket.of("hello"))
+        assert socket.of("hello")[0]["role"] == "owner"
+        await asyncio.sleep(0.3)
+        assert socket.code is None
+        await sync_to_async(session.flush)()
+        assert await socket.closed() == 4403
+
+
+async def test_a_look_at_the_rights_that_failed_is_taken_again_soon(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_module, "RECHECK_SOON", 0.1)
+    await Run.objects.filter(id=run.id).aupdate(visibility="public")
+    look, fails = socket_module.aadmit_again, [True]
+
+    async def fail(*args: Any) -> Any:
+        if fails.pop() if fails else False:
+            raise OperationalError("gone")
+        return await look(*args)
+
+    monkeypatch.setattr(socket_module, "aadmit_again", fail)
+    async with Socket(run.id) as socket:
+        await socket.until(lambda: socket.of("status"))
+        await Run.objects.filter(id=run.id).aupdate(visibility="private")
+        socket.command("a", "add", n=1)
+        assert await socket.closed() == 4403
+        assert not fails
+
+
 async def test_a_deleted_run_is_said_to_be(run: Run, cookies: str) -> None:
     async with Socket(run.id, cookies=cookies) as socket:
         await socket.until(lambda: socket.of("status"))
@@ -346,8 +394,9 @@ async def test_every_bad_message_gets_a_coded_error_and_changes_nothing(run: Run
             assert (error["code"], error["id"]) == (code, client_id), (text[:80], error)
             if code == "bad_args":
                 assert error["fields"], error
-        socket._to_app.put_nowait({"type": "websocket.receive", "bytes": b"{}"})
-        assert (await socket.error(len(cases) + 1))["code"] == "bad_json"
+        for count, (size, code) in enumerate([(2, "bad_json"), (20000, "too_large")], len(cases) + 1):
+            socket._to_app.put_nowait({"type": "websocket.receive", "bytes": b"x" * size})
+            assert (await socket.error(count))["code"] == code
         socket.say(type="ping")
         await socket.until(lambda: socket.of("pong"))
         assert socket.code is None
@@ -359,6 +408,9 @@ async def test_a_message_beyond_all_measure_closes(run: Run, cookies: str) -> No
         socket.text('{"type":"ping","id":"' + "x" * 300_000 + '"}')
         assert await socket.closed() == 1009
         assert socket.of("error")[0]["code"] == "too_large"
+    async with Socket(run.id, cookies=cookies) as socket:
+        socket._to_app.put_nowait({"type": "websocket.receive", "bytes": b"x" * 300_000})
+        assert await socket.closed() == 1009
 
 
 async def test_an_ended_run_takes_no_commands_and_tells_how_it_ended(run: Run, cookies: str) -> None:
@@ -396,13 +448,14 @@ async def test_a_database_that_does_not_answer_is_said(
         await socket.until(lambda: socket.of("status"))
         problems: list[Exception] = [OperationalError("gone"), LookupError("a mistake of ours")]
 
-        async def fail(*args: Any, **kwargs: Any) -> Any:
+        def fail(*args: Any, **kwargs: Any) -> Any:
             raise problems.pop(0)
 
-        monkeypatch.setattr(gateway, "asend", fail)
+        monkeypatch.setattr(gateway, "send", fail)
         socket.command("a", "add", n=1)
         error = await socket.error()
         assert (error["code"], error["retry"]) == ("db_down", 1)
+        assert "not known whether the command was stored" in error["message"]
         socket.command("b", "add", n=1)
         error = await socket.error(2)
         assert (error["code"], error["retry"]) == ("error", None)
@@ -410,14 +463,179 @@ async def test_a_database_that_does_not_answer_is_said(
         assert socket.code is None
 
 
+# -- a database that is away, slow, or busy with others ------------------------------------------
+
+
+def break_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(self: SessionStore) -> Any:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(SessionStore, "load", load)
+
+
+def break_description(monkeypatch: pytest.MonkeyPatch) -> None:
+    def describe(simulation: str) -> Any:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(admission, "describe", describe)
+
+
+def break_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def join(*args: Any) -> Any:
+        raise LookupError("no such layer")
+
+    monkeypatch.setattr(Hubs, "join", join)
+
+
+@pytest.mark.parametrize("break_it", [break_session, break_description, break_hub])
+async def test_who_cannot_be_let_in_now_is_accepted_and_told_to_come_again(
+    run: Run,
+    cookies: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    break_it: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    monkeypatch.setattr(socket_module, "seldom", Seldom(socket_module.logger))
+    break_it(monkeypatch)
+    for _ in range(3):
+        async with Socket(run.id, cookies=cookies) as socket:
+            assert (socket.accepted, await socket.closed(), socket.heard) == (True, 1012, [])
+    assert caplog.text.count("A viewer cannot be served") == 1
+
+
+async def test_a_slow_query_of_somebody_else_holds_up_no_socket(run: Run, cookies: str) -> None:
+    slow = asyncio.create_task(sync_to_async(time.sleep)(2))
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    async with Socket(run.id, cookies=cookies) as socket:
+        socket.command("a", "add", n=1)
+        await socket.until(lambda: socket.of("accepted"))
+        assert time.monotonic() - began < 1.5
+    await slow
+
+
+async def test_the_sockets_of_a_process_have_so_many_connections_to_the_database_and_keep_none() -> None:
+    seen: set[str] = set()
+
+    @in_database
+    def look() -> None:
+        seen.add(threading.current_thread().name)
+        Run.objects.count()
+
+    @in_database
+    def is_connected() -> bool:
+        return connection.connection is not None
+
+    await asyncio.gather(*(look() for _ in range(50)))
+    assert len(seen) <= rows.THREADS
+    assert not any(await asyncio.gather(*(is_connected() for _ in range(50))))
+
+
+async def test_an_admission_that_takes_too_long_is_given_up(
+    run: Run, cookies: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_module, "ADMIT_LIMIT", 0.2)
+    monkeypatch.setattr(admission, "describe", lambda name: time.sleep(1))
+    async with Socket(run.id, cookies=cookies) as socket:
+        began = time.monotonic()
+        assert await socket.closed() == 1012
+        assert time.monotonic() - began < 0.9
+
+
+async def test_a_command_that_is_not_stored_in_time_may_be_sent_again_and_takes_effect_once(
+    run: Run, cookies: str, monkeypatch: pytest.MonkeyPatch, publisher: Publisher
+) -> None:
+    send, waits = gateway.send, [0.6]
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        row = send(*args, **kwargs)
+        time.sleep(waits.pop() if waits else 0)
+        return row
+
+    async with Socket(run.id, cookies=cookies) as socket:
+        await socket.until(lambda: socket.of("status"))
+        monkeypatch.setattr(gateway, "send", slow)
+        monkeypatch.setattr(socket_module, "STORE_LIMIT", 0.3)
+        socket.command("a", "add", n=1)
+        error = await socket.error()
+        assert (error["code"], error["retry"]) == ("busy", 1)
+        row = await Command.objects.aget()
+        verdict = Verdict(sender=row.sender, id="a", command="add", outcome="applied", tick=1, result="4")
+        publisher.publish(run.id, "all", verdict.encode())
+        monkeypatch.setattr(socket_module, "STORE_LIMIT", 5.0)
+        await asyncio.sleep(0.1)
+        socket.command("a", "add", n=1)
+        await socket.until(lambda: socket.of("applied"))
+        assert socket.kinds() == ["hello", "error", "accepted", "applied"]
+    assert await Command.objects.acount() == 1
+
+
+async def test_sockets_that_leave_while_the_database_hangs_leave_nothing(
+    run: Run, cookies: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "LEAVE_LIMIT", 0.1)
+    go = threading.Event()
+
+    def hang(*args: Any, **kwargs: Any) -> Any:
+        go.wait(10)
+        raise OperationalError("gone")
+
+    try:
+        async with Socket(run.id, cookies=cookies) as asks:
+            await asks.until(lambda: asks.of("status"))
+            monkeypatch.setattr(gateway, "send", hang)
+            monkeypatch.setattr(admission, "describe", hang)
+            for number in range(30):
+                asks.command(f"c{number}", "add", n=1)
+            joins = [Socket(run.id, cookies=cookies) for _ in range(20)]
+            for socket in joins:
+                await socket.__aenter__()
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            await asyncio.gather(*(socket.__aexit__() for socket in joins))
+        assert time.monotonic() - began < 2
+    finally:
+        go.set()
+
+
+async def test_what_was_said_just_before_leaving_is_still_taken(run: Run, cookies: str) -> None:
+    async with Socket(run.id, cookies=cookies) as socket:
+        await socket.until(lambda: socket.of("status"))
+        for number in range(5):
+            socket.command(f"c{number}", "add", n=number)
+    assert await Command.objects.acount() == 5
+
+
 # -- lanes, pace and floods ----------------------------------------------------------------------
 
 
 async def test_a_flood_of_messages_is_answered_in_full_and_closes_nothing(run: Run, cookies: str) -> None:
     async with Socket(run.id, cookies=cookies) as socket:
-        for _ in range(2000):
+        for _ in range(1000):
             socket.say(type="ping")
-        await socket.until(lambda: len(socket.of("pong")) == 2000)
+        await socket.until(lambda: len(socket.of("pong")) == 1000)
+        assert socket.code is None
+
+
+async def test_who_sends_more_than_its_allowance_is_closed(run: Run, cookies: str) -> None:
+    async with Socket(run.id, cookies=cookies) as socket:
+        await socket.until(lambda: socket.of("status"))
+        for _ in range(3000):
+            socket.say(type="ack", epoch=0, seq=0)
+        assert await socket.closed() == 4429
+
+
+async def test_messages_without_an_answer_leave_turns_to_everybody_else(run: Run, cookies: str) -> None:
+    async with Socket(run.id, cookies=cookies) as socket:
+        await socket.until(lambda: socket.of("presence"))
+        for _ in range(900):
+            socket.say(type="ack", epoch=0, seq=0)
+        socket.say(type="ping")
+        turns = 0
+        while not socket.of("pong"):
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > 20
 
 
 async def test_a_viewer_that_takes_nothing_for_too_long_is_closed(
@@ -435,16 +653,16 @@ async def test_a_result_that_overtakes_its_row_comes_after_accepted(
     run: Run, cookies: str, monkeypatch: pytest.MonkeyPatch, publisher: Publisher
 ) -> None:
     """The worker is quicker than the answer of our own INSERT."""
-    store = gateway.asend
+    store = gateway.send
 
-    async def slow(*args: Any, **kwargs: Any) -> Any:
-        row = await store(*args, **kwargs)
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        row = store(*args, **kwargs)
         verdict = Verdict(sender=row.sender, id="a", command="add", outcome="applied", tick=1, result="4")
         publisher.publish(run.id, "all", verdict.encode())
-        await asyncio.sleep(0.1)
+        time.sleep(0.1)
         return row
 
-    monkeypatch.setattr(gateway, "asend", slow)
+    monkeypatch.setattr(gateway, "send", slow)
     async with Socket(run.id, cookies=cookies) as socket:
         await socket.until(lambda: socket.of("status"))
         socket.command("a", "add", n=1)
@@ -506,6 +724,20 @@ async def test_a_simulation_whose_code_is_not_here_is_watched_all_the_same(owner
         await socket.until(lambda: socket.of("status"))
         hello = socket.of("hello")[0]
         assert (hello["commands"], hello["tick_rate"], hello["frame_rate"]) == ([], None, None)
+        socket.command("a", "add", n=1)
+        error = await socket.error()
+        assert error["code"] == "error" and "lacks the code" in error["message"]
+        socket.say(type="control", id="p", action="pause")
+        await socket.until(lambda: socket.of("applied"))
+
+
+async def test_a_restart_of_an_ended_run_is_told_to_those_who_watch_it(run: Run, cookies: str) -> None:
+    await sync_to_async(gateway.stop)(run)
+    async with Socket(run.id, cookies=cookies) as socket:
+        await socket.until(lambda: socket.of("end"))
+        await sync_to_async(gateway.restart)(run.id)
+        await socket.until(lambda: len(socket.of("end")) == 2)
+        assert socket.of("end")[0]["next"] is None and UUID(socket.of("end")[1]["next"]) != run.id
 
 
 async def test_one_channel_is_taken_for_all_viewers(
@@ -591,9 +823,12 @@ async def _note(socket: Socket, message: dict[str, Any]) -> None:
     socket.accepted = True
 
 
-async def test_a_query_that_is_too_long_is_no_traceback(run: Run) -> None:
-    async with Socket(f"/ws/livesim/runs/{run.id}/?" + "a=b&" * 50) as socket:
-        assert await socket.closed() in (4401, 1012)
+async def test_a_query_that_is_too_long_holds_no_key(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    await Run.objects.filter(id=run.id).aupdate(visibility="link", link_token="t" * 32)
+    query = "a=b&" * 50 + "key=" + "t" * 32
+    async with Socket(f"/ws/livesim/runs/{run.id}/?{query}") as socket:
+        assert await socket.closed() == 4401
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_viewer_that_leaves_before_it_is_let_in_leaves_nothing(run: Run, cookies: str) -> None:

@@ -11,10 +11,12 @@ from django.http import HttpRequest
 
 from django_livesim import gateway, permissions
 from django_livesim.bus.rows import Facts
+from django_livesim.consumers.hello import Description, describe
 from django_livesim.consumers.rows import facts_of, in_database
 from django_livesim.models import Run
 from django_livesim.permissions import Actor
-from django_livesim.protocol.names import Role
+from django_livesim.protocol.errors import Forbidden, NoRun
+from django_livesim.protocol.names import CloseCode, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,43 +27,51 @@ class Admission:
     actor: Actor
     role: Role
     facts: Facts
+    description: Description
 
 
 def actor_now(scope: dict[str, Any]) -> Actor:
     """The actor of a scope as the database has it now.
 
     `scope["user"]` was resolved when the socket was opened, and goes on saying
-    so after a log-out.
+    so after a log-out; a session too is what it was when it was loaded.
     """
     return Actor.from_scope({**scope, **_identity(scope)})
 
 
 def _identity(scope: dict[str, Any]) -> dict[str, Any]:
-    from django.contrib.auth.models import AnonymousUser
-
     user, session = scope.get("user"), scope.get("session")
-    if user is None or not user.is_authenticated:
-        return {}
-    if session is not None and auth.SESSION_KEY in session:
+    found: dict[str, Any] = {}
+    if session is not None:
         request = HttpRequest()
         request.session = session.__class__(session.session_key)
-        return {"user": auth.get_user(request), "session": request.session}
-    # Logged in by a middleware of the host's own: all there is to ask is whether the user is still there.
-    found = auth.get_user_model()._default_manager.filter(pk=user.pk, is_active=True).first()
-    return {"user": found or AnonymousUser()}
+        found = {"user": auth.get_user(request), "session": request.session}
+    if user is not None and user.is_authenticated and not (session and auth.SESSION_KEY in session):
+        # Logged in by a middleware of the host's own: all there is to ask is whether the user is still there.
+        found["user"] = auth.get_user_model()._default_manager.filter(pk=user.pk, is_active=True).first()
+    return found
 
 
-def admit(scope: dict[str, Any], run_id: UUID, *, again: bool = False) -> Admission:
-    """Let the viewer in, or raise `NoRun` or `Forbidden`; `again` asks who it is now."""
-    actor = actor_now(scope) if again else Actor.from_scope(scope)
-    run = gateway.get(run_id, actor=actor)
-    return Admission(run=run, actor=actor, role=permissions.role(actor, run), facts=facts_of(run))
+def admit(scope: dict[str, Any], run_id: UUID) -> Admission | CloseCode:
+    """Let the viewer in, or say by which code it is sent away."""
+    actor = actor_now(scope)
+    try:
+        run = gateway.get(run_id, actor=actor)
+        role = permissions.role(actor, run)
+    except (NoRun, Forbidden):
+        return CloseCode.NOT_FOUND if actor.authenticated else CloseCode.UNAUTHENTICATED
+    return Admission(
+        run=run, actor=actor, role=role, facts=facts_of(run), description=describe(run.simulation)
+    )
 
 
-def run_exists(run_id: UUID) -> bool:
-    return Run.objects.filter(id=run_id).exists()
+def admit_again(scope: dict[str, Any], run_id: UUID, sender: str) -> Admission | CloseCode:
+    """As `admit`, for the viewer that was let in as `sender`."""
+    admission = admit(scope, run_id)
+    if isinstance(admission, Admission):
+        return admission if admission.actor.sender == sender else CloseCode.FORBIDDEN
+    return CloseCode.FORBIDDEN if Run.objects.filter(id=run_id).exists() else CloseCode.DELETED
 
 
 aadmit = in_database(admit)
-aactor_now = in_database(actor_now)
-arun_exists = in_database(run_exists)
+aadmit_again = in_database(admit_again)

@@ -17,7 +17,7 @@ class Description:
     """A simulation as a browser may know it.
 
     The defaults hold for one whose code is not installed here: it can be
-    watched, and its worker knows what commands it takes.
+    watched and controlled, but nobody here can check a command to it.
     """
 
     commands: tuple[dict[str, Any], ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
@@ -17,10 +18,21 @@ from django_livesim.protocol.frames import Verdict
 P = ParamSpec("P")
 T = TypeVar("T")
 
+THREADS = 8  # and so connections to the database, at most, that all sockets of a process take
+
+_executor = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="livesim-database")
+
 
 def in_database(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """`function` for coroutines: it runs in the thread of the database."""
-    twin: Callable[P, Awaitable[T]] = database_sync_to_async(function)
+    """`function` for coroutines: it runs in one of our own threads.
+
+    Channels has one thread for every consumer's queries; a slow one of
+    somebody else's would hold up all sockets. Who stops waiting leaves the
+    thread to end by itself.
+    """
+    twin: Callable[P, Awaitable[T]] = database_sync_to_async(
+        function, thread_sensitive=False, executor=_executor
+    )
     return twin
 
 

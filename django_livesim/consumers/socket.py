@@ -5,36 +5,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from secrets import token_hex
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
 
-from django_livesim import conf, gateway
+from django_livesim import conf
 from django_livesim.bus.hub import Hub
 from django_livesim.bus.hubs import hubs
+from django_livesim.bus.seldom import Seldom
 from django_livesim.bus.viewer import Viewer
-from django_livesim.consumers.admission import Admission, aactor_now, aadmit, arun_exists
-from django_livesim.consumers.hello import Description, describe, hello
-from django_livesim.consumers.rows import ROWS, in_database, verdict_of
-from django_livesim.models import Command as CommandRow
-from django_livesim.permissions import Actor
+from django_livesim.consumers.admission import Admission, aadmit, aadmit_again
+from django_livesim.consumers.hello import hello
+from django_livesim.consumers.inbox import Allowance, Inbox
+from django_livesim.consumers.rows import ROWS, verdict_of
+from django_livesim.consumers.storing import astore
 from django_livesim.protocol import commands, frames
 from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
 from django_livesim.protocol.names import CloseCode
 
 logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
 
+T = TypeVar("T")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 RECHECK = 60.0  # seconds between two looks at whether the viewer may still watch
+RECHECK_SOON = 5.0  # seconds until it is looked again where the database did not answer
+ADMIT_LIMIT = 5.0  # seconds in which a viewer is let in, or told to come again
+STORE_LIMIT = 5.0  # seconds in which a command is stored, or its sender told to send it again
 CLOSE_LIMIT = 1.0  # seconds that closing may take
 HOPELESS = 16  # times MAX_MESSAGE_BYTES: who sends a message as large as this is closed
+TURN = 32  # messages after which everybody else has a turn
 
-adescribe = in_database(describe)
+NO_ANSWER = (OperationalError, InterfaceError, TimeoutError)
+"""What is raised where the database is away, or slow."""
 
 
 class LivesimConsumer:
@@ -52,69 +61,69 @@ class LivesimConsumer:
         return application
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
+        self.scope = {"livesim.visitor": token_hex(8), **scope}
         self.run_id: UUID = scope["url_route"]["kwargs"]["run"]
         self._receive = receive
-        # What the middleware wraps around `send` is for HTTP, and costs more than the sending itself.
-        self._send: Send = scope.get("livesim.send", send)
+        self._send = send
+        self._inbox = Inbox(receive)
         self._doubt = asyncio.Event()
         self.viewer: Viewer
         self.hub: Hub
-        self.description: Description
 
     async def serve(self) -> None:
         """Serve until the viewer leaves or is closed."""
         if (await self._receive())["type"] != "websocket.connect":
             return
         await self._send({"type": "websocket.accept"})
-        admission = await self._admit()
-        if not isinstance(admission, Admission):
-            await self._close(admission)
-            return
-        self.description = await adescribe(admission.run.simulation)
+        live = self._start("live", self._live())
+        ear = self._start("ear", self._inbox.listen())
+        await self._until_one_ends(live, ear)
+        if not live.cancelled() and (code := live.result()) is not None:
+            await self._close(code)
+
+    async def _live(self) -> CloseCode | None:
+        """Let the viewer in and serve it; the code to close with, None where it is gone."""
+        try:
+            async with asyncio.timeout(ADMIT_LIMIT):
+                admission = await aadmit(self.scope, self.run_id)
+            return await self._serve(admission) if isinstance(admission, Admission) else admission
+        except Exception:
+            seldom.warning("A viewer cannot be served: run=%s", self.run_id, exc_info=True)
+            return CloseCode.RESTARTING
+
+    async def _serve(self, admission: Admission) -> CloseCode | None:
         self.viewer = Viewer(
             self._send_text,
             sender=admission.actor.sender,
             role=admission.role,
-            by_role=self.description.by_role,
+            by_role=admission.description.by_role,
             slow=conf.settings.SLOW_VIEWER,
         )
-        self.viewer.say(hello(admission.run, admission.role, self.description))
+        self.viewer.say(hello(admission.run, admission.role, admission.description))
         self.hub = hubs().join(self.run_id, self.viewer, admission.facts, ROWS)
-        await self._serve()
-
-    async def _admit(self) -> Admission | CloseCode:
+        pump = self._start("pump", self.viewer.pump())
+        others = [self._start("read", self._read()), self._start("guard", self._guard())]
         try:
-            return await aadmit(self.scope, self.run_id)
-        except (NoRun, Forbidden):
-            user = self.scope.get("user")
-            known = user is not None and user.is_authenticated
-            return CloseCode.NOT_FOUND if known else CloseCode.UNAUTHENTICATED
-        except Exception:
-            logger.exception("No viewer can be let in: run=%s", self.run_id)
-            return CloseCode.RESTARTING
-
-    async def _serve(self) -> None:
-        works = {"pump": self.viewer.pump(), "read": self._read(), "guard": self._guard()}
-        tasks = [
-            asyncio.create_task(work, name=f"livesim-socket-{name}-{self.run_id.hex}")
-            for name, work in works.items()
-        ]
-        pump, *others = tasks
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self._until_one_ends(pump, *others)
         finally:
             self.hub.leave(self.viewer)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
         for task in others:
             if not task.cancelled() and task.exception():
                 logger.error("%s failed", task.get_name(), exc_info=task.exception())
                 self.viewer.close(CloseCode.RESTARTING)
         gone = not pump.cancelled() and pump.exception()  # the server's send raised
-        if self.viewer.close_code is not None and not gone:
-            await self._close(self.viewer.close_code)
+        return None if gone else self.viewer.close_code
+
+    def _start(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        return asyncio.create_task(work, name=f"livesim-socket-{name}-{self.run_id.hex}")
+
+    async def _until_one_ends(self, *tasks: asyncio.Task[Any]) -> None:
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send_text(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})
@@ -127,16 +136,22 @@ class LivesimConsumer:
     # what the viewer says
 
     async def _read(self) -> None:
-        while (message := await self._receive())["type"] != "websocket.disconnect":
-            text = message.get("text")
-            if text is None:
-                problem = LivesimError("Expected a text message. Got: a binary one.", code=Code.BAD_JSON)
-                self.viewer.say(frames.error(None, problem))
-            else:
-                await self._take(text)
+        allowance, taken = Allowance(), 0
+        while self.viewer.close_code is None:
+            message = await self._inbox.take()
+            if message is None:
+                return
+            if not allowance.spend():
+                self.viewer.close(CloseCode.TOO_MANY)
+                break
+            await self._take(message)
             await self.viewer.room()
+            taken += 1
+            if taken % TURN == 0:
+                await asyncio.sleep(0)
+        await asyncio.Event().wait()  # the pump closes; it may still have something to send
 
-    async def _take(self, text: str) -> None:
+    async def _take(self, text: str | bytes) -> None:
         limit: int = conf.settings.MAX_MESSAGE_BYTES
         try:
             message = commands.decode(text, limit)
@@ -161,9 +176,11 @@ class LivesimConsumer:
         """Have the gateway store it, and say so. Noted first, so that no outcome comes before."""
         new = self.viewer.ask(message.id)
         try:
-            row = await self._store(message)
+            async with asyncio.timeout(STORE_LIMIT):
+                row = await astore(self.scope, self.run_id, self.viewer.sender, message)
         except Exception as exc:
-            if new:
+            # What may have been stored stays noted: its outcome follows the next *accepted*.
+            if new and isinstance(exc, LivesimError):
                 self.viewer.forget(message.id)
             self.viewer.say(frames.error(message.id, self._problem(exc)))
             return
@@ -171,37 +188,26 @@ class LivesimConsumer:
         if row.outcome:
             self.viewer.answer(verdict_of(row))
 
-    async def _store(self, message: commands.Command | commands.Control) -> CommandRow:
-        actor = await self._actor()
-        if isinstance(message, commands.Control):
-            return await gateway.acontrol(
-                self.run_id, message.action, message.args, id=message.id, actor=actor
-            )
-        return await gateway.asend(
-            self.run_id,
-            message.name,
-            message.args,
-            id=message.id,
-            at_tick=message.at_tick,
-            delay=message.delay,
-            actor=actor,
-        )
-
-    async def _actor(self) -> Actor:
-        actor = await aactor_now(self.scope)
-        if actor.sender != self.viewer.sender:
-            raise Forbidden("You have logged out since, and this connection ends; load the page again.")
-        return actor
-
     def _problem(self, exc: Exception) -> LivesimError:
         if isinstance(exc, LivesimError):
             if isinstance(exc, NoRun | Forbidden):
                 self._doubt.set()  # the guard closes the socket, where it must, after this error
             return exc
-        if isinstance(exc, OperationalError | InterfaceError):
-            logger.warning("A command could not be stored: run=%s: %s", self.run_id, exc)
+        if isinstance(exc, TimeoutError):
+            seldom.warning("A command was not stored in time: run=%s", self.run_id)
             return LivesimError(
-                "The database does not answer; nothing was stored. Try again.", code=Code.DB_DOWN, retry=1
+                "The server is busy, and it is not known whether the command was stored."
+                " Send it again under the same id: it takes effect once.",
+                code=Code.BUSY,
+                retry=1,
+            )
+        if isinstance(exc, OperationalError | InterfaceError):
+            seldom.warning("A command could not be stored: run=%s", self.run_id, exc_info=True)
+            return LivesimError(
+                "The database does not answer, and it is not known whether the command was stored."
+                " Send it again under the same id: it takes effect once.",
+                code=Code.DB_DOWN,
+                retry=1,
             )
         logger.error("A command could not be taken: run=%s", self.run_id, exc_info=exc)
         return LivesimError("The server failed; nothing is known to be stored. It has been logged.")
@@ -210,26 +216,25 @@ class LivesimConsumer:
 
     async def _guard(self) -> None:
         """Look each minute, and whenever a command was forbidden, whether the viewer may still watch."""
+        pause = RECHECK
         while self.viewer.close_code is None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RECHECK):
+                async with asyncio.timeout(pause):
                     await self._doubt.wait()
             self._doubt.clear()
             try:
                 await self._check()
-            except (OperationalError, InterfaceError) as exc:
-                logger.warning("Rights could not be looked at: run=%s: %s", self.run_id, exc)
+                pause = RECHECK
+            except NO_ANSWER:
+                pause = min(RECHECK, RECHECK_SOON)
+                seldom.warning("Rights could not be looked at: run=%s", self.run_id, exc_info=True)
         await asyncio.Event().wait()  # the pump closes; it may still have something to send
 
     async def _check(self) -> None:
-        try:
-            admission = await aadmit(self.scope, self.run_id, again=True)
-        except (NoRun, Forbidden):
-            exists = await arun_exists(self.run_id)
-            self.viewer.close(CloseCode.FORBIDDEN if exists else CloseCode.DELETED)
-            return
-        if admission.actor.sender != self.viewer.sender:
-            self.viewer.close(CloseCode.FORBIDDEN)
+        async with asyncio.timeout(ADMIT_LIMIT):
+            admission = await aadmit_again(self.scope, self.run_id, self.viewer.sender)
+        if not isinstance(admission, Admission):
+            self.viewer.close(admission)
         elif admission.role != self.viewer.role:
-            self.viewer.say(hello(admission.run, admission.role, self.description))
+            self.viewer.say(hello(admission.run, admission.role, admission.description))
             self.hub.change_role(self.viewer, admission.role)
