@@ -315,6 +315,20 @@ def test_the_examples_hold_the_schemas_and_there_is_one_for_each_message() -> No
     assert shown == {"server": set(message_types("server")), "client": set(message_types("client"))}
 
 
+def test_limits_are_documented_as_they_are() -> None:
+    from django_livesim.bus import hub, viewer
+    from django_livesim.consumers import inbox
+
+    page = " ".join(PAGE.split())
+    for words in (
+        f"{inbox.MESSAGE_BURST:.0f} messages at once and {inbox.MESSAGE_RATE:.0f} a second",
+        f"Up to {viewer.LANE_LIMIT} messages, or {viewer.LANE_BYTES // 2**20} MiB of them",
+        f"each text is cut at {frames.MAX_ERROR} characters",
+    ):
+        assert words in page
+    assert (frames.MAX_FIELDS, hub.RESYNC_GAP, inbox.LEAVE_LIMIT) == (10, 1.0, 1.0)  # said in words
+
+
 def test_codes_and_closed_sets_are_documented_as_they_are() -> None:
     assert schema("server")["$defs"]["code"]["enum"] == [str(code) for code in Code]
     assert schema("server")["$defs"]["status_word"]["enum"] == [str(status) for status in Status]
