@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import threading
 import time
@@ -24,7 +25,7 @@ RETRY = 5.0  # seconds before the lock is tried again
 _lock = threading.Lock()
 _held: IO[bytes] | None = None
 _tried = -RETRY
-_complained = False
+_complained: set[str] = set()
 
 
 def ensure_started() -> None:
@@ -48,28 +49,33 @@ def wanted() -> bool:
     if setting is False or (setting == "auto" and not is_local()):
         return False
     if not django_settings.DEBUG:
-        _complain()
+        _complain(
+            "No simulation can run: there is no channel layer that processes share, and the embedded worker"
+            " is for DEBUG only. Set CHANNEL_LAYERS to Redis and start `manage.py livesim_worker`."
+        )
         return False
     return True
 
 
-def _complain() -> None:
-    """Said in code, since system checks do not run under an ASGI server."""
-    global _complained
-    if not _complained:
-        _complained = True
-        logger.error(
-            "No simulation can run: there is no channel layer that processes share, and the embedded worker"
-            " is for DEBUG only. Set CHANNEL_LAYERS to Redis and start `manage.py livesim_worker`."
-        )
+def _complain(text: str) -> None:
+    """Once a process. Said in code, since system checks do not run under an ASGI server."""
+    if text not in _complained:
+        _complained.add(text)
+        logger.error(text)
 
 
 def _take_lock() -> IO[bytes] | None:
-    """A lock that one process of this project's database has; None where another has it."""
+    """A lock that one process of this project's database and this user has; None where another has it."""
     database = django_settings.DATABASES[conf.settings.DATABASE]
     what = f"{database.get('ENGINE')}:{database.get('HOST')}:{database.get('PORT')}:{database.get('NAME')}"
     name = blake2b(what.encode(), digest_size=8).hexdigest()
-    file = Path(tempfile.gettempdir(), f"livesim-embedded-{name}.lock").open("wb")  # noqa: SIM115  (held until the process ends)
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    path = Path(tempfile.gettempdir(), f"livesim-embedded-{user}-{name}.lock")
+    try:
+        file = path.open("wb")
+    except OSError as exc:
+        _complain(f"No simulation can run in this server: its lock cannot be opened: {exc}. Remove {path}.")
+        return None
     if locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
         return file
     file.close()

@@ -950,8 +950,25 @@ def test_ringing_with_no_redis_at_all_raises_nothing_and_is_quick(
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) <= 2
 
 
+async def test_nobody_waits_for_a_ring_but_a_process_that_ends(
+    layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[float] = []
+
+    async def slow(*args: Any) -> None:
+        await asyncio.sleep(0.1)
+        rung.append(time.monotonic())
+
+    monkeypatch.setattr(doorbells._Ringer, "_send", slow)
+    await asyncio.to_thread(doorbells.ring, uuid4(), WORKER)
+    assert rung == []
+    await asyncio.to_thread(doorbells._finish)
+    assert len(rung) == 1
+
+
 def _ring_in_child(run: UUID) -> None:
     doorbells.ring(run)
+    doorbells._finish()  # what the end of a process does, unless it ends by `_exit`
     os._exit(0)
 
 

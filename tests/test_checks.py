@@ -64,6 +64,7 @@ def test_the_test_project_is_set_up_rightly():
             checks.check_redis_timeout,
             checks.check_sqlite,
             checks.check_urls,
+            checks.check_without_effect,
         )
         for message in check()
     ]
@@ -210,3 +211,13 @@ def test_urls_that_are_not_included_are_warned_of(settings):
     assert message.hint == (
         'Add to django.contrib.auth.urls: path("livesim/", include("django_livesim.urls"))'
     )
+
+
+def test_settings_without_effect_are_warned_of(settings):
+    settings.LIVESIM = {"QUOTAS": {"RUNS": 5}, "BEAT": 2.0, "STRIKES": 3}
+    quotas, strikes = checks.check_without_effect()
+    assert ids([quotas, strikes]) == ["livesim.W005", "livesim.W005"]
+    assert (
+        quotas.msg == 'LIVESIM["QUOTAS"] has no effect in this version: nothing is limited or removed by it.'
+    )
+    assert strikes.hint == 'Remove LIVESIM["STRIKES"], and do not count on it.'

@@ -286,7 +286,7 @@ def test_restart_names_the_run_that_follows(run):
 def test_a_verb_that_the_status_forbids_is_refused(run):
     livesim("stop", "a-key")
     assert refused("speed", "a-key", "2") == (
-        "run_ended: The run is stopped: it cannot speed. Legal now: pause, restart, resume, stop."
+        "run_ended: The run is stopped: it cannot speed. Legal now: restart, resume, stop."
     )
 
 

@@ -7,6 +7,8 @@ ringing never raises and never holds the caller up for long.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -41,7 +43,16 @@ class _Ringer:
 
     def __init__(self) -> None:
         self.thread = LoopThread("livesim-doorbell")
+        self.under_way: set[concurrent.futures.Future[None]] = set()
         self.sulks_until = 0.0
+
+    def submit(
+        self, run_id: UUID | None, worker_id: UUID | None, look: bool
+    ) -> concurrent.futures.Future[None]:
+        done = self.thread.submit(self.send(run_id, worker_id, look))
+        self.under_way.add(done)
+        done.add_done_callback(self.under_way.discard)
+        return done
 
     async def send(self, run_id: UUID | None, worker_id: UUID | None, look: bool) -> None:
         try:
@@ -82,6 +93,14 @@ def _forget_ringer() -> None:
     _lock, _ringer = threading.Lock(), None
 
 
+def _finish() -> None:
+    """Before the process ends: the rings under way, at most `LIMIT` seconds of them."""
+    if _ringer is not None and _ringer.thread.alive:
+        concurrent.futures.wait(list(_ringer.under_way), LIMIT)
+
+
+atexit.register(_finish)
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_ringer)
 
@@ -107,17 +126,14 @@ def _ring_local(run_id: UUID | None, worker_id: UUID | None, look: bool) -> None
 def ring(run_id: UUID | None = None, worker_id: UUID | None = None, *, look: bool = False) -> None:
     """Ring the worker `worker_id`, or whoever may claim; with `look`, the run's viewers too.
 
-    Returns when it has rung, at the latest after `LIMIT` seconds, and at once
-    in a thread that runs an event loop. Never raises.
+    Rings beside the caller's work, so that nothing waits for it; a process
+    that ends gives the rings under way `LIMIT` seconds. Never raises.
     """
     try:
         if is_local():
             _ring_local(run_id, worker_id, look)
             return
-        ringer = _get_ringer()
-        done = ringer.thread.submit(ringer.send(run_id, worker_id, look))
-        if not _in_event_loop() and time.monotonic() >= ringer.sulks_until:
-            done.result(LIMIT)
+        _get_ringer().submit(run_id, worker_id, look)
     except Exception:
         seldom.warning("A doorbell could not be rung; workers find the work by polling", exc_info=True)
 
@@ -129,17 +145,9 @@ async def aring(run_id: UUID | None = None, worker_id: UUID | None = None, *, lo
             _ring_local(run_id, worker_id, look)
             return
         ringer = _get_ringer()
-        done = ringer.thread.submit(ringer.send(run_id, worker_id, look))
+        done = ringer.submit(run_id, worker_id, look)
         if time.monotonic() >= ringer.sulks_until:
             # Shielded: cancelling the caller, or the limit, does not cancel the ring itself.
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(done)), LIMIT)
     except Exception:
         seldom.warning("A doorbell could not be rung; workers find the work by polling", exc_info=True)
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

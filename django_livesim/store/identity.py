@@ -36,9 +36,11 @@ def is_gone(mine: Identity, other: Identity) -> bool:
     False where nothing can be told; then only silence tells.
     """
     here = (mine.boot_id, mine.pid_namespace)
-    if "" in here or here != (other.boot_id, other.pid_namespace):
+    if "" in here or here != (other.boot_id, other.pid_namespace) or not other.pid_started:
         return False
-    return _started(other.pid) != other.pid_started
+    if started := _started(other.pid):
+        return started != other.pid_started
+    return not _is_hidden(other.pid)
 
 
 def _read(path: str) -> str:
@@ -53,6 +55,21 @@ def _namespace() -> str:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is a process of that id whose state this one may not read; proc(5), hidepid."""
+    try:
+        Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except (OSError, OverflowError):
+            return True
+        return True
+    return False
 
 
 def _started(pid: int) -> str:

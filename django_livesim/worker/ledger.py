@@ -7,6 +7,7 @@ one transaction. Answers go back to the step thread by `post`.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -16,7 +17,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from django_livesim import conf, registry
 from django_livesim.gateway import autostart
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 PEERS_EVERY = 0.5  # seconds between two looks at the other workers
 TICKS_EVERY = 1.0  # seconds between two notes of how far the held runs are
 SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
+RETRY = 1.0  # seconds before a worker that could not register tries again
+LOADS = 3  # failures to load a run before it is left out
+LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
 
 Post = Callable[..., None]
 
@@ -62,7 +66,8 @@ class Ledger:
         self._thread = threading.Thread(target=self._run, name="livesim-ledger", daemon=True)
         self._identity = identity.this_process()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
-        self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0}
+        self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0}
+        self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._ticks_due = 0.0
         self._complained = 0.0
 
@@ -74,9 +79,11 @@ class Ledger:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Do what waits, give up the lease, and end."""
+        """Do what waits, give up the lease, and end; within `timeout` seconds, whatever the database does."""
         self._jobs.put(None)
         self._thread.join(timeout)
+        if self._thread.is_alive():
+            logger.error("the database hangs worker=%s; leaving without its answer", self.worker)
 
     def poll(
         self, held: Mapping[UUID, Position], claiming: bool, done: Callable[[Poll | None], None]
@@ -97,8 +104,8 @@ class Ledger:
             self._write([job for job in real if job[0] == "write"])
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
                 self._answer(done, self._guarded(partial(self._poll, held, claiming)))
-            if going_on:
-                self._guarded(self._keep_lease)
+            if going_on and time.monotonic() >= min(self._due.values()):
+                self._care()
         self._guarded(self._leave)
         connections.close_all()
 
@@ -139,7 +146,10 @@ class Ledger:
         worker = self.worker
         results = None
         if worker is not None:
-            results = self._guarded(lambda: journal.write(worker, [write for _, write, _ in jobs]))
+            writes = [write for _, write, _ in jobs]
+            restarts = any(write.successor for write in writes)
+            versions = {each.name: each.version for each in registry.all()} if restarts else {}
+            results = self._guarded(lambda: journal.write(worker, writes, versions))
         if results is not None and Committed.FAILED in results:
             connections[conf.settings.DATABASE].close()
         for index, (_, _, done) in enumerate(jobs):
@@ -165,21 +175,58 @@ class Ledger:
         if limit <= 0:
             return []
         simulations = [definition.name for definition in registry.all()]
-        claimed = leases.claim(worker, held, queues=self.queues, simulations=simulations, limit=limit)
-        loaded = (journal.load(run, worker) for run in claimed)
+        kept = [*held, *self._left_out()]
+        claimed = leases.claim(worker, kept, queues=self.queues, simulations=simulations, limit=limit)
+        loaded = (self._load_run(run, worker) for run in claimed)
         return [each for each in loaded if each is not None]
+
+    def _left_out(self) -> list[UUID]:
+        """Runs of this worker's that it could not load time and again, and does not try for a while."""
+        now = time.monotonic()
+        return [run for run, (times, until) in self._failed_loads.items() if times >= LOADS and now < until]
+
+    def _load_run(self, run: UUID, worker: UUID) -> Held | None:
+        """One that cannot be loaded keeps no other from being loaded."""
+        try:
+            held = journal.load(run, worker)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away, and the run not at fault
+        except Exception:
+            times = self._failed_loads.get(run, (0, 0.0))[0] + 1
+            self._failed_loads[run] = (times, time.monotonic() + LEFT_OUT)
+            logger.exception("a run cannot be loaded run=%s times=%s", run, times)
+            return None
+        self._failed_loads.pop(run, None)
+        return held
 
     # -- the lease ----------------------------------------------------------------------------
 
     def _lease(self) -> UUID:
         """This worker's id; registers it where it has none."""
         if self.worker is None:
-            self.worker = leases.register(self._identity, self.queues)
+            worker = leases.register(self._identity, self.queues)
             self._due["beat"] = time.monotonic() + conf.settings.BEAT
-            logger.info("worker registered worker=%s pid=%s queues=%s", self.worker, os.getpid(), self.queues)
-            self._registered(self.worker)
-            autostart.start_all()
+            logger.info("worker registered worker=%s pid=%s queues=%s", worker, os.getpid(), self.queues)
+            try:
+                self._registered(worker)
+            except Exception:
+                logger.exception("no doorbells are heard worker=%s; the poll goes on", worker)
+            self._guarded(self._autostart)
+            self.worker = worker
         return self.worker
+
+    def _autostart(self) -> None:
+        """Until it has succeeded once."""
+        if self._is_due("autostart", time.monotonic(), RETRY):
+            autostart.start_all()
+            self._due["autostart"] = math.inf
+
+    def _care(self) -> None:
+        """Keep the lease; without one, and without a database to ask for it, wait a little."""
+        self._guarded(self._keep_lease)
+        if self.worker is None:
+            retry = time.monotonic() + RETRY
+            self._due = {what: max(due, retry) for what, due in self._due.items()}
 
     def _keep_lease(self) -> None:
         now = time.monotonic()
@@ -191,6 +238,7 @@ class Ledger:
             self._peers.look(worker)
         if self._is_due("sweep", now, SWEEP_EVERY):
             journal.refuse_orphans()
+        self._autostart()
 
     def _is_due(self, what: str, now: float, every: float) -> bool:
         if now < self._due[what]:
@@ -202,6 +250,7 @@ class Ledger:
         """Declared gone by a peer: drop everything, and begin anew under a new id."""
         logger.error("declared gone by a peer worker=%s; all its runs are dropped", self.worker)
         self.worker = None
+        self._failed_loads.clear()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._post(self._dead)
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django_livesim.bus.publisher import Publisher
-from django_livesim.protocol import frames
+from django_livesim.protocol import frames, plain
 from django_livesim.runtime.ports import (
     EndOut,
     EventOut,
@@ -19,6 +19,7 @@ from django_livesim.runtime.ports import (
 )
 
 ALL = "all"
+NUMBERED = 10_000  # runs whose frame numbers are kept: those that were let go say no end here
 
 
 class Outlet:
@@ -44,15 +45,18 @@ class Outlet:
                     outcome=str(verdict.outcome),
                     tick=verdict.apply_tick,
                     result=verdict.result.decode(),
-                    code=verdict.code,
-                    message=verdict.message,
+                    code=plain.storable(verdict.code),
+                    message=plain.storable(verdict.message),
                 )
                 self.publisher.publish(run, ALL, message.encode())
             case StatusOut():
-                text = frames.status(output.status, output.tick, None, output.speed, output.reason)
+                reason = plain.storable(output.reason)
+                text = frames.status(output.status, output.tick, None, output.speed, reason)
                 self._lane(run, epoch, "status", text)
             case EventOut():
-                self._lane(run, epoch, "event", frames.event(output.name, output.data, output.tick))
+                self._lane(
+                    run, epoch, "event", frames.event(plain.storable(output.name), output.data, output.tick)
+                )
             case EndOut():
                 self._lane(run, epoch, "end", frames.end(output.status, output.result, output.next))
                 self._numbers.pop(run, None)
@@ -67,9 +71,11 @@ class Outlet:
         self.publisher.publish(run, ALL, message)
 
     def _frame(self, run: UUID, epoch: int, frame: FrameOut) -> dict[str, Any]:
-        last_epoch, last = self._numbers.get(run, (epoch, 0))
+        last_epoch, last = self._numbers.pop(run, (epoch, 0))
         seq = last + 1 if last_epoch == epoch else 1
-        self._numbers[run] = (epoch, seq)
+        self._numbers[run] = (epoch, seq)  # at the end: the first is the one longest without a frame
+        if len(self._numbers) > NUMBERED:
+            del self._numbers[next(iter(self._numbers))]
         return {
             "type": "livesim.frame",
             "role": frame.role,

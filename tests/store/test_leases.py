@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -146,3 +147,23 @@ def test_claims_from_many_threads_never_share_a_run():
         taken[me] += leases.claim(me, taken[me], queues=["default"], simulations=["counter"], limit=100)
     assert {run for found in taken.values() for run in found} == runs
     assert connection.vendor in ("sqlite", "postgresql")
+
+
+def test_a_process_whose_state_may_not_be_read_is_not_known_to_be_gone(monkeypatch):
+    here = identity.this_process()
+    monkeypatch.setattr(identity, "_read", lambda path: "")  # as for another user's under hidepid
+    hidden, gone, unknown = (
+        replace(here, pid=pid, pid_started=at) for pid, at in ((7, "1"), (8, "1"), (8, ""))
+    )
+
+    def unreadable(path: Path) -> str:
+        raise PermissionError
+
+    def kill(pid: int, number: int) -> None:
+        raise ProcessLookupError if pid == gone.pid else PermissionError
+
+    monkeypatch.setattr(identity.os, "kill", kill)
+    monkeypatch.setattr(identity.Path, "read_text", unreadable)
+    assert not identity.is_gone(here, hidden)
+    assert identity.is_gone(here, gone)
+    assert not identity.is_gone(here, unknown)

@@ -1,0 +1,116 @@
+"""The ledger without a step thread: a database that is away, runs that cannot be loaded, leaving."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from django_livesim.gateway import autostart
+from django_livesim.models import Run, Worker
+from django_livesim.store import journal, leases
+from django_livesim.worker import ledger as ledgers
+from django_livesim.worker.ledger import Ledger
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def ledger():
+    return Ledger(queues=["default"], registered=lambda worker: None, load=dict)
+
+
+def claim(ledger: Ledger) -> list[Any]:
+    return ledger._poll({}, claiming=True).claimed
+
+
+def test_a_worker_that_cannot_register_waits_before_it_tries_again(ledger, monkeypatch, wait):
+    tried: list[float] = []
+
+    def register(*args: Any) -> None:
+        tried.append(time.monotonic())
+        raise OperationalError("no such table: livesim_worker")
+
+    monkeypatch.setattr(leases, "register", register)
+    monkeypatch.setattr(ledgers, "RETRY", 0.2)
+    ledger.start(lambda *args: None, lambda: None)
+    wait(lambda: len(tried) >= 3)
+    ledger.stop(5)
+    assert tried[2] - tried[0] >= 0.4
+
+
+def test_a_run_that_cannot_be_loaded_keeps_no_other_from_it_and_is_left_out(ledger, monkeypatch, caplog):
+    bad, good = Run.objects.create(simulation="counter"), Run.objects.create(simulation="counter")
+    load, tried = journal.load, []
+
+    def fails(run: Any, worker: Any) -> Any:
+        tried.append(run)
+        if run == bad.id:
+            raise ValueError("bad row")
+        return load(run, worker)
+
+    monkeypatch.setattr(journal, "load", fails)
+    (held,) = claim(ledger)
+    assert held.info.id == good.id
+    for _ in range(5):
+        claim(ledger)
+    assert tried.count(bad.id) == ledgers.LOADS
+    assert "a run cannot be loaded" in caplog.text
+    monkeypatch.setattr(ledgers.time, "monotonic", lambda now=time.monotonic: now() + ledgers.LEFT_OUT)
+    claim(ledger)
+    assert tried.count(bad.id) == ledgers.LOADS + 1
+
+
+def test_a_database_that_is_away_is_no_fault_of_the_run(ledger, monkeypatch):
+    Run.objects.create(simulation="counter")
+
+    def fails(*args: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(journal, "load", fails)
+    with pytest.raises(OperationalError):
+        claim(ledger)
+    assert ledger._failed_loads == {}
+
+
+def test_neither_doorbells_nor_autostart_that_fail_keep_a_worker_from_its_lease(monkeypatch, caplog):
+    def deaf(worker: Any) -> None:
+        raise RuntimeError("no layer")
+
+    started: list[int] = []
+
+    def start_all() -> None:
+        started.append(1)
+        if len(started) == 1:
+            raise OperationalError("locked")
+
+    monkeypatch.setattr(autostart, "start_all", start_all)
+    monkeypatch.setattr(ledgers, "RETRY", 0.0)
+    ledger = Ledger(queues=["default"], registered=deaf, load=dict)
+    for _ in range(3):
+        ledger._keep_lease()
+    assert Worker.objects.get().id == ledger.worker
+    assert len(started) == 2
+    assert "no doorbells are heard" in caplog.text
+
+
+def test_a_hung_database_does_not_keep_a_worker_from_leaving(ledger, monkeypatch, caplog):
+    hangs, asked = threading.Event(), threading.Event()
+
+    def register(*args: Any) -> None:
+        asked.set()
+        hangs.wait(30)
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(leases, "register", register)
+    ledger.start(lambda *args: None, lambda: None)
+    assert asked.wait(10)
+    began = time.monotonic()
+    ledger.stop(0.1)
+    assert time.monotonic() - began < 5
+    assert "the database hangs" in caplog.text
+    hangs.set()
+    ledger._thread.join(10)
