@@ -355,6 +355,15 @@ def test_limits_hold_in_json_and_on_a_page(annotation: Any, good: Any, bad: Any,
         assert posted.errors == {"x": [text]}
 
 
+@pytest.mark.parametrize("kind", [int, float, Decimal])
+@pytest.mark.parametrize("huge", ["9" * 400, "1e999", "1E+999999999"])
+def test_what_is_too_large_to_be_divided_is_an_error_of_its_field(kind: Any, huge: str) -> None:
+    form = of(Annotated[kind, Limits(multiple_of=3)])
+    assert form({"x": huge}).errors["x"]
+    assert errors(form, {"x": huge})["x"]
+    assert errors(form, {"x": 10**400})["x"]
+
+
 def test_a_limit_of_a_moment_may_be_naive() -> None:
     form = of(Annotated[datetime, Limits(ge=datetime(2030, 1, 1))])
     assert params.clean(form, {"x": "2030-01-01T12:00Z"})
