@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -30,8 +30,9 @@ MANAGE = [sys.executable, str(BASE / "sandbox" / "manage.py")]
 GRACE = 25.0  # seconds for a worker to store its runs; its own limit is 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-stopping = threading.Event()
-"""Set by a signal. A flag and not an exception, which could come just as a process was started."""
+signals: list[int] = []
+"""Those that came. Handlers add to it and raise nothing: a process may just have been started. An Event
+would not do, since its lock is not for handlers that interrupt each other."""
 
 
 def is_loopback(host: str) -> bool:
@@ -103,7 +104,7 @@ def answers(url: str) -> bool:
 def manage(env: dict[str, str], *arguments: str) -> None:
     """Run a management command to its end; leave where it failed or a signal came."""
     status = subprocess.run([*MANAGE, *arguments], env=env, check=False).returncode
-    if stopping.is_set():
+    if signals:
         sys.exit(0)
     if status:
         sys.exit(f"manage.py {arguments[0]} failed with status {status}.")
@@ -130,19 +131,20 @@ def serve(host: str, port: int) -> int:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  (compared, not bound)
         url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
         told = False
-        while not stopping.wait(0.2):
+        while not signals:
             for name, process in {"worker": worker, "web server": web}.items():
                 if (status := process.poll()) is not None:
                     print(f"The {name} ended with status {status}.", file=sys.stderr)
                     return 1
             if not told and (told := answers(url)):
                 print(f"\n  {url}   user admin, password {password}   Ctrl-C ends it\n", flush=True)
+            time.sleep(0.1)
     return 0
 
 
 if __name__ == "__main__":
     for number in SIGNALS:
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda number, _: signals.append(number))
     try:
         sys.exit(serve(os.environ.get("HOST") or "127.0.0.1", int(os.environ.get("PORT") or "8000")))
     except services.Missing as exc:
