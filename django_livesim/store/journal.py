@@ -116,14 +116,22 @@ def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
         apply_seq=None,
         outcome="",
     )
+    taken = list(rows.order_by("id")[: FETCH + 1])
+    if len(taken) > FETCH:
+        taken = _in_turn(rows)
+    found: dict[UUID, list[Entry]] = {}
+    for row in taken:
+        found.setdefault(row.run_id, []).append(entry(row))
+    return found
+
+
+def _in_turn(rows: Any) -> list[Command]:
+    """Of more rows than are taken at one look: all controls, and the soonest commands of each run in turn."""
     soonest = [F("due_tick").asc(nulls_first=True), F("id").asc()]
     place = Window(RowNumber(), partition_by=[F("run")], order_by=soonest)
     commands = rows.filter(kind=str(Kind.COMMAND)).annotate(place=place).order_by("place", "id")[:FETCH]
     controls = rows.filter(kind=str(Kind.CONTROL))
-    found: dict[UUID, list[Entry]] = {}
-    for row in sorted([*controls, *commands], key=lambda row: row.pk):
-        found.setdefault(row.run_id, []).append(entry(row))
-    return found
+    return sorted([*controls, *commands], key=lambda row: row.pk)
 
 
 def refuse_orphans() -> int:
