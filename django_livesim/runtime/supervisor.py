@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django_livesim.protocol.errors import UnknownSimulation
+from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position, Write
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.looped import LoopRunner
@@ -132,6 +133,8 @@ class Supervisor:
 
     def _after(self, runner: Runner) -> None:
         """Whatever touched a runner ends here: write, let out, schedule, forget."""
+        if runner.status is Status.FAILED:
+            self._tidy()  # what its code broke, the next must not find
         self._write(runner)
         self._let_out(runner)
         due = runner.next_due()
