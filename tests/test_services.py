@@ -51,9 +51,7 @@ def test_what_is_missing_is_skipped_by_name(monkeypatch):
 
 def test_what_is_missing_and_required_fails(monkeypatch):
     monkeypatch.setenv("LIVESIM_REQUIRE", "redis,chromium")
-    with pytest.raises(
-        pytest.fail.Exception, match="required by LIVESIM_REQUIRE and missing: no"
-    ):
+    with pytest.raises(pytest.fail.Exception, match="required by LIVESIM_REQUIRE and missing: no"):
         services.missing("chromium", "no browser")
 
 
