@@ -1,9 +1,13 @@
 """Runs the whole suite as `make test` does; arguments go on to every pytest call.
 
+Two lanes side by side, since most of a test here is waiting for another process:
+
 1. Everything but the browser, on SQLite.
-2. What touches the database, again on PostgreSQL.
-3. The browser, a call of its own: Playwright's sync API holds an event loop
-   that pytest-asyncio and the ORM would stumble over.
+2. What touches the database, again on PostgreSQL; then the browser, a call of its
+   own, because Playwright's sync API holds an event loop that pytest-asyncio and
+   the ORM would stumble over.
+
+Each call's output is shown when it ends.
 """
 
 from __future__ import annotations
@@ -12,32 +16,56 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 BASE = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest"]
 ON_POSTGRES = [sys.executable, "-m", "scripts.services", "postgres", "--"]
-CALLS = {
-    "SQLite": [*PYTEST, "--ignore=tests/browser"],
-    "PostgreSQL": [*ON_POSTGRES, *PYTEST, "--ignore=tests/browser", "-m", "database"],
-    "browser": [*PYTEST, "-p", "no:asyncio", "tests/browser"],
-}
+SQLITE = [*PYTEST, "--ignore=tests/browser"]
+POSTGRES = [*ON_POSTGRES, *SQLITE, "-m", "database"]
+BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
+LANES = [{"SQLite": SQLITE}, {"PostgreSQL": POSTGRES, "browser": BROWSER}]
+ENVIRONMENTS = {"browser": {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}}
 NOTHING_SELECTED = 5  # pytest's status
-BROWSER_ENV = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
+
+printing = Lock()
+
+
+def call(name: str, command: list[str], arguments: list[str]) -> int:
+    """Run one call of pytest and show what it said; its status."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=BASE,
+        env=os.environ | ENVIRONMENTS.get(name, {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    status = 0 if arguments and done.returncode == NOTHING_SELECTED else done.returncode
+    with printing:
+        print(f"\n== {name}\n{done.stdout}", flush=True)
+        print(
+            f"== {name}: {'done' if status == 0 else 'FAILED'} in {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    return status
 
 
 def main(arguments: list[str]) -> int:
-    """The worst status of the calls."""
-    worst = 0
-    for name, command in CALLS.items():
-        print(f"\n== {name}", flush=True)
-        began = time.monotonic()
-        env = os.environ | (BROWSER_ENV if name == "browser" else {})
-        status = subprocess.run([*command, *arguments], cwd=BASE, env=env, check=False).returncode
-        print(f"== {name}: {'passed' if status == 0 else 'FAILED'} in {time.monotonic() - began:.0f} s")
-        if not (arguments and status == NOTHING_SELECTED):
-            worst = worst or status
-    return worst
+    """0 where every call passed."""
+
+    def run(lane: dict[str, list[str]]) -> list[int]:
+        return [call(name, command, arguments) for name, command in lane.items()]
+
+    print("The tests take some minutes; each part is shown when it ends.", flush=True)
+    with ThreadPoolExecutor(len(LANES)) as lanes:
+        statuses = [status for lane in lanes.map(run, LANES) for status in lane]
+    return max(statuses, key=abs)
 
 
 if __name__ == "__main__":
