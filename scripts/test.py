@@ -47,12 +47,9 @@ def call(name: str, command: list[str], arguments: list[str]) -> int:
         check=False,
     )
     status = 0 if arguments and done.returncode == NOTHING_SELECTED else done.returncode
+    ended = f"{'done' if status == 0 else 'FAILED'} in {time.monotonic() - began:.0f} s"
     with printing:
-        print(f"\n== {name}\n{done.stdout}", flush=True)
-        print(
-            f"== {name}: {'done' if status == 0 else 'FAILED'} in {time.monotonic() - began:.0f} s",
-            flush=True,
-        )
+        print(f"\n== {name}\n{done.stdout}\n== {name}: {ended}", flush=True)
     return status
 
 
