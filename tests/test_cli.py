@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -622,3 +623,23 @@ def test_the_documentation_names_every_verb_and_option():
                 assert option in ("-h", "--help") or option in text, (name, option)
     for code in Code:
         assert f"`{code}`" in text, code
+
+
+def test_a_worker_without_tables_says_migrate_and_ends(tmp_path: Path, redis_url: str) -> None:
+    env = os.environ | {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/empty.sqlite3",
+        "CHANNELS_REDIS": redis_url,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+    }
+    worker = [sys.executable, "-m", "django", "livesim_worker"]
+    done = subprocess.run(worker, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "python manage.py migrate" in done.stderr
+
+
+def test_a_command_that_ends_at_once_rings_without_a_word(process_env: dict[str, str], run: Run) -> None:
+    env = process_env | {"CHANNELS_REDIS": process_env["CHANNELS_REDIS"].replace("127.0.0.1", "localhost")}
+    for _ in range(3):
+        send = [sys.executable, "-m", "django", "livesim", "send", "a-key", "add", "--no-wait"]
+        done = subprocess.run(send, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")

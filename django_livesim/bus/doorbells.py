@@ -38,6 +38,14 @@ RING = {"type": "livesim.ring"}
 LOOK = {"type": "livesim.look"}
 
 
+def _unheard(exc: Exception) -> None:
+    """Said once a minute, in a line: nothing is lost. Where the interpreter is ending, not at all."""
+    if threading.main_thread().is_alive():
+        what = f"{type(exc).__name__}: {exc}".strip(": ")
+        seldom.warning("A doorbell was not heard (%s); workers find the work by polling", what)
+        logger.debug("the doorbell that was not heard", exc_info=exc)
+
+
 class _Ringer:
     """The thread that rings; one for each process, made at first use."""
 
@@ -58,9 +66,9 @@ class _Ringer:
         try:
             async with asyncio.timeout(LIMIT):
                 await self._send(run_id, worker_id, look)
-        except Exception:
+        except Exception as exc:
             self.sulks_until = time.monotonic() + SULK
-            seldom.warning("A doorbell was not heard; workers find the work by polling", exc_info=True)
+            _unheard(exc)
 
     async def _send(self, run_id: UUID | None, worker_id: UUID | None, look: bool) -> None:
         layer = get_layer()
@@ -99,6 +107,15 @@ def _finish() -> None:
         concurrent.futures.wait(list(_ringer.under_way), LIMIT)
 
 
+def flush() -> None:
+    """Wait until the rings under way have rung, at most `LIMIT` seconds.
+
+    For processes that end right after: at exit the interpreter has no
+    threads any more in which the name of a host could be looked up.
+    """
+    _finish()
+
+
 atexit.register(_finish)
 
 if hasattr(os, "register_at_fork"):
@@ -134,8 +151,8 @@ def ring(run_id: UUID | None = None, worker_id: UUID | None = None, *, look: boo
             _ring_local(run_id, worker_id, look)
             return
         _get_ringer().submit(run_id, worker_id, look)
-    except Exception:
-        seldom.warning("A doorbell could not be rung; workers find the work by polling", exc_info=True)
+    except Exception as exc:
+        _unheard(exc)
 
 
 async def aring(run_id: UUID | None = None, worker_id: UUID | None = None, *, look: bool = False) -> None:
@@ -149,5 +166,5 @@ async def aring(run_id: UUID | None = None, worker_id: UUID | None = None, *, lo
         if time.monotonic() >= ringer.sulks_until:
             # Shielded: cancelling the caller, or the limit, does not cancel the ring itself.
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(done)), LIMIT)
-    except Exception:
-        seldom.warning("A doorbell could not be rung; workers find the work by polling", exc_info=True)
+    except Exception as exc:
+        _unheard(exc)

@@ -176,13 +176,15 @@ def _waiting_runs() -> Iterator[Finding]:
     workers = live_workers()
     alive = [worker.id for worker in workers]
     unheard = Now() - timedelta(seconds=UNHEARD)
-    late = list(Run.objects.claimable().exclude(worker__in=alive).filter(created_at__lt=unheard)[:20])
-    for run in late:
+    late = list(Run.objects.claimable().exclude(worker__in=alive).filter(created_at__lt=unheard)[:100])
+    if late:
+        named = ", ".join(f"{run.id.hex[:8]} ({run.status})" for run in late[:3])
+        more = f" and {len(late) - 3} more" if len(late) > 3 else ""
         yield Finding(
             name="runs",
             status=PROBLEM,
-            message=f"{run.id} is {run.status} and no worker has it",
-            hint=_why(run, workers),
+            message=f"no worker has {named}{more}",
+            hint=_why(late[0], workers),
         )
     if not late:
         yield Finding(name="runs", status=OK, message="none waits for a worker")

@@ -22,5 +22,8 @@ def live_workers() -> list[Worker]:
 def how_to_start_one() -> str:
     """What to do where no worker lives."""
     if is_local() and django_settings.DEBUG:
-        return "Start the development server, which steps runs itself: python manage.py runserver"
+        return (
+            "Start the development server, which steps runs itself once a page of it has been opened:"
+            " python manage.py runserver"
+        )
     return "Start one: python manage.py livesim_worker"

@@ -75,7 +75,7 @@ def send(
 
 def _refuse_ended(run: Run) -> None:
     if run.ended:
-        raise RunEnded(f"The run is {run.status} and takes no commands; start it again first.")
+        raise RunEnded(f"The run is {run.status} and takes no commands; resume or restart it first.")
     if run.status == Status.QUARANTINED:
         raise LivesimError("The run is quarantined; an administrator must release it.", code=Code.QUARANTINED)
 

@@ -80,7 +80,12 @@ class Peers:
         gone = Worker.objects.filter(id=row.id, beat=row.beat).exclude(state=Worker.State.GONE)
         declared = bool(gone.update(state=Worker.State.GONE))
         if declared:
-            logger.warning("worker gone worker=%s pid=%s host=%s", row.id, row.pid, row.host)
+            logger.warning(
+                "another worker has died, its runs are taken over worker=%s pid=%s host=%s",
+                row.id,
+                row.pid,
+                row.host,
+            )
         return declared
 
 

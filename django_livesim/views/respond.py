@@ -114,12 +114,12 @@ def with_database(view: View) -> View:
             return view(request, *args, **kwargs)
         except (OperationalError, InterfaceError) as exc:
             logger.warning("The database does not answer: %s: %s", request.path, exc)
-            return _no_database(request)
+            return _no_database(request, "no such table" in str(exc))
 
     return answering
 
 
-def _no_database(request: HttpRequest) -> HttpResponse:
+def _no_database(request: HttpRequest, unmigrated: bool) -> HttpResponse:
     """htmx swaps nothing, so that a form stays with its id; our script tells why by the header.
 
     The page is made without the request: who asks, and the messages for them,
@@ -129,7 +129,8 @@ def _no_database(request: HttpRequest) -> HttpResponse:
     if by_htmx(request):
         return HttpResponse(status=503, headers=headers | {"HX-Reswap": "none"})
     posted = [(name, value) for name, values in request.POST.lists() for value in values]
-    context = {"address": request.get_full_path(), "method": request.method, "posted": posted}
+    address = request.get_full_path()
+    context = {"address": address, "method": request.method, "posted": posted, "unmigrated": unmigrated}
     page = render_to_string("django_livesim/no_database.html", context)
     return HttpResponse(page, status=503, headers=headers)
 

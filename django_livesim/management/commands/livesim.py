@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
+from django_livesim.bus import doorbells
 from django_livesim.cli.arguments import add_verbs
 from django_livesim.cli.errors import from_database, from_livesim, from_settings
 from django_livesim.cli.output import Output
@@ -37,3 +38,5 @@ class Command(BaseCommand):
             raise from_database(exc) from exc
         except ImproperlyConfigured as exc:
             raise from_settings(exc) from exc
+        finally:
+            doorbells.flush()

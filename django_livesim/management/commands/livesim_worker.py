@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connections
 
+from django_livesim import conf
 from django_livesim.bus.layers import is_local
 from django_livesim.checks import LAYER_LINES
+from django_livesim.models import Run
 
 
 class Command(BaseCommand):
@@ -32,13 +36,30 @@ class Command(BaseCommand):
             )
         from django_livesim import worker
 
+        if _tables_are_missing():
+            raise CommandError("The tables of django-livesim are missing. Run: python manage.py migrate")
+        queues = ", ".join(options["queues"])
+        self.stdout.write(f"Stepping runs of the queues {queues} as process {os.getpid()}. Ctrl-C ends it.")
+        self.stdout.flush()
         try:
             status = worker.serve(
                 processes=options["processes"], queues=options["queues"], max_runs=options["max_runs"]
             )
         except ValueError as exc:
             raise CommandError(str(exc)) from exc
+        self.stdout.write("All runs are stored and free for another worker.")
         sys.exit(status)
+
+
+def _tables_are_missing() -> bool:
+    """False too where the database does not answer: a worker waits for it."""
+    connection = connections[conf.settings.DATABASE]
+    try:
+        return Run._meta.db_table not in connection.introspection.table_names()
+    except DatabaseError:
+        return False
+    finally:
+        connection.close()
 
 
 def _count(text: str) -> int:
