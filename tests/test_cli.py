@@ -643,3 +643,28 @@ def test_a_command_that_ends_at_once_rings_without_a_word(process_env: dict[str,
         send = [sys.executable, "-m", "django", "livesim", "send", "a-key", "add", "--no-wait"]
         done = subprocess.run(send, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_run_in_the_foreground_is_stepped_here_and_stored_by_control_c(
+    process_env: dict[str, str], manage: Any, wait: Any
+) -> None:
+    command = ("livesim", "run", "counter", "start=40", "--interval", "0.1", "--json")
+    process = manage(*command, stdout=PIPE, stderr=PIPE)
+    run = wait(lambda: Run.objects.filter(status="running").first(), 20)
+    assert gateway.send(run, "add", {"n": 1000}, wait=True).outcome == "applied"
+    process.send_signal(signal.SIGINT)
+    printed, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (0, b"")
+    assert {json.loads(line)["type"] for line in printed.splitlines()} >= {"status", "applied"}
+    run.refresh_from_db()
+    assert (run.status, run.queue, run.worker) == ("stopped", "default", None)
+    assert gateway.inspect(run)["state"]["value"] > 1040
+
+
+def test_a_run_in_the_foreground_with_bad_parameters_starts_nothing(process_env: dict[str, str]) -> None:
+    base = [sys.executable, "-m", "django", "livesim", "run"]
+    bad = subprocess.run(
+        [*base, "counter", "start=x"], env=process_env, capture_output=True, timeout=60, check=False
+    )
+    assert bad.returncode == 1
+    assert not Run.objects.exists()

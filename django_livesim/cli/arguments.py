@@ -17,7 +17,7 @@ def add_verbs(parser: ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _start(_verb(verbs, "start", "start a run of a simulation"))
     _list(_verb(verbs, "list", "list the runs, newest first"))
-    _watch(_run_verb(verbs, "watch", "print what changes in a run until it ends"))
+    _looks(_run_verb(verbs, "watch", "print what changes in a run until it ends"))
     _send(_run_verb(verbs, "send", "send a command to a run and wait for its outcome"))
     for name, text in (
         ("pause", "hold a run; commands still apply"),
@@ -29,6 +29,7 @@ def add_verbs(parser: ArgumentParser) -> None:
     _step(_run_verb(verbs, "step", "make a paused run take steps"))
     _speed(_run_verb(verbs, "speed", "change how fast a run goes"))
     _run_verb(verbs, "inspect", "show a run's state, figures and last commands")
+    _run_here(_verb(verbs, "run", "start a run and step it in this process, until it ends or Ctrl-C"))
     _verb(verbs, "doctor", "look for what is wrong with the set-up, and say what to do")
 
 
@@ -45,9 +46,18 @@ def _run_verb(verbs: Any, name: str, text: str) -> ArgumentParser:
 
 
 def _start(parser: ArgumentParser) -> None:
+    _new_run(parser)
+    parser.add_argument("--key", help="name the run; a second start with the same key changes nothing")
+
+
+def _run_here(parser: ArgumentParser) -> None:
+    _new_run(parser)
+    _looks(parser)
+
+
+def _new_run(parser: ArgumentParser) -> None:
     parser.add_argument("simulation", metavar="SIM", help="name of a registered simulation")
     parser.add_argument("pairs", metavar="key=value", nargs="*", help=PAIRS_HELP)
-    parser.add_argument("--key", help="name the run; a second start with the same key changes nothing")
     parser.add_argument("--name", default="", help="title of the run on the pages")
     parser.add_argument("--owner", metavar="USERNAME", help="the user it belongs to")
     parser.add_argument("--visibility", choices=Visibility.values, help="by default the simulation's own")
@@ -62,7 +72,7 @@ def _list(parser: ArgumentParser) -> None:
     parser.add_argument("--limit", type=_count, default=50, help="at most so many (default 50)")
 
 
-def _watch(parser: ArgumentParser) -> None:
+def _looks(parser: ArgumentParser) -> None:
     look, ask = (
         "seconds between two looks (default 0.5)",
         "ask for the state every so many seconds (2), 0: never",

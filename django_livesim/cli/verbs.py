@@ -13,6 +13,7 @@ from django_livesim import gateway, params, registry
 from django_livesim.cli.doctor import doctor
 from django_livesim.cli.errors import NotDone, UsageError
 from django_livesim.cli.following import watch
+from django_livesim.cli.foreground import own_queue, step_here
 from django_livesim.cli.output import Output, compact
 from django_livesim.cli.refs import cli_actor, find_run
 from django_livesim.cli.watch import outcome_line
@@ -43,6 +44,22 @@ def start(options: Namespace, out: Output) -> None:
         out.hint(f"See it: livesim watch {run.id.hex[:8]}")
     if run.status == Status.WAITING and not live_workers():
         out.hint(f"No worker is alive. {how_to_start_one()}")
+
+
+def run_here(options: Namespace, out: Output) -> None:
+    """Start a run and step it in this process."""
+    definition = registry.get(options.simulation)
+    run = gateway.start(
+        definition.name,
+        _parsed(definition, options.pairs),
+        name=options.name,
+        owner=_owner(options.owner),
+        visibility=options.visibility,
+        seed=options.seed,
+        queue=own_queue(),
+        actor=cli_actor(),
+    )
+    step_here(run, definition.queue, options, out)
 
 
 def _parsed(definition: Any, pairs: list[str]) -> dict[str, Any]:
@@ -176,6 +193,7 @@ VERBS: dict[str, Callable[[Namespace, Output], None]] = {
     "start": start,
     "list": list_runs,
     "watch": watch,
+    "run": run_here,
     "send": send,
     "pause": _control,
     "resume": _control,

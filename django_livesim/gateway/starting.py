@@ -29,6 +29,7 @@ def start(
     name: str = "",
     visibility: str | None = None,
     seed: int | None = None,
+    queue: str | None = None,
     actor: Actor | None = None,
 ) -> Run:
     """Start a run of `simulation` (its name, class or loop) and return its row.
@@ -36,6 +37,7 @@ def start(
     With a `key`, a run that has it already is gone on with instead: a
     running one is returned as it is, a paused or stopped one resumes, and
     one that has finished or failed is followed by a new one.
+    `queue` says which workers may take it, by default the simulation's.
     `visibility` is `private`, `link` or `public`, by default as the
     simulation declares. `owner` is the user who owns it, by default the actor's. Without an
     `actor` nothing is asked: the caller is the server itself.
@@ -52,7 +54,7 @@ def start(
         run = intake.create_run(
             simulation=definition.name,
             version=definition.version,
-            queue=definition.queue,
+            queue=queue or definition.queue,
             params=cleaned,
             key=key or None,
             name=name,
