@@ -655,7 +655,7 @@ def test_a_run_in_the_foreground_is_stepped_here_and_stored_by_control_c(
     process.send_signal(signal.SIGINT)
     printed, told = process.communicate(timeout=30)
     assert (process.returncode, told) == (0, b"")
-    assert {json.loads(line)["type"] for line in printed.splitlines()} >= {"status", "applied"}
+    assert {json.loads(line)["type"] for line in printed.splitlines()} >= {"status", "applied", "end"}
     run.refresh_from_db()
     assert (run.status, run.queue, run.worker) == ("stopped", "default", None)
     assert gateway.inspect(run)["state"]["value"] > 1040

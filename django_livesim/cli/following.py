@@ -20,13 +20,17 @@ STATE_WIDTH = 160  # characters of a state on a line for people
 
 def watch(options: Namespace, out: Output) -> None:
     """Print lines until the run ends; Ctrl-C and a closed pipe end it as well."""
-    watcher = Watcher(find_run(options.run))
+    follow(Watcher(find_run(options.run)), options, out)
+
+
+def follow(watcher: Watcher, options: Namespace, out: Output) -> None:
+    """Print what `watcher` sees until its run ends, or the reader has enough."""
     asked = float("-inf")
     try:
         while not watcher.ended:
             asking = bool(options.ask) and time.monotonic() - asked >= options.ask
             asked = time.monotonic() if asking else asked
-            _look(watcher, out, ASK_WAIT if asking else 0)
+            show(watcher, out, ASK_WAIT if asking else 0)
             if not watcher.ended:
                 time.sleep(options.interval)
     except KeyboardInterrupt:
@@ -36,7 +40,8 @@ def watch(options: Namespace, out: Output) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.stdout.fileno())
 
 
-def _look(watcher: Watcher, out: Output, ask_wait: float) -> None:
+def show(watcher: Watcher, out: Output, ask_wait: float = 0) -> None:
+    """Print what is new; with `ask_wait` seconds, ask the worker for the state first."""
     try:
         if ask_wait:
             watcher.ask(ask_wait)

@@ -9,9 +9,10 @@ from argparse import Namespace
 
 from django_livesim import conf, gateway
 from django_livesim.cli.errors import NotDone
-from django_livesim.cli.following import watch
+from django_livesim.cli.following import follow, show
 from django_livesim.cli.output import Output
 from django_livesim.cli.refs import cli_actor
+from django_livesim.cli.watch import Watcher
 from django_livesim.models import Run
 from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import Status
@@ -30,10 +31,12 @@ def step_here(run: Run, queue: str, options: Namespace, out: Output) -> None:
     engine = Engine(queues=[run.queue])
     thread = threading.Thread(target=engine.run, name="livesim-steps", daemon=True)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    watcher = Watcher(run)
     thread.start()
     try:
-        watch(Namespace(**vars(options) | {"run": str(run.id)}), out)
+        follow(watcher, options, out)
         _stop(run)
+        show(watcher, out)
     finally:
         engine.drain()
         thread.join(conf.settings.GRACE + LEAVE)
