@@ -84,6 +84,14 @@ class Worker(models.Model):
         return f"{self.host}:{self.pid}"
 
 
+def disown(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    """What becomes of the runs of a user who is deleted: they have no owner, whichever database they are in."""
+    models.SET_NULL(collector, field, sub_objs.using(conf.settings.DATABASE), using)
+
+
+disown.lazy_sub_objs = True  # type: ignore[attr-defined]  # else the runs are looked for in the users' database
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def claimable(self) -> RunQuerySet:
         """Runs that want a worker, held or not."""
@@ -107,7 +115,8 @@ class Run(models.Model):
         settings.AUTH_USER_MODEL,
         null=True,
         blank=True,
-        on_delete=models.SET_NULL,
+        on_delete=disown,
+        db_constraint=False,  # users may be in another database
         related_name="livesim_runs",
         verbose_name=_("owner"),
     )
@@ -178,7 +187,7 @@ class Command(models.Model):
     """What somebody asked of a run: the journal, in order of `apply_seq`."""
 
     id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="commands")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="commands", db_index=False)
     kind = models.CharField(max_length=8, choices=[(str(k), str(k)) for k in Kind], default=str(Kind.COMMAND))
     name = models.CharField(max_length=200)
     args = models.JSONField(default=dict, blank=True)
@@ -212,6 +221,7 @@ class Command(models.Model):
             models.UniqueConstraint(fields=["run", "apply_seq"], name="livesim_command_order"),
         ]
         indexes = [
+            models.Index(fields=["run", "id"], name="livesim_command_of_run"),
             models.Index(
                 fields=["run", "id"], name="livesim_command_waiting", condition=models.Q(outcome="")
             ),

@@ -13,7 +13,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 
-from django_livesim.gateway.controls import control, pause, restart, resume, speed, step, stop
+from django_livesim.gateway.controls import control, legal_verbs, pause, restart, resume, speed, step, stop
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
 from django_livesim.gateway.sending import answers, await_outcome, is_pending, send, wait
@@ -41,6 +41,7 @@ __all__ = [
     "facts",
     "get",
     "inspect",
+    "legal_verbs",
     "pause",
     "restart",
     "resume",

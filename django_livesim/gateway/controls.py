@@ -134,14 +134,19 @@ def present_version(run: Run) -> int | None:
         return None
 
 
+def legal_verbs(status: Status | str) -> frozenset[Verb]:
+    """The controls that a run of this status takes."""
+    status = Status(status)
+    if status in (Status.STOPPED, Status.QUARANTINED):
+        return frozenset({Verb.RESUME, Verb.STOP, Verb.RESTART})
+    if status in (Status.FINISHED, Status.FAILED):
+        return frozenset({Verb.STOP, Verb.RESTART})
+    return frozenset(Verb)
+
+
 def _check_legal(run: Run, verb: Verb) -> None:
     """Raise where the status does not allow the verb, and say what would be legal."""
-    status = Status(run.status)
-    legal: frozenset[Verb] = frozenset(Verb)
-    if status in (Status.STOPPED, Status.QUARANTINED):
-        legal = frozenset({Verb.RESUME, Verb.STOP, Verb.RESTART})
-    elif status in (Status.FINISHED, Status.FAILED):
-        legal = frozenset({Verb.STOP, Verb.RESTART})
+    status, legal = Status(run.status), legal_verbs(run.status)
     if verb not in legal:
         code = Code.QUARANTINED if status is Status.QUARANTINED else Code.RUN_ENDED
         names = ", ".join(sorted(legal))
