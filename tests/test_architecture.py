@@ -23,12 +23,20 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "authoring": ("simulation", "registry", "params", "declarations"),
     "runtime": ("runtime",),
     "conf": ("conf",),
-    "rows": ("models", "store"),
+    "rows": ("models", "store", "signals", "routers"),
     "bus": ("bus",),
     "gateway": ("permissions", "gateway"),
-    "web": ("views", "consumers", "forms", "urls", "templatetags", "origins"),
+    "web": ("views", "consumers", "forms", "admin", "urls", "templatetags", "origins"),
     "cli": ("cli", "management.commands.livesim"),
-    "assembly": ("worker", "embedded", "routing", "apps", "checks", "management.commands.livesim_worker"),
+    "assembly": (
+        "worker",
+        "embedded",
+        "routing",
+        "apps",
+        "checks",
+        "testing",
+        "management.commands.livesim_worker",
+    ),
     "contrib": ("contrib",),
 }
 """Each room and its modules, by the longest name that fits."""
