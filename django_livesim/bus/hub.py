@@ -77,6 +77,8 @@ class Hub:
             self._linger.cancel()
             self._linger = None
         self.viewers.add(viewer)
+        if self.facts and self.facts.sharing != facts.sharing:
+            viewer.doubt.set()  # let in by a row that is older, or newer, than ours
         self._tell(viewer, facts)
         if facts.ended:
             viewer.tell_end(facts.end_text, facts.following)
@@ -256,6 +258,8 @@ class Hub:
             self.in_doubt = True
             self._care.set()
         for viewer in self.viewers:
+            if known and known.sharing != facts.sharing:
+                viewer.doubt.set()
             self._tell(viewer, facts)
 
     def take_frame(self, frame: Frame) -> None:

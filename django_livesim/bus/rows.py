@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,8 @@ class Facts:
     result: Any = None
     next: UUID | None = None
     """The run that follows this one after a restart."""
+    sharing: tuple[object, ...] = field(default=(), repr=False)
+    """On what rights rest in the row; it holds the link's token, and is told to nobody."""
 
     @property
     def ended(self) -> bool:

@@ -83,6 +83,8 @@ class Viewer:
         self.next_resync_at = 0.0
         self.resync_waits = False
         self.close_code: CloseCode | None = None
+        self.doubt = asyncio.Event()
+        """Set where the viewer's rights may have changed, and are to be looked at."""
         self._send = send
         self._slow = slow  # seconds
         self._wake = asyncio.Event()

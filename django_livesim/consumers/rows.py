@@ -48,6 +48,7 @@ def facts_of(run: Run) -> Facts:
         worker=run.worker_id,
         result=run.result,
         next=_successor(run) if run.ended else None,
+        sharing=(run.visibility, run.link_token, run.owner_id),
     )
 
 

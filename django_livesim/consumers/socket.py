@@ -66,7 +66,6 @@ class LivesimConsumer:
         self._receive = receive
         self._send = send
         self._inbox = Inbox(receive)
-        self._doubt = asyncio.Event()
         self.viewer: Viewer
         self.hub: Hub
 
@@ -191,7 +190,7 @@ class LivesimConsumer:
     def _problem(self, exc: Exception) -> LivesimError:
         if isinstance(exc, LivesimError):
             if isinstance(exc, NoRun | Forbidden):
-                self._doubt.set()  # the guard closes the socket, where it must, after this error
+                self.viewer.doubt.set()  # the guard closes the socket, where it must, after this error
             return exc
         if isinstance(exc, TimeoutError):
             seldom.warning("A command was not stored in time: run=%s", self.run_id)
@@ -215,13 +214,13 @@ class LivesimConsumer:
     # whether the viewer may stay
 
     async def _guard(self) -> None:
-        """Look each minute, and whenever a command was forbidden, whether the viewer may still watch."""
+        """Look each minute, and whenever there is doubt, whether the viewer may still watch."""
         pause = RECHECK
         while self.viewer.close_code is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._doubt.wait()
-            self._doubt.clear()
+                    await self.viewer.doubt.wait()
+            self.viewer.doubt.clear()
             try:
                 await self._check()
                 pause = RECHECK

@@ -14,15 +14,18 @@ from typing import Any
 from channels.db import database_sync_to_async
 
 from django_livesim.gateway.controls import control, legal_verbs, pause, restart, resume, speed, step, stop
+from django_livesim.gateway.deleting import delete
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
 from django_livesim.gateway.sending import answers, await_outcome, is_pending, send, wait
+from django_livesim.gateway.sharing import share
 from django_livesim.gateway.starting import start
 
 __all__ = [
     "SERVER",
     "aanswers",
     "acontrol",
+    "adelete",
     "aget",
     "ainspect",
     "answers",
@@ -30,6 +33,7 @@ __all__ = [
     "arestart",
     "aresume",
     "asend",
+    "ashare",
     "aspeed",
     "astart",
     "astep",
@@ -38,6 +42,7 @@ __all__ = [
     "await_outcome",
     "command_facts",
     "control",
+    "delete",
     "facts",
     "get",
     "inspect",
@@ -47,6 +52,7 @@ __all__ = [
     "resume",
     "runs",
     "send",
+    "share",
     "speed",
     "start",
     "step",
@@ -83,6 +89,8 @@ def _async_sending(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 aget = _async(get)
+ashare = _async(share)
+adelete = _async(delete)
 astart = _async(start)
 asend = _async_sending(send)
 acontrol = _async_sending(control)

@@ -22,16 +22,18 @@ def get(
     actor: Actor | None = None,
     level: Level = Level.VIEW,
     command: str | None = None,
+    lock: bool = False,
 ) -> Run:
     """The run that `ref` names: a row, a uuid, a key, or `simulation:key`.
 
     `command` names what is about to be sent, where that is why it is asked.
+    With `lock`, which needs a transaction, nobody else changes the row before its end.
 
     Raises `NoRun` where there is none that the actor may know of, `Forbidden`
     where the actor may see it but lacks `level`.
     """
     actor = actor or SERVER
-    run = _find(ref.id if isinstance(ref, Run) else ref)  # a row in hand may be old
+    run = _find(ref.id if isinstance(ref, Run) else ref, lock)  # a row in hand may be old
     if run is None or permissions.level(actor, run) is None:
         raise NoRun(
             f"There is no run {str(ref)[:80]!r} that you may see. The list of runs shows what there is."
@@ -40,19 +42,18 @@ def get(
     return run
 
 
-def _find(ref: UUID | str) -> Run | None:
+def _find(ref: UUID | str, lock: bool) -> Run | None:
+    runs = Run.objects.select_for_update() if lock else Run.objects.all()
     if isinstance(ref, UUID):
-        return Run.objects.filter(id=ref).first()
+        return runs.filter(id=ref).first()
     try:
-        return Run.objects.filter(id=UUID(ref)).first()
+        return runs.filter(id=UUID(ref)).first()
     except ValueError:
         pass
     if plain.storable(ref) != ref:
         return None
     simulation, colon, key = ref.partition(":")
-    found = list(
-        Run.objects.filter(Q(key=ref) | Q(simulation=simulation, key=key) if colon else Q(key=ref))[:2]
-    )
+    found = list(runs.filter(Q(key=ref) | Q(simulation=simulation, key=key) if colon else Q(key=ref))[:2])
     if len(found) > 1:
         raise NoRun(f"Several runs have the key {ref!r}; write simulation:key, or the run's uuid.")
     return found[0] if found else None

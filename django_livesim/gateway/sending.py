@@ -16,7 +16,6 @@ import orjson
 from channels.db import database_sync_to_async
 from django.db import connections, transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from django_livesim import conf, params, registry
 from django_livesim.bus import doorbells
@@ -35,6 +34,7 @@ from django_livesim.protocol.errors import (
 )
 from django_livesim.protocol.names import CLIENT_ID, Kind, Outcome, Status, Verb
 from django_livesim.store import intake
+from django_livesim.store.moments import Moment
 
 WAIT_POLL = 0.05  # seconds between two looks for an outcome
 MAX_DELAY = 366 * 86400  # seconds
@@ -121,7 +121,7 @@ def _schedule(at_tick: int | None, delay: float | None, every: float | None) -> 
         raise BadArgs(f"at_tick is a tick, an integer of 0 to 2^53; got {at_tick!r}.")
     if delay is not None and not (_is_number(delay, int | float) and 0 <= delay <= MAX_DELAY):
         raise BadArgs(f"delay is seconds, 0 up to a year; got {delay!r}.")
-    due_at = None if delay is None else Now() + timedelta(seconds=delay)
+    due_at = None if delay is None else Moment() + timedelta(seconds=delay)
     return {"due_tick": at_tick, "due_at": due_at}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from secrets import token_urlsafe
 from typing import Any
 
 from django.db import transaction
@@ -12,7 +11,8 @@ from django_livesim import conf, params, registry
 from django_livesim.gateway.controls import control, present_version
 from django_livesim.gateway.finding import SERVER
 from django_livesim.gateway.sending import ring
-from django_livesim.models import Run, Visibility
+from django_livesim.gateway.sharing import check_visibility, new_token
+from django_livesim.models import Run
 from django_livesim.permissions import Actor, Level, level, may_start, require
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadArgs, Code, Forbidden, LivesimError
@@ -59,7 +59,7 @@ def start(
             key=key or None,
             name=name,
             visibility=visibility,
-            link_token=token_urlsafe(24) if visibility == Visibility.LINK else "",
+            link_token=new_token(visibility),
             seed=intake.new_seed() if seed is None else seed,
             owner_id=_owner_id(actor, owner),
             session="" if actor.authenticated else actor.session,
@@ -76,8 +76,7 @@ def _check_start(key: str | None, name: str, visibility: str, seed: int | None) 
         raise BadArgs(f"A key is 1 to 200 characters, none of them NUL; got {key[:80]!r}.")
     if not _fits(name):
         raise BadArgs(f"A name is at most 200 characters, none of them NUL; got {name[:80]!r}.")
-    if visibility not in Visibility.values:
-        raise BadArgs(f"visibility is one of {', '.join(Visibility.values)}; got {visibility!r}.")
+    check_visibility(visibility)
     if seed is not None and not 0 <= seed <= plain.MAX_INTEGER:
         raise BadArgs(f"seed is an integer of 0 to 2^53; got {seed!r}.")
 

@@ -1,0 +1,60 @@
+"""Who may watch a run beside its owner: its visibility, and the link that can be taken back."""
+
+from __future__ import annotations
+
+from functools import partial
+from secrets import token_urlsafe
+from uuid import UUID
+
+from django.db import transaction
+
+from django_livesim import conf
+from django_livesim.bus import doorbells
+from django_livesim.gateway.finding import SERVER, get
+from django_livesim.models import Run, Visibility
+from django_livesim.permissions import Actor, Level
+from django_livesim.protocol.errors import BadArgs
+
+
+def share(
+    run: Run | UUID | str,
+    visibility: str | None = None,
+    *,
+    renew: bool = False,
+    actor: Actor | None = None,
+) -> Run:
+    """Say who may watch a run: `private`, `link` or `public`; the row as it is then.
+
+    For `link` it gets a token where it has none, and with `renew` a new one:
+    the link that was given away opens nothing any more. For the others the
+    token is cleared. Without a `visibility` it stays as it is. Viewers who
+    lose their right by it are sent away at once (4403).
+    """
+    with transaction.atomic(using=conf.settings.DATABASE):
+        row = get(run, actor=actor or SERVER, level=Level.DELETE, lock=True)
+        wanted = row.visibility if visibility is None else str(visibility)
+        check_visibility(wanted)
+        if renew and wanted != Visibility.LINK:
+            raise BadArgs(f"Only a run that is shared by link has one to renew; this one would be {wanted}.")
+        row.visibility, row.link_token = wanted, _token(row, wanted, renew)
+        row.save(update_fields=["visibility", "link_token"])
+        bell = partial(doorbells.ring, row.id, row.worker_id, look=True)
+        transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
+    return row
+
+
+def check_visibility(visibility: str) -> None:
+    """Raise `BadArgs` for one that there is not."""
+    if visibility not in Visibility.values:
+        raise BadArgs(f"visibility is one of {', '.join(Visibility.values)}; got {visibility!r}.")
+
+
+def new_token(visibility: str) -> str:
+    """What the link of a run of that visibility carries; empty where it has none."""
+    return token_urlsafe(24) if visibility == Visibility.LINK else ""
+
+
+def _token(run: Run, visibility: str, renew: bool) -> str:
+    if visibility == Visibility.LINK and run.link_token and not renew:
+        return run.link_token
+    return new_token(visibility)
