@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_livesim import conf
 from django_livesim.protocol.names import CLAIMABLE, ENDED, Kind, Outcome, Status, run_group
+from django_livesim.store.moments import Moment
 
 
 class Visibility(models.TextChoices):
@@ -50,6 +52,12 @@ class Rows(models.Manager[Any]):
         return rows if self._db else rows.using(conf.settings.DATABASE)
 
 
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def heard_of(self, within: timedelta) -> WorkerQuerySet:
+        """Those not declared gone that gave a sign of life within that time, by the database's clock."""
+        return self.exclude(state=Worker.State.GONE).filter(beat_at__gt=Moment() - within)
+
+
 class Worker(models.Model):
     """One start of one process that steps runs."""
 
@@ -73,7 +81,7 @@ class Worker(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
     beat_at = models.DateTimeField(auto_now=True)
 
-    objects = Rows()
+    objects = Rows.from_queryset(WorkerQuerySet)()
 
     class Meta:
         app_label = "livesim"
@@ -85,7 +93,7 @@ class Worker(models.Model):
 
 
 def disown(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
-    """What becomes of the runs of a user who is deleted: they have no owner, whichever database they are in."""
+    """What becomes of the runs of a deleted user: they have no owner, whichever database they are in."""
     models.SET_NULL(collector, field, sub_objs.using(conf.settings.DATABASE), using)
 
 

@@ -15,7 +15,6 @@ from django.conf import settings as django_settings
 from django.core.checks import ERROR
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models.functions import Now
 
 from django_livesim import checks, conf, registry
 from django_livesim.bus.layers import get_layer, is_local
@@ -23,6 +22,7 @@ from django_livesim.cli.errors import NotDone, one_line
 from django_livesim.cli.output import Output, printable
 from django_livesim.cli.workers import how_to_start_one, live_workers
 from django_livesim.models import Run, Worker
+from django_livesim.store.moments import Moment
 
 ROUND_TRIP = 3.0  # seconds
 UNHEARD = 5.0  # seconds a run may wait before that is a problem
@@ -175,7 +175,7 @@ def _workers() -> Iterator[Finding]:
 def _waiting_runs() -> Iterator[Finding]:
     workers = live_workers()
     alive = [worker.id for worker in workers]
-    unheard = Now() - timedelta(seconds=UNHEARD)
+    unheard = Moment() - timedelta(seconds=UNHEARD)
     late = list(Run.objects.claimable().exclude(worker__in=alive).filter(created_at__lt=unheard)[:100])
     if late:
         named = ", ".join(f"{run.id.hex[:8]} ({run.status})" for run in late[:3])

@@ -93,7 +93,7 @@ def _owner(username: str | None) -> Any:
 
 def list_runs(options: Namespace, out: Output) -> None:
     """List the runs, newest first."""
-    runs = gateway.runs(cli_actor()).select_related("owner").order_by("-created_at")
+    runs = gateway.runs(cli_actor()).prefetch_related("owner").order_by("-created_at")
     if options.simulation:
         runs = runs.filter(simulation=options.simulation)
     if options.status:

@@ -40,7 +40,7 @@ class Watcher:
 
     def look(self) -> Iterator[Line]:
         """What is new. Raises NoRun where the run has been deleted."""
-        run = Run.objects.select_related("owner").filter(id=self.id).first()
+        run = Run.objects.filter(id=self.id).prefetch_related("owner").first()
         if run is None:
             raise NoRun("The run was deleted while it was watched. `livesim list` shows what there is.")
         yield from self._verdicts(run)

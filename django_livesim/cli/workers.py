@@ -5,18 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.conf import settings as django_settings
-from django.db.models.functions import Now
 
 from django_livesim import conf
 from django_livesim.bus.layers import is_local
 from django_livesim.models import Worker
+from django_livesim.store.moments import Moment
 
 
 def live_workers() -> list[Worker]:
     """Those that said within LEASE_TTL, by the database's clock, that they live."""
-    rows = Worker.objects.filter(state=Worker.State.ALIVE).annotate(now=Now())
     silence = timedelta(seconds=conf.settings.LEASE_TTL)
-    return [row for row in rows if row.now - row.beat_at <= silence]
+    return list(Worker.objects.filter(state=Worker.State.ALIVE, beat_at__gte=Moment() - silence))
 
 
 def how_to_start_one() -> str:

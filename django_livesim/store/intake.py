@@ -10,12 +10,12 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from django_livesim import conf
 from django_livesim.models import Command, Run
 from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import ENDED, Kind, Outcome, Status
+from django_livesim.store.moments import Moment
 
 CARRIED = (
     "simulation",
@@ -118,7 +118,7 @@ def carry_out(command: Command, run: Run, status: Status, reason: str = "") -> N
         reason=reason,
         epoch=F("epoch") + 1,
         next_seq=F("next_seq") + 1,
-        ended_at=Now() if status in ENDED else None,
+        ended_at=Moment() if status in ENDED else None,
     )
     if not changed:
         raise Overtaken
@@ -130,7 +130,7 @@ def carry_out(command: Command, run: Run, status: Status, reason: str = "") -> N
 def apply_at_once(command: Command, tick: int, **fields: Any) -> None:
     """Note that a command was carried out by the gateway, at the tick where the run stands."""
     Command.objects.filter(id=command.pk).update(
-        apply_tick=tick, outcome=str(Outcome.APPLIED), applied_at=Now(), **fields
+        apply_tick=tick, outcome=str(Outcome.APPLIED), applied_at=Moment(), **fields
     )
     command.refresh_from_db()
 
@@ -138,7 +138,7 @@ def apply_at_once(command: Command, tick: int, **fields: Any) -> None:
 def refuse_waiting(**which: Any) -> int:
     """Refuse the waiting commands of runs that have ended; how many there were."""
     return Command.objects.filter(outcome="", **which).update(
-        outcome=str(Outcome.REFUSED), code=str(Code.RUN_ENDED), message=ENDED_MESSAGE, applied_at=Now()
+        outcome=str(Outcome.REFUSED), code=str(Code.RUN_ENDED), message=ENDED_MESSAGE, applied_at=Moment()
     )
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.db.models import BigIntegerField, Case, CharField, F, Q, Value, When, Window
-from django.db.models.functions import Now, RowNumber
+from django.db.models.functions import RowNumber
 
 from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
@@ -19,6 +19,7 @@ from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import ENDED, Kind, Status, run_group
 from django_livesim.protocol.records import Committed, Entry, Held, RunInfo, Stored, Verdict, Write
 from django_livesim.store import intake
+from django_livesim.store.moments import Moment
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
     by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
     """
     rows = Command.objects.filter(
-        Q(due_at=None) | Q(due_at__lte=Now()),
+        Q(due_at=None) | Q(due_at__lte=Moment()),
         Q(due_tick=None) | Q(due_tick__lte=F("run__tick") + AHEAD),
         run__in=list(runs),
         apply_seq=None,
@@ -185,7 +186,7 @@ def _give_up(worker: UUID, one: Write, exc: Exception) -> str:
                 reason=f"what it did cannot be stored: {type(exc).__name__}",
                 error=plain.storable("".join(traceback.format_exception(exc))),
                 worker=None,
-                ended_at=Now(),
+                ended_at=Moment(),
             )
             if changed:
                 intake.refuse_waiting(run=one.run)
@@ -220,7 +221,7 @@ def _run_fields(one: Write) -> dict[str, Any]:
     if one.status is not None:
         fields |= {"status": str(one.status), "reason": plain.storable(one.reason)[:500]}
     if one.ended:
-        fields |= {"worker": None, "ended_at": Now(), "error": plain.storable(one.error)}
+        fields |= {"worker": None, "ended_at": Moment(), "error": plain.storable(one.error)}
         fields["result"] = orjson.loads(one.result or b"null")
     elif one.release:
         fields |= {"worker": None, "status": _released(one.status)}
@@ -245,7 +246,7 @@ def _write_verdict(one: Write, verdict: Verdict) -> None:
         code=plain.storable(verdict.code)[:CODE_LENGTH],
         message=plain.storable(verdict.message),
         result=orjson.loads(verdict.result),
-        applied_at=Now(),
+        applied_at=Moment(),
     )
     if not changed and command.exists():  # a look into the state is deleted by whoever no longer waits for it
         raise Overtaken

@@ -18,12 +18,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Position
 from django_livesim.store.identity import Identity, is_gone
+from django_livesim.store.moments import Moment
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +34,14 @@ CLAIM_BATCH = 20
 def register(identity: Identity, queues: Iterable[str]) -> UUID:
     """A new row for this start of this process; its id."""
     worker = Worker.objects.create(id=uuid.uuid4(), queues=list(queues), **asdict(identity))
+    Worker.objects.filter(id=worker.id).update(started_at=Moment(), beat_at=Moment())
     return worker.id
 
 
 def beat(worker: UUID, load: Mapping[str, Any]) -> bool:
     """Say that the worker lives. False where its peers have declared it gone."""
     alive = Worker.objects.filter(id=worker).exclude(state=Worker.State.GONE)
-    return bool(alive.update(beat=F("beat") + 1, beat_at=Now(), load=dict(load)))
+    return bool(alive.update(beat=F("beat") + 1, beat_at=Moment(), load=dict(load)))
 
 
 def leave(worker: UUID) -> None:
@@ -124,7 +126,7 @@ def _claim_one(worker: UUID, run: UUID, epoch: int, holder: UUID | None) -> bool
         worker=worker,
         epoch=F("epoch") + 1,
         adoptions=F("adoptions") + adopted,
-        started_at=Coalesce("started_at", Now()),
+        started_at=Coalesce("started_at", Moment()),
     )
     return bool(changed)
 

@@ -106,7 +106,8 @@ def _refuse(request: HttpRequest, actor: Actor, panel: dict[str, Any], status: i
 
 
 def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
-    runs = permissions.visible(actor).select_related("owner", "worker").defer("params", "result", "error")
+    runs = permissions.visible(actor).select_related("worker").prefetch_related("owner")
+    runs = runs.defer("params", "result", "error")
     page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
     waits = any(run.status == Status.WAITING for run in page) or (
         page.has_other_pages() and runs.filter(status=Status.WAITING).exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import Error
-from django.db.models.functions import Now
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -18,7 +17,7 @@ from django_livesim.models import Worker
 def workers_alive() -> int:
     """How many workers have given a sign of life lately."""
     silence = timedelta(seconds=3 * settings.LEASE_TTL)
-    return Worker.objects.exclude(state=Worker.State.GONE).filter(beat_at__gt=Now() - silence).count()
+    return int(Worker.objects.heard_of(silence).count())
 
 
 @never_cache
