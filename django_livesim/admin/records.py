@@ -1,0 +1,1 @@
+"""Commands, checkpoints and workers in the admin: to be read, not changed."""
