@@ -10,10 +10,12 @@ from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Advice
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, router
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
@@ -23,12 +25,13 @@ WEBSOCKET_PATH = f"ws/livesim/runs/{UUID(int=0)}/"
 WRAPPERS = ("inner", "application", "app")
 """Where ASGI middleware keeps what it wraps."""
 
-LAYER_LINES = """CHANNEL_LAYERS = {"default": {
+LAYER_LINES = """CHANNEL_LAYERS = {"%s": {
     "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
     "CONFIG": {"hosts": [{"address": "redis://localhost:6379", "socket_timeout": None}]},
 }}"""
 URL_LINE = 'path("livesim/", include("django_livesim.urls"))'
-ASGI_LINES = """from django_livesim.routing import livesim_application
+ASGI_LINES = """from django.core.asgi import get_asgi_application
+from django_livesim.routing import livesim_application
 
 application = livesim_application(get_asgi_application())"""
 
@@ -47,6 +50,10 @@ def layer_reaches_processes() -> bool:
 def _layer() -> Mapping[str, Any]:
     layers = getattr(django_settings, "CHANNEL_LAYERS", None) or {}
     return layers.get(_setting("CHANNEL_LAYER")) or {}
+
+
+def _layer_lines() -> str:
+    return LAYER_LINES % _setting("CHANNEL_LAYER")
 
 
 def _setting(key: str) -> Any:
@@ -100,7 +107,7 @@ def _production_problems() -> Iterator[CheckMessage]:
     if not layer_reaches_processes():
         yield Error(
             "DEBUG is off and the channel layer stays in its process: no page gets a worker's frames.",
-            hint=f"Install channels-redis and set:\n{LAYER_LINES}",
+            hint=f"Install channels-redis and set:\n{_layer_lines()}",
             id="livesim.E003",
         )
     if _setting("EMBEDDED_WORKER") is True:
@@ -142,7 +149,8 @@ def check_asgi(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
         return [
             Error(
                 "ASGI_APPLICATION is not set.",
-                hint='Add: ASGI_APPLICATION = "<project>.asgi.application"',
+                hint=f'Add: ASGI_APPLICATION = "{_project()}.asgi.application"\n'
+                f"Make {_project()}.asgi say:\n{ASGI_LINES}",
                 id="livesim.E006",
             )
         ]
@@ -155,6 +163,11 @@ def check_asgi(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
         return []
     problem = f"ASGI_APPLICATION {path!r} has no route for /{WEBSOCKET_PATH}: pages get no frames."
     return [Error(problem, hint=f"Make {path.rpartition('.')[0]} say:\n{ASGI_LINES}", id="livesim.E007")]
+
+
+def _project() -> str:
+    """The package of the host's settings, as far as its other settings tell."""
+    return str(getattr(django_settings, "ROOT_URLCONF", None) or "").rpartition(".")[0] or "<project>"
 
 
 def routes_to(application: Any, path: str) -> bool | None:
@@ -199,7 +212,7 @@ def check_redis_timeout(app_configs: Any = None, **kwargs: Any) -> list[CheckMes
     return [
         Advice(
             "A host of the channel layer has a read timeout: idle sockets and workers lose Redis.",
-            hint=f'Give every host "socket_timeout": None, as in:\n{LAYER_LINES}',
+            hint=f'Give every host "socket_timeout": None, as in:\n{_layer_lines()}',
             id="livesim.W001",
         )
     ]
@@ -238,6 +251,35 @@ def check_sqlite(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
             id="livesim.W003",
         )
     ]
+
+
+@register()
+def check_routers(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """E009: our rows have a database of their own, and no router sends tables there and owners back."""
+    alias = _setting("DATABASE")
+    if alias == DEFAULT_DB_ALIAS or not apps.is_installed("django.contrib.auth"):
+        return []
+    if problem := _routing_problem(alias):
+        line = "django_livesim.routers.LivesimRouter"
+        others = [str(each) for each in django_settings.DATABASE_ROUTERS if each != line]
+        named = "[" + ", ".join(f'"{each}"' for each in [line, *others]) + "]"
+        hint = f"Set: DATABASE_ROUTERS = {named}\nThen: python manage.py migrate --database={alias}"
+        return [Error(problem, hint=hint, id="livesim.E009")]
+    return []
+
+
+def _routing_problem(alias: str) -> str:
+    from django_livesim.models import Run
+
+    run, users = Run(), get_user_model()
+    run._state.db = alias
+    if not router.allow_migrate_model(alias, Run):
+        return f'LIVESIM["DATABASE"] is {alias!r}, and a router keeps our tables from being made there.'
+    if router.allow_migrate_model(DEFAULT_DB_ALIAS, Run):
+        return f'LIVESIM["DATABASE"] is {alias!r}, and no router sends our migrations there alone.'
+    if router.db_for_read(users, instance=run) != router.db_for_read(users):
+        return f'LIVESIM["DATABASE"] is {alias!r}, and owners of runs would be looked for there.'
+    return ""
 
 
 @register()
@@ -285,6 +327,7 @@ ALL = (
     check_asgi,
     check_redis_timeout,
     check_sqlite,
+    check_routers,
     check_urls,
     check_without_effect,
 )

@@ -12,6 +12,7 @@ from django import template
 from django.conf import settings as django_settings
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
+from django.template import Context
 from django.template.defaultfilters import filesizeformat
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve
@@ -48,7 +49,13 @@ def age(since: datetime) -> str:
     """How long ago something was, in its largest unit."""
     if timezone.now() - since < timedelta(minutes=1):
         return _("just now")
-    return timesince(since, depth=1)
+    return _("%(time)s ago") % {"time": timesince(since, depth=1)}
+
+
+@register.filter
+def iso(moment: datetime) -> str:
+    """A moment for scripts, with its offset: without one, a browser takes it for its own local time."""
+    return (timezone.make_aware(moment) if timezone.is_naive(moment) else moment).isoformat()
 
 
 @register.filter
@@ -90,6 +97,34 @@ def load_label(worker: Worker) -> str:
 def livesim_id() -> str:
     """A fresh id for a command: however often its form is submitted, it takes effect once."""
     return uuid4().hex
+
+
+@register.simple_tag(takes_context=True)
+def livesim_nonce(context: Context) -> str | None:
+    """The nonce of this page's Content Security Policy, None where it has none.
+
+    It is given by the context processor of Django 6 or of django-csp; where only the middleware is
+    installed, it is found at the request.
+    """
+    for name in ("csp_nonce", "CSP_NONCE"):
+        if context.get(name) is not None:  # a lazy one is false until it is used
+            return str(context[name]) or None
+    return nonce_of(context.get("request"))
+
+
+def nonce_of(request: HttpRequest | None) -> str | None:
+    """The nonce that the middleware of Django 6, or of django-csp, has given a request."""
+    for name in ("_csp_nonce", "csp_nonce"):
+        nonce = getattr(request, name, None)
+        if nonce is not None:
+            return str(nonce)
+    return None
+
+
+@register.simple_tag
+def livesim_logout() -> str:
+    """Where a form posts to that logs out: the host's page of that name, else the admin's; empty without."""
+    return _address("logout") or _address("admin:logout")
 
 
 @register.simple_tag

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -17,6 +17,7 @@ from django.utils.http import urlencode
 
 from django_livesim.permissions import SESSION_ID, Actor
 from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
+from django_livesim.templatetags.livesim import nonce_of
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,18 @@ def with_database(view: View) -> View:
             logger.warning("The database does not answer: %s: %s", request.path, exc)
             return _no_database(request, "no such table" in str(exc))
 
-    return answering
+    return outside_transactions(answering)
+
+
+def outside_transactions(view: View) -> View:
+    """Not in the transaction that `ATOMIC_REQUESTS` opens around a view.
+
+    What it accepts must be seen by a worker while it waits for the outcome, and an answer that says
+    "accepted" must not be made before the commit.
+    """
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
 
 
 def _no_database(request: HttpRequest, unmigrated: bool) -> HttpResponse:
@@ -131,7 +143,7 @@ def _no_database(request: HttpRequest, unmigrated: bool) -> HttpResponse:
     posted = [(name, value) for name, values in request.POST.lists() for value in values]
     address = request.get_full_path()
     context = {"address": address, "method": request.method, "posted": posted, "unmigrated": unmigrated}
-    page = render_to_string("django_livesim/no_database.html", context)
+    page = render_to_string("django_livesim/no_database.html", context | {"csp_nonce": nonce_of(request)})
     return HttpResponse(page, status=503, headers=headers)
 
 

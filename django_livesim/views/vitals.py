@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from django_livesim.bus.layers import is_local
 from django_livesim.conf import settings
 from django_livesim.models import Worker
+from django_livesim.views.respond import outside_transactions
 
 
 def workers_alive() -> int:
@@ -22,6 +23,7 @@ def workers_alive() -> int:
 
 @never_cache
 @require_safe
+@outside_transactions
 def health(request: HttpRequest) -> JsonResponse:
     """JSON for load balancers: 503 where the database does not answer, else 200.
 
