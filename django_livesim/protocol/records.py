@@ -86,6 +86,9 @@ class Held:
     next_seq: int
     speed: float
     horizon: int = 0
+    reason: str = ""
+    begun: bool = False
+    """Whether a worker has set it up before, and has said so."""
     stored: Stored | None = None
     journal: tuple[Entry, ...] = ()
     """Applied after `stored`, in order; they are applied again."""
@@ -103,6 +106,10 @@ class Write:
     speed: float
     status: Status | None = None
     """Given where it changes."""
+    previous: Status | None = None
+    """With a status: the one that the run's row has before this write."""
+    begins: bool = False
+    """The run has been set up for the first time."""
     reason: str = ""
     verdicts: tuple[Verdict, ...] = ()
     checkpoint: Stored | None = None

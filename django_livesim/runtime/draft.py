@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Stored, Verdict, Write
+
+BEGUN = (Status.RUNNING, Status.PAUSED)
+"""What a run is once it has been set up."""
+
+
+class Before(NamedTuple):
+    """A run as the writes so far have left its row."""
+
+    status: Status
+    begun: bool
+
+    def after(self, write: Write) -> Before:
+        """The same once `write` has committed."""
+        return Before(write.status or self.status, self.begun or write.begins)
 
 
 @dataclass
@@ -44,8 +59,9 @@ class Draft:
         """The draft that follows this one."""
         return Draft(number=self.number + 1, gating=self.gating_number)
 
-    def write(self, run: UUID, epoch: int, tick: int, next_seq: int, speed: float) -> Write:
-        """All of it as one write."""
+    def write(self, run: UUID, epoch: int, tick: int, next_seq: int, speed: float, before: Before) -> Write:
+        """All of it as one write, of a run that was as `before` says."""
+        begins = not before.begun and self.status in BEGUN
         return Write(
             run=run,
             epoch=epoch,
@@ -54,6 +70,8 @@ class Draft:
             next_seq=next_seq,
             speed=speed,
             status=self.status,
+            previous=None if self.status is None else before.status,
+            begins=begins,
             reason=self.reason,
             verdicts=tuple(self.verdicts),
             checkpoint=self.checkpoint,

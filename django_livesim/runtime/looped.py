@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -116,6 +117,12 @@ class LoopRunner(Runner):
         """Whether a stop waits behind messages: the loop gets those first, in a tick of their own."""
         end = self._ending()
         return end is not None and any(self._is_due(each) for each in self._before(end))
+
+    @property
+    def _rest_due(self) -> float:
+        """Not before the loop has had the messages that wait: it gets none while it is paused."""
+        waiting = any(each.kind is Kind.COMMAND and self._is_due(each) for each in self._waiting)
+        return math.inf if waiting else super()._rest_due
 
     def _before(self, end: Entry) -> Iterable[Entry]:
         waiting = itertools.takewhile(lambda each: each is not end, self._waiting)

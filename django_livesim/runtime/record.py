@@ -6,8 +6,8 @@ from uuid import UUID
 
 from django_livesim.protocol import plain
 from django_livesim.protocol.names import Outcome, Status
-from django_livesim.protocol.records import Entry, Stored, Verdict, Write
-from django_livesim.runtime.draft import Draft
+from django_livesim.protocol.records import Entry, Held, Stored, Verdict, Write
+from django_livesim.runtime.draft import Before, Draft
 from django_livesim.runtime.gate import Gate
 from django_livesim.runtime.ports import EndOut, Output, StatusOut, VerdictOut
 
@@ -23,10 +23,11 @@ class Record:
     committed, and not before.
     """
 
-    def __init__(self, run: UUID, epoch: int, next_seq: int) -> None:
-        self.run = run
-        self.epoch = epoch
-        self.next_seq = next_seq
+    def __init__(self, held: Held) -> None:
+        self.run = held.info.id
+        self.epoch = held.epoch
+        self.next_seq = held.next_seq
+        self._before = Before(held.status, held.begun)
         self._draft = Draft()
         self._gate = Gate()
 
@@ -85,7 +86,9 @@ class Record:
         if self._draft.empty:
             return None
         draft, self._draft = self._draft, self._draft.next()
-        return draft.write(self.run, self.epoch, tick, self.next_seq, speed)
+        write = draft.write(self.run, self.epoch, tick, self.next_seq, speed, self._before)
+        self._before = self._before.after(write)
+        return write
 
     def committed(self, number: int) -> None:
         """Write `number` has committed."""

@@ -28,6 +28,7 @@ from django_livesim.runtime.pace import Pace
 from django_livesim.runtime.ports import Definition, EventOut, FrameOut, Options, SendOut
 from django_livesim.runtime.record import Record
 from django_livesim.runtime.screen import Screen, views
+from django_livesim.runtime.unwatched import NOBODY, Unwatched
 from django_livesim.simulation import Host
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ class Runner:
         self.options = options
         self.status = Status.PAUSED if held.status is Status.PAUSED else Status.RUNNING
         self.speed = held.speed
-        self.record = Record(self.id, held.epoch, held.next_seq)
+        self.record = Record(held)
+        self.unwatched = Unwatched(definition, options, held)
         self.screen = Screen(definition, options, program, held.info)
         self.keeper = Keeper(definition, options, host)
         self.pace = Pace(definition.tick_rate)
@@ -119,6 +121,7 @@ class Runner:
             self.host.live = True
             self._discard_effects()
         self.screen.want()
+        self.unwatched.seen(now)
         self._checkpoint_due = now + self.options.checkpoint_seconds
         if self.held.stored is None or not self.held.stored.data:
             self._checkpoint()
@@ -163,10 +166,15 @@ class Runner:
     def watch(self, roles: Iterable[str], keyframe: bool) -> None:
         """Somebody watches in these roles; a keyframe is wanted at once where one is missing."""
         self.screen.watch(roles, self.clock.now() + self.options.interest_ttl)
+        self.unwatched.seen(self.clock.now())
         if keyframe:
             self.screen.want()
-            if not (self.over or self.away or self.replaying):
-                self._guarded(self._report)
+        if self.over or self.away or self.replaying:
+            return
+        if self.unwatched.paused:
+            self._guarded(self._go_on)
+        elif keyframe:
+            self._guarded(self._report)
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -176,14 +184,16 @@ class Runner:
             return None
         if self.replaying or self.steps_asked:
             return self.clock.now()
-        return self.pace.due if self.status is Status.RUNNING else None
+        return min(self.pace.due, self._rest_due) if self.status is Status.RUNNING else None
 
     def turn(self) -> None:
-        """Make the step that is due."""
+        """Make the step that is due, or none where nobody is watching and that has a consequence."""
         if self.over or self.away:
             return
         if self.replaying:
             self._guarded(self._play)
+        elif self._is_left_alone(self.clock.now()):
+            self._guarded(self._attend)
         elif self.steps_asked or self.status is Status.RUNNING:
             self._stepped = self.steps_asked == 1
             self.steps_asked = max(0, self.steps_asked - 1)
@@ -216,6 +226,8 @@ class Runner:
             self._collect_effects()
         if self.host.finished and not self.over:
             self._end(Status.FINISHED, "", result=self.host.result)
+        if self._is_left_alone(now):
+            self._rest()
         if self.over:
             return
         if self._stepped:  # the last of the steps asked for has been made
@@ -225,6 +237,28 @@ class Runner:
         elif now >= self._checkpoint_due:
             self._checkpoint()
         self._report(now)
+
+    @property
+    def _rest_due(self) -> float:
+        """When it pauses or stops by itself, as far as is known now."""
+        return self.unwatched.due
+
+    def _is_left_alone(self, now: float) -> bool:
+        """Whether it runs, and has run unwatched for as long as it may."""
+        return self.status is Status.RUNNING and now >= self._rest_due
+
+    def _rest(self) -> None:
+        """Pause or stop because nobody is watching."""
+        if self.unwatched.stops:
+            self._end(Status.STOPPED, NOBODY)
+        else:
+            self._turn_to(Status.PAUSED, unwatched=True)
+
+    def _go_on(self, now: float) -> None:
+        """Somebody watches again."""
+        self._turn_to(Status.RUNNING)
+        self.screen.want()
+        self._attend(now)
 
     def _is_due(self, entry: Entry) -> bool:
         return entry.due_tick is None or entry.due_tick <= self.host.tick
@@ -277,6 +311,7 @@ class Runner:
         if entry.name == INSPECT:
             self._record(entry, Outcome.APPLIED, result=plain.encode_answer(self.facts()))
             self._checkpoint(final=True)
+            self.unwatched.seen(self.clock.now())
             return
         self._record(entry, Outcome.APPLIED)
         self._steer(entry)
@@ -289,6 +324,7 @@ class Runner:
             self._turn_to(Status.PAUSED)
         elif entry.name == Verb.RESUME:
             self.steps_asked = 0
+            self.unwatched.seen(self.clock.now())
             self._turn_to(Status.RUNNING)
         elif entry.name == Verb.STEP:
             self.steps_asked += int(entry.args.get("n", 1))
@@ -296,8 +332,12 @@ class Runner:
         elif entry.name == Verb.SPEED:
             self._change_speed(float(entry.args["x"]))
 
-    def _turn_to(self, status: Status) -> None:
+    def _turn_to(self, status: Status, *, unwatched: bool = False) -> None:
+        """Pause or go on; `unwatched` where no person has asked for it."""
+        was_unwatched, self.unwatched.paused = self.unwatched.paused, unwatched
         if status is self.status:
+            if was_unwatched and not unwatched:
+                self._say()  # a person's pause from now on
             return
         self.status = status
         if status is Status.PAUSED:
@@ -323,6 +363,8 @@ class Runner:
 
     def _say(self, reason: str = "") -> None:
         """Journal the status and tell viewers once that has committed."""
+        if self.status is Status.PAUSED and self.unwatched.paused:
+            reason = NOBODY
         self.record.status(self.status, self.shown_tick, self.speed, reason)
 
     # -- the end ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.db.models import BigIntegerField, Case, CharField, F, Q, Value, When, Window
-from django.db.models.functions import RowNumber
+from django.db.models.functions import Coalesce, RowNumber
 
 from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
@@ -52,6 +52,8 @@ def load(run_id: UUID, worker: UUID) -> Held | None:
         next_seq=run.next_seq,
         speed=run.speed,
         horizon=run.horizon,
+        reason=run.reason,
+        begun=run.started_at is not None,
         stored=stored,
         journal=tuple(entry(row) for row in journal.order_by("apply_seq")),
     )
@@ -220,6 +222,7 @@ def _run_fields(one: Write) -> dict[str, Any]:
     }
     if one.status is not None:
         fields |= {"status": str(one.status), "reason": plain.storable(one.reason)[:500]}
+        fields["started_at"] = Coalesce("started_at", Moment())
     if one.ended:
         fields |= {"worker": None, "ended_at": Moment(), "error": plain.storable(one.error)}
         fields["result"] = orjson.loads(one.result or b"null")

@@ -18,7 +18,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce
 
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
@@ -126,7 +125,6 @@ def _claim_one(worker: UUID, run: UUID, epoch: int, holder: UUID | None) -> bool
         worker=worker,
         epoch=F("epoch") + 1,
         adoptions=F("adoptions") + adopted,
-        started_at=Coalesce("started_at", Moment()),
     )
     return bool(changed)
 

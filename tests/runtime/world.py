@@ -132,6 +132,7 @@ class MemoryLedger:
             next_seq=row["next_seq"],
             speed=row["speed"],
             horizon=row["tick"],
+            reason=row["reason"],
             stored=stored,
             journal=journal,
         )
