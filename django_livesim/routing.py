@@ -69,7 +69,7 @@ def livesim_application(
     return ProtocolTypeRouter(
         {
             "http": _Started(http),
-            "websocket": _Started(OriginGuard(URLRouter([ours, hosts]))),
+            "websocket": _Started(OriginGuard(_Mounted(URLRouter([ours, hosts])))),
             "channel": ChannelNameRouter({**channel_routes, **(channels or {})}),
         }
     )
@@ -88,6 +88,28 @@ class _Started:
         set_home()
         ensure_started()
         await self.application(scope, receive, send)
+
+
+class _Mounted:
+    """Routes by the path below the one that the project is mounted at.
+
+    That is `root_path`, as a server is told it, or `FORCE_SCRIPT_NAME`. A proxy may have taken it away
+    already, and a server may have put it back: both are right, as they are for Django's own requests.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from django.conf import settings
+
+        below: str = scope["path"]
+        for mounted in (scope.get("root_path"), settings.FORCE_SCRIPT_NAME):
+            prefix = (mounted or "").rstrip("/") + "/"
+            if prefix != "/" and below.startswith(prefix):
+                below = below[len(prefix) - 1 :]
+                break
+        await self.application({**scope, "path_remaining": below}, receive, send)
 
 
 def _has_sessions() -> bool:

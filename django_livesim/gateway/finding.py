@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from django_livesim import permissions
 from django_livesim.models import Run
@@ -36,7 +37,8 @@ def get(
     run = _find(ref.id if isinstance(ref, Run) else ref, lock)  # a row in hand may be old
     if run is None or permissions.level(actor, run) is None:
         raise NoRun(
-            f"There is no run {str(ref)[:80]!r} that you may see. The list of runs shows what there is."
+            _("There is no run %(ref)r that you may see. The list of runs shows what there is.")
+            % {"ref": str(ref)[:80]}
         )
     permissions.require(actor, level, run, command)
     return run
@@ -55,5 +57,6 @@ def _find(ref: UUID | str, lock: bool) -> Run | None:
     simulation, colon, key = ref.partition(":")
     found = list(runs.filter(Q(key=ref) | Q(simulation=simulation, key=key) if colon else Q(key=ref))[:2])
     if len(found) > 1:
-        raise NoRun(f"Several runs have the key {ref!r}; write simulation:key, or the run's uuid.")
+        several = _("Several runs have the key %(key)r; write simulation:key, or the run's uuid.")
+        raise NoRun(several % {"key": ref})
     return found[0] if found else None

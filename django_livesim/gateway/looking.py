@@ -7,10 +7,12 @@ from uuid import UUID
 
 import orjson
 from channels.db import database_sync_to_async
+from django.core.exceptions import ObjectDoesNotExist
+from django.utils.translation import gettext as _
 
 from django_livesim import registry
 from django_livesim.gateway.finding import SERVER, get
-from django_livesim.gateway.sending import await_outcome, body_hash, insert, wait
+from django_livesim.gateway.sending import await_outcome, body_hash, insert, is_pending, wait
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor, may_inspect, visible
 from django_livesim.protocol import packed
@@ -32,10 +34,20 @@ def facts(run: Run) -> dict[str, Any]:
         "reason": run.reason,
         "tick": run.tick,
         "progress": run.progress,
-        "owner": None if run.owner_id is None else str(run.owner),
+        "owner": owner_name(run),
         "worker": None if run.worker_id is None else str(run.worker_id),
         "group": run.group_name,
     }
+
+
+def owner_name(run: Run) -> str | None:
+    """How the owner is called; by the id where there is no such user any more."""
+    if run.owner_id is None:
+        return None
+    try:
+        return str(run.owner) if run.owner is not None else str(run.owner_id)
+    except ObjectDoesNotExist:
+        return str(run.owner_id)
 
 
 def inspect(
@@ -44,7 +56,8 @@ def inspect(
     """Facts, and the whole state with its position, parameters, figures, commands and error.
 
     Asks the worker that holds the run to store its state now; where it does
-    not answer within `timeout` seconds, the state last stored is given.
+    not answer within `timeout` seconds, the state last stored is given. So it is
+    inside a transaction, where no worker could see that it is asked.
     """
     row, asked = _ask(run, actor or SERVER, timeout)
     if asked is not None:
@@ -70,8 +83,8 @@ def _ask(run: Run | UUID | str, actor: Actor, timeout: float) -> tuple[Run, Comm
     """The run, and the row that asks its worker to store the state now; None where nobody is asked."""
     row = get(run, actor=actor)
     if not may_inspect(actor, row):
-        raise Forbidden("To inspect a state needs livesim.inspect_run, or to be the owner.")
-    if row.worker_id is None or timeout <= 0:
+        raise Forbidden(_("To inspect a state needs livesim.inspect_run, or to be the owner."))
+    if row.worker_id is None or timeout <= 0 or is_pending():
         return row, None
     body = body_hash(Kind.CONTROL, INSPECT, {})
     return row, insert(row, Kind.CONTROL, INSPECT, {}, actor, None, body, {})[0]

@@ -16,6 +16,7 @@ import orjson
 from channels.db import database_sync_to_async
 from django.db import connections, transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from django_livesim import conf, params, registry
 from django_livesim.bus import doorbells
@@ -69,15 +70,17 @@ def send(
     sent = known(row, actor, id, body)
     if sent is None:
         _refuse_ended(row)
-        sent, _ = insert(row, Kind.COMMAND, command, cleaned, actor, id, body, fields)
+        sent, _created = insert(row, Kind.COMMAND, command, cleaned, actor, id, body, fields)
     return answered(sent, wait, timeout)
 
 
 def _refuse_ended(run: Run) -> None:
     if run.ended:
-        raise RunEnded(f"The run is {run.status} and takes no commands; resume or restart it first.")
+        ended = _("The run is %(status)s and takes no commands; resume or restart it first.")
+        raise RunEnded(ended % {"status": run.get_status_display()})
     if run.status == Status.QUARANTINED:
-        raise LivesimError("The run is quarantined; an administrator must release it.", code=Code.QUARANTINED)
+        held = _("The run is quarantined; an administrator must release it.")
+        raise LivesimError(held, code=Code.QUARANTINED)
 
 
 def _clean_args(run: Run, command: str, args: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -85,42 +88,44 @@ def _clean_args(run: Run, command: str, args: Mapping[str, Any]) -> tuple[Any, d
     try:
         definition = registry.get(run.simulation)
     except UnknownSimulation as exc:
-        raise LivesimError(
-            f"This process lacks the code of {run.simulation}; it cannot check the command.", code=Code.ERROR
-        ) from exc
+        lacking = _("This process lacks the code of %(simulation)s; it cannot check the command.")
+        raise LivesimError(lacking % {"simulation": run.simulation}, code=Code.ERROR) from exc
     spec = definition.commands.get(command)
     if spec is not None:
         return spec, _sized(params.clean(params.form_class(spec), args))
     if definition.is_loop and not definition.commands:
         return None, _sized(_free_args(command, args))
-    expected = ", ".join(sorted(definition.commands)) or "none; this simulation takes no commands"
-    raise UnknownCommand(f"{definition.name} has no command {command[:80]!r}. Expected one of: {expected}.")
+    expected = ", ".join(sorted(definition.commands)) or _("none; this simulation takes no commands")
+    unknown = _("%(simulation)s has no command %(command)r. Expected one of: %(expected)s.")
+    raise UnknownCommand(
+        unknown % {"simulation": definition.name, "command": command[:80], "expected": expected}
+    )
 
 
 def _free_args(command: str, args: Mapping[str, Any]) -> dict[str, Any]:
     """What an own loop that declares nothing accepts: any name, any plain dict."""
     if not command or len(command) > 200 or plain.storable(command) != command:
-        raise UnknownCommand("A command needs a name of 1 to 200 characters, none of them NUL.")
+        raise UnknownCommand(_("A command needs a name of 1 to 200 characters, none of them NUL."))
     return params.clean(None, args)
 
 
 def _sized(args: dict[str, Any]) -> dict[str, Any]:
     size, limit = len(plain.encode(args)), conf.settings.MAX_MESSAGE_BYTES
     if size > limit:
-        raise LivesimError(
-            f"The arguments take {size} bytes, more than MAX_MESSAGE_BYTES = {limit}; send less at once.",
-            code=Code.TOO_LARGE,
+        large = _(
+            "The arguments take %(size)s bytes, more than MAX_MESSAGE_BYTES = %(limit)s; send less at once."
         )
+        raise LivesimError(large % {"size": size, "limit": limit}, code=Code.TOO_LARGE)
     return args
 
 
 def _schedule(at_tick: int | None, delay: float | None, every: float | None) -> dict[str, Any]:
     if every is not None:
-        raise BadArgs("Repeated commands (every=...) are not available yet; send each one.")
+        raise BadArgs(_("Repeated commands (every=...) are not available yet; send each one."))
     if at_tick is not None and not (_is_number(at_tick, int) and 0 <= at_tick <= plain.MAX_INTEGER):
-        raise BadArgs(f"at_tick is a tick, an integer of 0 to 2^53; got {at_tick!r}.")
+        raise BadArgs(_("at_tick is a tick, an integer of 0 to 2^53; got %(given)r.") % {"given": at_tick})
     if delay is not None and not (_is_number(delay, int | float) and 0 <= delay <= MAX_DELAY):
-        raise BadArgs(f"delay is seconds, 0 up to a year; got {delay!r}.")
+        raise BadArgs(_("delay is seconds, 0 up to a year; got %(given)r.") % {"given": delay})
     due_at = None if delay is None else Moment() + timedelta(seconds=delay)
     return {"due_tick": at_tick, "due_at": due_at}
 
@@ -166,10 +171,8 @@ def known(run: Run, actor: Actor, client_id: str | None, body: str) -> Command |
 
 def _same(row: Command, body: str) -> Command:
     if row.body_hash != body:
-        raise LivesimError(
-            f"The id {row.client_id!r} was used for another command ({row.name}); use a new id for each.",
-            code=Code.DUPLICATE_ID,
-        )
+        used = _("The id %(id)r was used for another command (%(command)s); use a new id for each.")
+        raise LivesimError(used % {"id": row.client_id, "command": row.name}, code=Code.DUPLICATE_ID)
     return row
 
 
@@ -177,7 +180,7 @@ def _client_id(given: str | None) -> str:
     if given is None:
         return uuid.uuid4().hex
     if not CLIENT_ID.match(given):
-        raise BadArgs(f"An id is 1 to 64 of A-Z a-z 0-9 _ -; got {given[:80]!r}.")
+        raise BadArgs(_("An id is 1 to 64 of A-Z a-z 0-9 _ -; got %(given)r.") % {"given": given[:80]})
     return given
 
 
@@ -219,7 +222,7 @@ def _look(command: Command) -> None:
     try:
         command.refresh_from_db()
     except Command.DoesNotExist:
-        raise NoRun("The run was deleted, and the command with it.") from None
+        raise NoRun(_("The run was deleted, and the command with it.")) from None
 
 
 def is_pending() -> bool:
