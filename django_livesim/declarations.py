@@ -128,6 +128,11 @@ def _check_options(target: Target) -> None:
         value = getattr(target, option)
         if not fits(value):
             raise RegistrationError(f"{place_of(target)}: {option} is {value!r}. Expected {expected}.")
+    if target.autostart and target.sharing != "shared":
+        raise RegistrationError(
+            f"{place_of(target)}: autostart is True and sharing is {target.sharing!r}, "
+            f"so that nobody is there whose run it would be. Expected sharing = 'shared'."
+        )
     if getattr(target, "recovery", "") == "replay" and not getattr(target, "deterministic", False):
         raise RegistrationError(
             f"{place_of(target)}: recovery is 'replay', which needs a deterministic simulation "

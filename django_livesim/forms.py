@@ -31,6 +31,13 @@ class StartForm(forms.Form):
     )
 
 
+class ShareForm(forms.Form):
+    """Who may watch a run."""
+
+    visibility = forms.ChoiceField(label=_("Who may watch"), choices=Visibility.choices)
+    renew = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
+
 class MessageForm(forms.Form):
     """A message to an own loop that declares no commands."""
 
@@ -79,6 +86,14 @@ QUESTIONS: Mapping[str, Any] = {
     Verb.STOP: _("Stop this run? Its state is stored, and it can be resumed."),
 }
 """What is asked before a control that ends the run."""
+
+CONFIRM: Mapping[str, Any] = {Verb.RESTART: _("Restart"), Verb.STOP: _("Stop")}
+"""What is written on the button that says yes to it."""
+
+NEW_LINK = _("Make a new link? The old one stops working at once, for everybody who has it.")
+DELETE = _(
+    "Delete this run for good? Where it still goes on, it ends. Its state, result and commands are lost."
+)
 
 
 def start_forms(simulation: Any, data: Any = None) -> tuple[StartForm, forms.Form]:

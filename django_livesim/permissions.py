@@ -219,10 +219,12 @@ def require(actor: Actor, needed: Level, run: Run, command: str | None = None) -
 
 def may_start(actor: Actor, simulation: Definition) -> bool:
     """Whether `actor` may start runs of a simulation (its `may_start`, else the permission)."""
-    if actor.trusted or simulation.may_start == "anyone":
+    if actor.trusted:
         return True
     if not actor.authenticated:
-        return False
+        return simulation.may_start == "anyone" and simulation.sharing != "per_user"
+    if simulation.may_start == "anyone":
+        return True
     return simulation.may_start == "users" or bool(actor.user.has_perm("livesim.start_run"))
 
 

@@ -17,6 +17,7 @@ from django_livesim.gateway.controls import control, legal_verbs, pause, restart
 from django_livesim.gateway.deleting import delete
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
+from django_livesim.gateway.owning import own_run
 from django_livesim.gateway.sending import answers, await_outcome, is_pending, send, wait
 from django_livesim.gateway.sharing import share
 from django_livesim.gateway.starting import start
@@ -47,6 +48,7 @@ __all__ = [
     "get",
     "inspect",
     "legal_verbs",
+    "own_run",
     "pause",
     "restart",
     "resume",

@@ -16,7 +16,9 @@ def start_all() -> None:
         named = (
             definition.name in wanted if isinstance(wanted, list | tuple) else wanted and definition.autostart
         )
-        if named and not Run.objects.filter(simulation=definition.name, key=KEY).exists():
+        if not named or definition.sharing != "shared":
+            continue
+        if not Run.objects.filter(simulation=definition.name, key=KEY).exists():
             intake.create_run(
                 simulation=definition.name,
                 version=definition.version,

@@ -7,10 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from django_livesim import conf, registry
+from django_livesim.gateway import limits
 from django_livesim.gateway.finding import SERVER, get
-from django_livesim.gateway.sending import answered, body_hash, insert, known, ring
+from django_livesim.gateway.sending import answered, body_hash, insert, known, ring, unless_deleted
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import (
@@ -44,7 +46,11 @@ def control(
     row = get(run, actor=actor, level=Level.CONTROL)
     verb, cleaned = _clean_verb(verb, args or {})
     body = body_hash(Kind.CONTROL, verb, cleaned)
-    sent = known(row, actor, id, body) or _control(row, verb, cleaned, actor, id, body)
+    sent = known(row, actor, id, body)
+    if sent is None:
+        limits.check_command(actor)
+        with unless_deleted(row):
+            sent = _control(row, verb, cleaned, actor, id, body)
     return answered(sent, wait, timeout)
 
 
@@ -53,14 +59,14 @@ def _clean_verb(verb: str, args: Mapping[str, Any]) -> tuple[Verb, dict[str, Any
         verb = Verb(verb)
     except ValueError:
         expected = ", ".join(Verb)
-        raise UnknownCommand(
-            f"There is no control {str(verb)[:80]!r}. Expected one of: {expected}."
-        ) from None
+        unknown = _("There is no control %(verb)r. Expected one of: %(expected)s.")
+        raise UnknownCommand(unknown % {"verb": str(verb)[:80], "expected": expected}) from None
     takes = {Verb.STEP: {"n"}, Verb.SPEED: {"x"}}.get(verb, set())
     if surplus := set(args) - takes:
+        names = {"verb": verb, "takes": sorted(takes) or _("no arguments"), "given": sorted(surplus)}
         raise BadArgs(
-            f"{verb} takes {sorted(takes) or 'no arguments'}; got {sorted(surplus)}.",
-            fields={name: ["Not an argument of this control."] for name in surplus},
+            _("%(verb)s takes %(takes)s; got %(given)s.") % names,
+            fields={name: [_("Not an argument of this control.")] for name in surplus},
         )
     if verb is Verb.STEP:
         return verb, {"n": _steps(args.get("n", 1))}
@@ -71,7 +77,7 @@ def _clean_verb(verb: str, args: Mapping[str, Any]) -> tuple[Verb, dict[str, Any
 
 def _steps(n: Any) -> int:
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1_000_000:
-        message = f"n is a number of steps, 1 to 1000000; got {n!r}."
+        message = _("n is a number of steps, 1 to 1000000; got %(given)r.") % {"given": n}
         raise BadArgs(message, fields={"n": [message]})
     return n
 
@@ -81,7 +87,7 @@ def _speed(x: Any) -> float:
     if x == "max":
         return 0.0
     if isinstance(x, bool) or not isinstance(x, int | float) or not 0.01 <= x <= 1000:
-        message = f'x is a factor of 0.01 to 1000, or "max"; got {x!r}.'
+        message = _('x is a factor of 0.01 to 1000, or "max"; got %(given)r.') % {"given": x}
         raise BadArgs(message, fields={"x": [message]})
     return float(x)
 
@@ -96,17 +102,19 @@ def _control(
     """
     if verb is Verb.RESTART:
         args = {"next": str(intake.new_run_id())}
-    for _ in range(5):
+    for _attempt in range(5):
         _check_legal(run, verb)
         try:
             with transaction.atomic(using=conf.settings.DATABASE):
                 row, created = insert(run, Kind.CONTROL, verb, args, actor, client_id, body, {})
                 if created:
+                    if run.ended and verb in (Verb.RESUME, Verb.RESTART):
+                        limits.check_going_on(actor, run)
                     _carry_out(run, verb, row)
                 return row
         except intake.Overtaken:
             run.refresh_from_db()
-    raise LivesimError("The run is changing hands; try again.", code=Code.BUSY, retry=1)
+    raise LivesimError(_("The run is changing hands; try again."), code=Code.BUSY, retry=1)
 
 
 def _carry_out(run: Run, verb: Verb, row: Command) -> None:
@@ -149,8 +157,9 @@ def _check_legal(run: Run, verb: Verb) -> None:
     status, legal = Status(run.status), legal_verbs(run.status)
     if verb not in legal:
         code = Code.QUARANTINED if status is Status.QUARANTINED else Code.RUN_ENDED
-        names = ", ".join(sorted(legal))
-        raise RunEnded(f"The run is {status}: it cannot {verb}. Legal now: {names}.", code=code)
+        illegal = _("The run is %(status)s: it cannot %(verb)s. Legal now: %(legal)s.")
+        places = {"status": run.get_status_display(), "verb": verb, "legal": ", ".join(sorted(legal))}
+        raise RunEnded(illegal % places, code=code)
 
 
 def _direct(run: Run, verb: Verb) -> Status | None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import ProtectedError, RestrictedError
+from django.utils.translation import gettext as _
 
 from django_livesim import conf
 from django_livesim.bus import doorbells
@@ -35,10 +36,8 @@ def delete(run: Run | UUID | str, *, actor: Actor | None = None) -> None:
             transaction.on_commit(bell, using=alias, robust=True)
     except (ProtectedError, RestrictedError) as exc:
         kinds = sorted({str(each._meta.verbose_name_plural) for each in _holders(exc)})
-        raise LivesimError(
-            f"The run cannot be deleted while {', '.join(kinds)} point to it; delete those first.",
-            code=Code.REFUSED,
-        ) from exc
+        told = _("The run cannot be deleted while %(others)s point to it; delete those first.")
+        raise LivesimError(told % {"others": ", ".join(kinds)}, code=Code.REFUSED) from exc
 
 
 def _delete_rows(run: Run, alias: str) -> None:

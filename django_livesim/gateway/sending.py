@@ -6,7 +6,8 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,12 +15,13 @@ from uuid import UUID
 
 import orjson
 from channels.db import database_sync_to_async
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from django_livesim import conf, params, registry
 from django_livesim.bus import doorbells
+from django_livesim.gateway import limits
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
@@ -70,7 +72,9 @@ def send(
     sent = known(row, actor, id, body)
     if sent is None:
         _refuse_ended(row)
-        sent, _created = insert(row, Kind.COMMAND, command, cleaned, actor, id, body, fields)
+        limits.check_command(actor)
+        with unless_deleted(row):
+            sent, _created = insert(row, Kind.COMMAND, command, cleaned, actor, id, body, fields)
     return answered(sent, wait, timeout)
 
 
@@ -158,6 +162,17 @@ def insert(
     if created:
         ring(run)
     return _same(row, body), created
+
+
+@contextmanager
+def unless_deleted(run: Run) -> Iterator[None]:
+    """What is written for a run that is deleted meanwhile meets no run."""
+    try:
+        yield
+    except (IntegrityError, Run.DoesNotExist) as exc:
+        if is_pending() or Run.objects.filter(id=run.id).exists():
+            raise
+        raise NoRun(_("The run has just been deleted; nothing was stored.")) from exc
 
 
 def known(run: Run, actor: Actor, client_id: str | None, body: str) -> Command | None:

@@ -7,6 +7,7 @@ from secrets import token_urlsafe
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from django_livesim import conf
 from django_livesim.bus import doorbells
@@ -35,7 +36,8 @@ def share(
         wanted = row.visibility if visibility is None else str(visibility)
         check_visibility(wanted)
         if renew and wanted != Visibility.LINK:
-            raise BadArgs(f"Only a run that is shared by link has one to renew; this one would be {wanted}.")
+            told = _("Only a run that is shared by link has one to renew; this one would be %(visibility)s.")
+            raise BadArgs(told % {"visibility": wanted})
         row.visibility, row.link_token = wanted, _token(row, wanted, renew)
         row.save(update_fields=["visibility", "link_token"])
         bell = partial(doorbells.ring, row.id, row.worker_id, look=True)
@@ -46,7 +48,8 @@ def share(
 def check_visibility(visibility: str) -> None:
     """Raise `BadArgs` for one that there is not."""
     if visibility not in Visibility.values:
-        raise BadArgs(f"visibility is one of {', '.join(Visibility.values)}; got {visibility!r}.")
+        told = _("visibility is one of %(expected)s; got %(given)r.")
+        raise BadArgs(told % {"expected": ", ".join(Visibility.values), "given": visibility})
 
 
 def new_token(visibility: str) -> str:

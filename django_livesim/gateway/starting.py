@@ -8,8 +8,10 @@ from typing import Any
 from django.db import transaction
 
 from django_livesim import conf, params, registry
+from django_livesim.gateway import limits
 from django_livesim.gateway.controls import control, present_version
 from django_livesim.gateway.finding import SERVER
+from django_livesim.gateway.owning import own_key
 from django_livesim.gateway.sending import ring
 from django_livesim.gateway.sharing import check_visibility, new_token
 from django_livesim.models import Run
@@ -36,7 +38,9 @@ def start(
 
     With a `key`, a run that has it already is gone on with instead: a
     running one is returned as it is, a paused or stopped one resumes, and
-    one that has finished or failed is followed by a new one.
+    one that has finished or failed is followed by a new one. Where the
+    simulation gives each person a run of their own (`sharing`), that run
+    has a key made of who they are, before any given.
     `queue` says which workers may take it, by default the simulation's.
     `visibility` is `private`, `link` or `public`, by default as the
     simulation declares. `owner` is the user who owns it, by default the actor's. Without an
@@ -44,6 +48,7 @@ def start(
     """
     definition = _definition(simulation)
     actor = actor or SERVER
+    key = own_key(definition, actor, owner, key)
     if not may_start(actor, definition):
         raise Forbidden(f"You may not start {definition.name}; ask an administrator for livesim.start_run.")
     cleaned = _clean_params(definition, params or {})
@@ -51,24 +56,31 @@ def start(
     _check_start(key, name, visibility, seed)
     existing = Run.objects.filter(simulation=definition.name, key=key).first() if key else None
     if existing is None:
-        run = intake.create_run(
-            simulation=definition.name,
-            version=definition.version,
-            queue=queue or definition.queue,
-            params=cleaned,
-            key=key or None,
-            name=name,
-            visibility=visibility,
-            link_token=new_token(visibility),
-            seed=intake.new_seed() if seed is None else seed,
-            owner_id=_owner_id(actor, owner),
-            session="" if actor.authenticated else actor.session,
-        )
-        if run is not None:
-            ring(run)
+        fields = {
+            "version": definition.version,
+            "queue": queue or definition.queue,
+            "params": cleaned,
+            "name": name,
+            "visibility": visibility,
+            "link_token": new_token(visibility),
+            "seed": intake.new_seed() if seed is None else seed,
+            "owner_id": _owner_id(actor, owner),
+            "session": "" if actor.authenticated else actor.session,
+        }
+        if (run := _create(definition.name, key or None, fields, actor)) is not None:
             return run
         existing = Run.objects.get(simulation=definition.name, key=key)
     return _start_again(existing, cleaned if params is not None else None, actor)
+
+
+def _create(simulation: str, key: str | None, fields: Mapping[str, Any], actor: Actor) -> Run | None:
+    """The new run, None where somebody was quicker to take the key."""
+    with transaction.atomic(using=conf.settings.DATABASE):
+        limits.check_start(actor, fields["owner_id"], fields["session"])
+        run = intake.create_run(simulation=simulation, key=key, **fields)
+        if run is not None:
+            ring(run)
+        return run
 
 
 def _check_start(key: str | None, name: str, visibility: str, seed: int | None) -> None:
@@ -114,6 +126,7 @@ def _start_again(run: Run, cleaned: dict[str, Any] | None, actor: Actor) -> Run:
                 following = Run.objects.filter(simulation=run.simulation, key=run.key).first()
                 if following is not None:
                     return following
+            limits.check_start(actor, locked.owner_id, locked.session)
             following = intake.succeed(locked, intake.new_run_id(), cleaned, version=present_version(run))
         ring(following)
         return following

@@ -7,7 +7,8 @@ htmx asks for comes as a fragment of the same templates.
 from __future__ import annotations
 
 from django_livesim.views.acts import run_answer, run_command, run_control, run_message
-from django_livesim.views.live import run_by_key, run_detail
+from django_livesim.views.live import run_by_key, run_detail, run_mine
+from django_livesim.views.owner import run_delete, run_share
 from django_livesim.views.runs import run_list, run_start
 from django_livesim.views.vitals import health
 
@@ -17,8 +18,11 @@ __all__ = [
     "run_by_key",
     "run_command",
     "run_control",
+    "run_delete",
     "run_detail",
     "run_list",
     "run_message",
+    "run_mine",
+    "run_share",
     "run_start",
 ]

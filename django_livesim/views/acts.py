@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from django_livesim import gateway, params, permissions
 from django_livesim.forms import (
+    CONFIRM,
     CONTROL_FORMS,
     QUESTIONS,
     MessageForm,
@@ -28,7 +29,18 @@ from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import CLIENT_ID, Outcome, Verb
 from django_livesim.views.live import live_context, registered
-from django_livesim.views.respond import by_htmx, fragment, go, key_query, known, of_a_run, status_of
+from django_livesim.views.respond import (
+    by_htmx,
+    confirm,
+    fragment,
+    go,
+    key_query,
+    known,
+    of_a_run,
+    page_of,
+    refuse_act,
+    status_of,
+)
 
 PATIENCE = 2.0
 """Seconds that a browser without JavaScript is kept waiting for the outcome."""
@@ -74,14 +86,13 @@ def run_control(request: HttpRequest, run_id: UUID, verb: str) -> HttpResponse:
         return _unknown(request, run, verb)
     form = CONTROL_FORMS.get(verb, Form)(request.POST)
     if not form.is_valid():
-        return _refuse_control(request, run, " ".join(first_errors(form)))
+        return refuse_act(request, run, " ".join(first_errors(form)))
     if _is_to_confirm(request, actor, run, verb):
-        context = _shared(request) | {"run": run, "verb": verb, "question": QUESTIONS[verb]}
-        return render(request, "django_livesim/confirm.html", context)
+        return confirm(request, run, QUESTIONS[verb], CONFIRM[verb])
     try:
         command = gateway.control(run, verb, form.cleaned_data, **_how(request, actor))
     except LivesimError as problem:
-        return _refuse_control(request, run, problem.message)
+        return refuse_act(request, run, problem.message)
     following = command.args.get("next") if verb == Verb.RESTART else None
     if following and command.outcome != Outcome.REFUSED:
         new = Run.objects.filter(pk=following).first()
@@ -166,15 +177,8 @@ def _refuse(
     return render(request, "django_livesim/run_detail.html", page, status=status)
 
 
-def _refuse_control(request: HttpRequest, run: Run, why: str) -> HttpResponse:
-    if by_htmx(request):
-        return fragment(request, "answer.html", {"refusal": why}, status=422)
-    messages.error(request, why, fail_silently=True)
-    return go(request, _page(request, run))
-
-
 def _unknown(request: HttpRequest, run: Run, name: str) -> HttpResponse:
-    return _refuse_control(request, run, _("There is no command %(name)r here.") % {"name": name})
+    return refuse_act(request, run, _("There is no command %(name)r here.") % {"name": name})
 
 
 def _tell(request: HttpRequest, run: Run, command: Command) -> HttpResponse:
@@ -186,7 +190,7 @@ def _tell(request: HttpRequest, run: Run, command: Command) -> HttpResponse:
         messages.error(request, _("%(name)s: refused: %(why)s") % names, fail_silently=True)
     else:
         messages.info(request, _("%(name)s: accepted, not yet applied.") % names, fail_silently=True)
-    return go(request, _page(request, run))
+    return go(request, page_of(request, run))
 
 
 def _template(context: dict[str, Any]) -> str:
@@ -195,7 +199,3 @@ def _template(context: dict[str, Any]) -> str:
 
 def _shared(request: HttpRequest) -> dict[str, Any]:
     return {"key_query": key_query(request)}
-
-
-def _page(request: HttpRequest, run: Run) -> str:
-    return f"{run.get_absolute_url()}{key_query(request)}"

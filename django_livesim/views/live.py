@@ -13,12 +13,21 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from django_livesim import gateway, permissions, registry
-from django_livesim.forms import QUESTIONS, MessageForm, SpeedForm, StepForm, command_form
+from django_livesim.forms import (
+    DELETE,
+    NEW_LINK,
+    QUESTIONS,
+    MessageForm,
+    ShareForm,
+    SpeedForm,
+    StepForm,
+    command_form,
+)
 from django_livesim.models import Command, Run, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
-from django_livesim.protocol.names import INSPECT, Kind, Status
-from django_livesim.views.respond import Shown, fragment, key_query, of_a_run
+from django_livesim.protocol.names import INSPECT, Kind, Role, Status
+from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
 from django_livesim.views.vitals import workers_alive
 
 JOURNAL = 20
@@ -48,6 +57,20 @@ def run_by_key(request: HttpRequest, simulation: str, key: str) -> HttpResponse:
     return redirect(f"{run.get_absolute_url()}{key_query(request)}")
 
 
+@never_cache
+@require_safe
+@with_database
+def run_mine(request: HttpRequest, simulation: str) -> HttpResponse:
+    """The way to the asker's own run, where each person, or each browser, has one."""
+    known = registered(simulation)
+    if known is None or known.sharing == "shared":
+        return run_by_key(request, simulation, "mine")
+    run = gateway.own_run(known, actor=Actor.from_request(request))
+    if run is not None:
+        return redirect(run)
+    return render(request, "django_livesim/no_own_run.html", {"simulation": Shown.of(known)}, status=404)
+
+
 def live_context(
     request: HttpRequest, actor: Actor, run: Run, bound: dict[str, Form] | None = None
 ) -> dict[str, Any]:
@@ -59,6 +82,8 @@ def live_context(
     simulation = registered(run.simulation)
     stored = gateway.stored_view(run, permissions.role(actor, run))
     context = _facts(request, actor, run)
+    if permissions.role(actor, run) == Role.OWNER:
+        context |= share_context(request, run)
     return context | {
         "simulation": Shown.of(simulation) if simulation is not None else None,
         "commands": _commands(simulation, bound),
@@ -100,7 +125,6 @@ def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
         "may_control": level >= Level.CONTROL,
         "may_debug": level >= Level.CONTROL and actor.authenticated,
         "successor": _successor(run) if run.ended else None,
-        "share_link": _share_link(request, run) if level >= Level.DELETE else "",
         "no_worker": run.status == Status.WAITING and not workers_alive(),
     }
 
@@ -108,6 +132,18 @@ def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
 def _successor(run: Run) -> Run | None:
     """The run that a restart began; a fork has a `parent_tick` and is none."""
     return run.children.filter(parent_tick=None).order_by("-created_at").first()
+
+
+def share_context(request: HttpRequest, run: Run) -> dict[str, Any]:
+    """What the panel shows by which the owner shares a run, and deletes it."""
+    return {
+        "run": run,
+        "key_query": key_query(request),
+        "share_form": ShareForm(initial={"visibility": run.visibility}, auto_id="id_share_%s"),
+        "share_link": _share_link(request, run),
+        "ask_new_link": NEW_LINK,
+        "ask_delete": DELETE,
+    }
 
 
 def _share_link(request: HttpRequest, run: Run) -> str:

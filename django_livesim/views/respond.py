@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
+from django.contrib import messages
 from django.db import InterfaceError, OperationalError, connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.http import urlencode
 
+from django_livesim.models import Run
 from django_livesim.permissions import SESSION_ID, Actor
 from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
 from django_livesim.templatetags.livesim import nonce_of
@@ -53,6 +55,8 @@ class Shown:
     label: str
     description: str
     script: str
+    sharing: str
+    when_unwatched: str
 
     @classmethod
     def of(cls, simulation: Any) -> Shown:
@@ -88,6 +92,38 @@ def key_query(request: HttpRequest) -> str:
     """The part of an address that carries a shared link's key on, empty where there is none."""
     key = request.GET.get("key", "")
     return f"?{urlencode({'key': key})}" if key else ""
+
+
+def page_of(request: HttpRequest, run: Run) -> str:
+    """The address of a run's page, with the key by which the asker came."""
+    return f"{run.get_absolute_url()}{key_query(request)}"
+
+
+def refuse_act(request: HttpRequest, run: Run, why: str) -> HttpResponse:
+    """Say why something was not done: where it was asked for, else on the run's page."""
+    if by_htmx(request):
+        return fragment(request, "answer.html", {"refusal": why}, status=422)
+    messages.error(request, why, fail_silently=True)
+    return go(request, page_of(request, run))
+
+
+def confirm(request: HttpRequest, run: Run, question: Any, yes: Any) -> HttpResponse:
+    """Ask before what cannot be undone; the answer posts the same again, with `confirmed`."""
+    kept = [
+        (name, value)
+        for name, values in request.POST.lists()
+        for value in values
+        if name not in ("csrfmiddlewaretoken", "confirmed", "livesim_id")
+    ]
+    context = {
+        "run": run,
+        "key_query": key_query(request),
+        "question": question,
+        "yes": yes,
+        "action": f"{request.path}{key_query(request)}",
+        "posted": kept,
+    }
+    return render(request, "django_livesim/confirm.html", context)
 
 
 def known(request: HttpRequest, actor: Actor) -> Actor:

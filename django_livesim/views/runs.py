@@ -63,6 +63,8 @@ def run_start(request: HttpRequest) -> HttpResponse:
     own, form = panel["own_form"], panel["params_form"]
     if not (own.is_valid() & form.is_valid()):
         return _refuse(request, actor, panel, 422)
+    actor = known(request, actor)
+    earlier = _own_run(simulation.name, actor)
     try:
         run = gateway.start(
             simulation.name,
@@ -70,13 +72,22 @@ def run_start(request: HttpRequest) -> HttpResponse:
             owner=request.user if request.user.is_authenticated else None,
             name=own.cleaned_data["name"],
             visibility=own.cleaned_data["visibility"],
-            actor=known(request, actor),
+            actor=actor,
         )
     except LivesimError as problem:
         add_refusal(form, problem)
         return _refuse(request, actor, panel, status_of(problem))
     _remember(request, run)
+    if earlier is not None and earlier.id == run.id:
+        told = _("You have one already, and this is it. To begin anew, restart it.")
+        messages.info(request, told, fail_silently=True)
     return go(request, run.get_absolute_url())
+
+
+def _own_run(simulation: str, actor: Actor) -> Run | None:
+    """The run that a start would go on with, where each person has one of their own."""
+    run = gateway.own_run(registry.get(simulation), actor=actor)
+    return None if run is None or run.status in (Status.FINISHED, Status.FAILED) else run
 
 
 def _started(request: HttpRequest) -> Run | None:
@@ -130,6 +141,7 @@ def _panel(actor: Actor, chosen: str, data: Any = None) -> dict[str, Any]:
         "startable": [Shown.of(one) for one in startable],
         "registered": len(registry.all()),
         "chosen": Shown.of(simulation) if simulation is not None else None,
+        "own_run": _own_run(simulation.name, actor) if simulation is not None else None,
         "own_form": own,
         "params_form": form,
     }
