@@ -106,8 +106,8 @@ class Write:
     speed: float
     status: Status | None = None
     """Given where it changes."""
-    previous: Status | None = None
-    """With a status: the one that the run's row has before this write."""
+    previous: Status = Status.RUNNING
+    """What the run's row says before this write."""
     begins: bool = False
     """The run has been set up for the first time."""
     reason: str = ""

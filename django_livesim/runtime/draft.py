@@ -70,7 +70,7 @@ class Draft:
             next_seq=next_seq,
             speed=speed,
             status=self.status,
-            previous=None if self.status is None else before.status,
+            previous=before.status,
             begins=begins,
             reason=self.reason,
             verdicts=tuple(self.verdicts),

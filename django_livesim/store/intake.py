@@ -16,6 +16,7 @@ from django_livesim.models import Command, Run
 from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import ENDED, Kind, Outcome, Status
 from django_livesim.store.moments import Moment
+from django_livesim.store.transitions import Transition, tell_on_commit
 
 CARRIED = (
     "simulation",
@@ -30,6 +31,8 @@ CARRIED = (
     "version",
 )
 """What a restarted run keeps of the one before it."""
+
+RESTARTED = "restarted"
 
 ENDED_MESSAGE = "The run has ended; start it again to send commands."
 
@@ -60,8 +63,21 @@ def succeed(
     """Begin the run that follows an ended one: same parameters, seed and key, from setup.
 
     `version` is that of the code there is now, where it is known. Belongs into
-    the transaction that ends `run`. The key goes over to the new one.
+    the transaction that ends `run`, and is told of when that has committed.
+    The key goes over to the new one.
     """
+    following = begin_successor(run, successor, params, version=version)
+    told = Transition(
+        run=run.id, epoch=run.epoch, previous=Status(run.status), reason=RESTARTED, successor=successor
+    )
+    tell_on_commit(told)
+    return following
+
+
+def begin_successor(
+    run: Run, successor: UUID, params: Mapping[str, Any] | None = None, *, version: int | None = None
+) -> Run:
+    """`succeed` without a word; for the worker, which tells of its writes by itself."""
     fields = {name: getattr(run, name) for name in CARRIED}
     if params is not None:
         fields["params"] = dict(params)
@@ -110,7 +126,8 @@ def carry_out(command: Command, run: Run, status: Status, reason: str = "") -> N
 
     The command takes the next place in the journal; where the run ends, its
     waiting commands are refused. Belongs into the transaction that inserted
-    the command; raises `Overtaken` where somebody else has changed the run.
+    the command, and is told of when that has committed; raises `Overtaken`
+    where somebody else has changed the run.
     """
     free = Run.objects.filter(id=run.id, epoch=run.epoch, worker=None, status=run.status)
     changed = free.update(
@@ -122,7 +139,9 @@ def carry_out(command: Command, run: Run, status: Status, reason: str = "") -> N
     )
     if not changed:
         raise Overtaken
-    apply_at_once(command, run.tick, apply_seq=run.next_seq, epoch=run.epoch + 1)
+    previous, epoch = Status(run.status), run.epoch + 1
+    tell_on_commit(Transition(run=run.id, epoch=epoch, previous=previous, status=status, reason=reason))
+    apply_at_once(command, run.tick, apply_seq=run.next_seq, epoch=epoch)
     if status in ENDED:
         refuse_waiting(run=run.id)
 

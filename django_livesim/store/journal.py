@@ -18,8 +18,9 @@ from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import ENDED, Kind, Status, run_group
 from django_livesim.protocol.records import Committed, Entry, Held, RunInfo, Stored, Verdict, Write
-from django_livesim.store import intake
+from django_livesim.store import intake, transitions
 from django_livesim.store.moments import Moment
+from django_livesim.store.transitions import Tell, Transition
 
 logger = logging.getLogger(__name__)
 
@@ -155,37 +156,48 @@ def note_ticks(worker: UUID, ticks: Mapping[UUID, int]) -> None:
     behind.update(tick=Case(*cases, default=F("tick"), output_field=BigIntegerField()))
 
 
-def write(worker: UUID, writes: Sequence[Write], versions: Mapping[str, int] | None = None) -> list[str]:
+def write(
+    worker: UUID,
+    writes: Sequence[Write],
+    versions: Mapping[str, int] | None = None,
+    tell: Tell = transitions.log,
+) -> list[str]:
     """Commit the writes in one transaction; what became of each, as `Committed`.
 
     Where the data of one is at fault, each is tried alone, and the run of
     the bad one fails with the error told, since to try it again would fail
     again. Where the database is at fault, all have failed. `versions` are
     those of the code there is, by simulation: what a restart begins with.
+    `tell` gets each change of status once it has committed.
     """
     try:
         with transaction.atomic(using=conf.settings.DATABASE):
-            return [_write(worker, one, versions or {}) for one in writes]
+            results = [_write(worker, one, versions or {}) for one in writes]
     except (Overtaken, *DATA_ERRORS) as exc:
         if len(writes) > 1:
-            return [result for one in writes for result in write(worker, [one], versions)]
+            return [result for one in writes for result in write(worker, [one], versions, tell)]
         if isinstance(exc, Overtaken):
             return [Committed.FENCED]
-        return [_give_up(worker, writes[0], exc)]
+        return [_give_up(worker, writes[0], exc, tell)]
     except DatabaseError:
         logger.exception("%s writes failed worker=%s", len(writes), worker)
         return [Committed.FAILED] * len(writes)
+    for one, result in zip(writes, results, strict=True):
+        if result == Committed.YES and (transition := Transition.of(one)):
+            tell(transition)
+    return results
 
 
-def _give_up(worker: UUID, one: Write, exc: Exception) -> str:
+def _give_up(worker: UUID, one: Write, exc: Exception, tell: Tell = transitions.log) -> str:
     """End as failed a run that the database cannot take the write of; under the same fence."""
     logger.error("what a run did cannot be stored run=%s epoch=%s", one.run, one.epoch, exc_info=exc)
+    reason = f"what it did cannot be stored: {type(exc).__name__}"
     try:
         with transaction.atomic(using=conf.settings.DATABASE):
             held = Run.objects.filter(id=one.run, worker=worker, epoch=one.epoch)
             changed = held.update(
                 status=str(Status.FAILED),
-                reason=f"what it did cannot be stored: {type(exc).__name__}",
+                reason=reason,
                 error=plain.storable("".join(traceback.format_exception(exc))),
                 worker=None,
                 ended_at=Moment(),
@@ -195,6 +207,9 @@ def _give_up(worker: UUID, one: Write, exc: Exception) -> str:
     except DatabaseError:
         logger.exception("write failed run=%s epoch=%s", one.run, one.epoch)
         return Committed.FAILED
+    if changed:
+        failed = Status.FAILED
+        tell(Transition(run=one.run, epoch=one.epoch, previous=one.previous, status=failed, reason=reason))
     return Committed.FENCED
 
 
@@ -209,7 +224,7 @@ def _write(worker: UUID, one: Write, versions: Mapping[str, int]) -> str:
         intake.refuse_waiting(run=one.run)
     if one.successor is not None:
         run = Run.objects.get(id=one.run)
-        intake.succeed(run, one.successor, version=versions.get(run.simulation))
+        intake.begin_successor(run, one.successor, version=versions.get(run.simulation))
     return Committed.YES
 
 

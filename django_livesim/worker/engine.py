@@ -20,6 +20,7 @@ from django_livesim.runtime.clock import MonotonicClock
 from django_livesim.runtime.ports import Definition, Options
 from django_livesim.runtime.supervisor import Supervisor
 from django_livesim.simulation import CommandSpec
+from django_livesim.worker.announcer import Announcer
 from django_livesim.worker.doorbell import Doorbell
 from django_livesim.worker.ledger import Ledger
 from django_livesim.worker.outlet import Outlet
@@ -62,8 +63,13 @@ class Engine:
         get_layer()  # its module imported before there are threads, lest two import it at once
         self.publisher = Publisher()
         self.doorbell = Doorbell(self.hear)
+        self.announcer = Announcer()
         self.ledger = Ledger(
-            queues=queues, max_runs=max_runs, registered=self.doorbell.listen, load=self._load
+            queues=queues,
+            max_runs=max_runs,
+            registered=self.doorbell.listen,
+            load=self._load,
+            tell=self.announcer.tell,
         )
         self.supervisor = Supervisor(
             clock=MonotonicClock(),
@@ -84,6 +90,7 @@ class Engine:
         finally:
             self.doorbell.stop()
             self.ledger.stop(LEAVE)
+            self.announcer.stop(LEAVE)
             self.publisher.stop(LEAVE)
 
     def drain(self) -> None:

@@ -22,7 +22,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django_livesim import conf, registry
 from django_livesim.gateway import autostart
 from django_livesim.protocol.records import Committed, Held, Poll, Position, Write
-from django_livesim.store import identity, journal, leases
+from django_livesim.store import identity, journal, leases, transitions
+from django_livesim.store.transitions import Tell
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +54,18 @@ class Ledger:
         max_runs: int | None = None,
         registered: Callable[[UUID], None],
         load: Callable[[], dict[str, Any]],
+        tell: Tell = transitions.log,
     ) -> None:
-        """`registered` hears each id that the worker gets; `load` says what a beat tells of it."""
+        """`registered` hears each id that the worker gets; `load` says what a beat tells of it.
+
+        `tell` hears what has changed of a run, once that has committed; it must not block.
+        """
         self.queues = list(queues)
         self.max_runs = max_runs
         self.worker: UUID | None = None
         self._registered = registered
         self._load = load
+        self._tell = tell
         self._post: Post = _nowhere
         self._dead: Callable[[], None] = _nowhere
         self._jobs: queue.SimpleQueue[tuple[str, Any, Callable[..., None]] | None] = queue.SimpleQueue()
@@ -149,7 +155,7 @@ class Ledger:
             writes = [write for _, write, _ in jobs]
             restarts = any(write.successor for write in writes)
             versions = {each.name: each.version for each in registry.all()} if restarts else {}
-            results = self._guarded(lambda: journal.write(worker, writes, versions))
+            results = self._guarded(lambda: journal.write(worker, writes, versions, self._tell))
         if results is not None and Committed.FAILED in results:
             connections[conf.settings.DATABASE].close()
         for index, (_, _, done) in enumerate(jobs):
