@@ -2,10 +2,11 @@
 
 Two lanes side by side, since most of a test here is waiting for another process:
 
-1. Everything but the browser, on SQLite.
-2. What touches the database, again on PostgreSQL; then the browser, a call of its
-   own, because Playwright's sync API holds an event loop that pytest-asyncio and
-   the ORM would stumble over.
+1. Everything but the browser, on SQLite; then a host in which everything is unusual
+   at once, with its own settings, browser included.
+2. What touches the database, again on PostgreSQL, the unusual host's too; then the
+   browser, a call of its own, because Playwright's sync API holds an event loop that
+   pytest-asyncio and the ORM would stumble over.
 
 Each call's output is shown when it ends.
 """
@@ -26,8 +27,16 @@ ON_POSTGRES = [sys.executable, "-m", "scripts.services", "postgres", "--"]
 SQLITE = [*PYTEST, "--ignore=tests/browser"]
 POSTGRES = [*ON_POSTGRES, *SQLITE, "-m", "database"]
 BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
-LANES = [{"SQLite": SQLITE}, {"PostgreSQL": POSTGRES, "browser": BROWSER}]
-ENVIRONMENTS = {"browser": {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}}
+UNUSUAL = [*PYTEST, "-p", "no:asyncio", "--ds=tests.unusual.settings", "tests/unusual"]
+LANES = [
+    {"SQLite": SQLITE, "unusual host": UNUSUAL},
+    {
+        "PostgreSQL": POSTGRES,
+        "unusual host on PostgreSQL": [*ON_POSTGRES, *UNUSUAL, "-m", "database"],
+        "browser": BROWSER,
+    },
+]
+ENVIRONMENTS = dict.fromkeys(("browser", "unusual host"), {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"})
 NOTHING_SELECTED = 5  # pytest's status
 
 printing = Lock()

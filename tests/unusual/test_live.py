@@ -1,0 +1,119 @@
+"""People start, watch, steer and stop runs on the unusual host; everything is real but the people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+from websockets.sync.client import connect
+
+from tests.unusual.site import Host, Person
+
+Visit = Callable[..., Person]
+
+
+def part(page: Page, name: str):
+    return page.locator(f'[data-ls="{name}"]')
+
+
+def expect_moving(page: Page) -> None:
+    shown = part(page, "tick").inner_text()
+    expect(part(page, "tick")).not_to_have_text(shown)
+
+
+def test_with_scripts_a_run_is_drawn_steered_and_stopped(host: Host, visit: Visit):
+    ada = visit(host).log_in()
+    page = ada.page
+    expect(page.get_by_role("banner")).to_contain_text("ada@example.com")
+    ada.start("painted", members="3")
+    assert page.url.startswith(f"{host.list}runs/")
+    expect(part(page, "connection")).to_have_text("live")
+    expect_moving(page)
+    part(page, "canvas").click(position={"x": 10, "y": 10})
+    expect(part(page, "state")).to_contain_text("marks: [1]")
+    page.fill("#id_place_spot", "{}")
+    page.click("#send-place")
+    expect(page.locator("#command-place-answer .ls-answer")).to_contain_text("Refused: no x in")
+    page.get_by_role("button", name="Pause").click()
+    expect(part(page, "pill")).to_have_text("paused")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Stop").click()
+    expect(part(page, "pill")).to_have_text("stopped")
+    expect(page.locator("#ls-facts")).to_contain_text("This run has been stopped.")
+
+
+def test_without_scripts_too(host: Host, visit: Visit):
+    ada = visit(host, java_script_enabled=False).log_in()
+    page = ada.page
+    ada.start("counter", start="100")
+    page.fill("#id_add_n", "900")
+    page.click("#send-add")
+    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^add: applied at tick \d+\.$"))
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^pause: applied at tick \d+\.$"))
+    page.get_by_role("button", name="Stop").click()
+    page.click("#confirm")
+    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^stop: applied at tick \d+\.$"))
+    expect(part(page, "state")).to_contain_text(re.compile(r'"value": 1\d\d\d'))
+
+
+def test_who_logs_out_is_back_at_the_list_and_sees_no_private_runs(host: Host, visit: Visit):
+    ada = visit(host).log_in()
+    address = ada.start("counter")
+    ada.page.get_by_role("button", name="Log out").click()
+    ada.page.wait_for_url(host.list)
+    expect(ada.page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
+    ada.page.goto(address)
+    expect(ada.page.get_by_role("heading", name="No such run")).to_be_visible()
+
+
+def test_ages_are_right_and_the_worker_is_seen_alive(host: Host, visit: Visit):
+    ada = visit(host).log_in()
+    address = ada.start("counter")
+    expect(part(ada.page, "pill")).to_have_text("running")
+    expect(ada.page.locator("time").first).to_have_text("just now")
+    shown = ada.page.locator("time").first.get_attribute("datetime")
+    assert shown and shown.endswith(("-06:00", "-05:00"))
+    age = ada.page.evaluate("moment => Math.abs(Date.now() - new Date(moment))", shown)
+    assert age < 30_000
+    ada.page.goto(host.list)
+    row = ada.page.locator("tr", has=ada.page.locator(f'a[href="{address.removeprefix(host.url)}"]'))
+    expect(row).to_contain_text("just now")
+    assert host.health()["workers"] == 1
+    assert host.health()["layer"] == "channels"
+
+
+def test_the_set_up_is_found_right_and_the_models_unchanged(host: Host):
+    host.manage("check", "--fail-level=WARNING", "--database=default", "--database=sims")
+    host.manage("makemigrations", "--check", "--dry-run")
+    found = json.loads(host.manage("livesim", "doctor", "--json"))
+    assert [each for each in found if each["status"] == "problem"] == []
+
+
+@pytest.fixture
+def told_by_the_server(host: Host) -> Iterator[Host]:
+    """The same, where only the server is told of the prefix, and a proxy before it takes that away."""
+    database = {"DATABASE_URL": host.env["DATABASE_URL"], "SCRIPT_NAME": ""}
+    other = Host(host.folder, host.env["CHANNELS_REDIS"], ("--root-path=/sub",), **database)
+    other.list = f"{other.url}/en/simulations/"
+    other.start()
+    try:
+        yield other
+    finally:
+        other.close()
+
+
+def test_the_prefix_may_be_told_by_the_server_alone(told_by_the_server: Host, host: Host, visit: Visit):
+    ada = visit(host).log_in()
+    address = ada.start("counter", public=True).removeprefix(f"{host.url}/sub")
+    page = httpx.get(f"{told_by_the_server.url}{address}").text
+    (socket,) = re.findall(r'data-socket="([^"]+)"', page)
+    assert socket.startswith("/sub/ws/livesim/runs/")
+    assert f'href="/sub{address.partition("runs/")[0]}"' in page
+    target = told_by_the_server.url.replace("http", "ws") + socket.removeprefix("/sub")
+    with connect(target) as live:
+        assert json.loads(live.recv(10))["type"] == "hello"
