@@ -1,0 +1,127 @@
+"""The list of runs: columns, filters, search."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.formats import localize
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import is_aware, localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_livesim import conf, permissions
+from django_livesim.admin.base import RunPages
+from django_livesim.models import Run
+from django_livesim.permissions import Actor, Level
+from django_livesim.templatetags.livesim import age, iso
+
+OWNERS = 100
+"""Users whose names fit a search, at most: the runs of these are found."""
+
+
+class RunList(ChangeList):
+    """Who owns the rows is fetched with them; those that POLICY hides are left out."""
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Run]:
+        rows = super().get_queryset(request, *args, **kwargs)
+        return rows.prefetch_related("owner").defer("params", "result", "error")
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        actor = Actor.from_user(request.user)
+        for run in self.result_list:
+            run.level = permissions.level(actor, run)
+        if conf.settings.POLICY is not None:
+            self.result_list = [run for run in self.result_list if run.level is not None]
+
+
+class ListingMixin(RunPages):
+    """Filters by what there is in the runs that who asks may see; search over owners by their names."""
+
+    list_display = ("title", "simulation", "pill", "tick", "owner_name", "worker_name", "made")
+    list_display_links = ("title",)
+    list_filter = (
+        "status",
+        ("simulation", admin.AllValuesFieldListFilter),
+        "visibility",
+        "source",
+        ("queue", admin.AllValuesFieldListFilter),
+    )
+    list_select_related = ("worker",)
+    list_per_page = 50
+    search_fields = ("name", "key", "simulation")
+    search_help_text = gettext_lazy("Name, key, simulation, owner, or the beginning of an id.")
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RunList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        found, doubles = super().get_search_results(request, queryset, search_term)
+        if term := search_term.strip():
+            found = found | queryset.filter(Q(owner__in=owners_named(term)) | ids_from(term))
+        return found, doubles
+
+    def action_checkbox(self, obj: Run) -> SafeString:
+        """None for a run that may only be looked at."""
+        if (getattr(obj, "level", None) or 0) < Level.CONTROL:
+            return SafeString()
+        return super().action_checkbox(obj)
+
+    @admin.display(description=gettext_lazy("run"), ordering="name")
+    def title(self, run: Run) -> str:
+        return str(run)
+
+    @admin.display(description=gettext_lazy("status"), ordering="status")
+    def pill(self, run: Run) -> str:
+        label = run.get_status_display()
+        return format_html('<span class="livesim-pill" data-status="{}">{}</span>', run.status, label)
+
+    @admin.display(description=gettext_lazy("owner"), ordering="owner_id", empty_value="")
+    def owner_name(self, run: Run) -> str:
+        if run.owner_id is None:
+            return _("a visitor") if run.session else ""
+        try:
+            owner = run.owner
+        except ObjectDoesNotExist:
+            owner = None
+        return _("gone (%(id)s)") % {"id": run.owner_id} if owner is None else str(owner.get_username())
+
+    @admin.display(description=gettext_lazy("worker"), ordering="worker", empty_value="")
+    def worker_name(self, run: Run) -> str:
+        return str(run.worker or "")
+
+    @admin.display(description=gettext_lazy("created"), ordering="created_at")
+    def made(self, run: Run) -> str:
+        moment = run.created_at
+        exact = localize(localtime(moment) if is_aware(moment) else moment)
+        return format_html(
+            '<time datetime="{}" title="{}">{}</time>', iso(run.created_at), exact, age(run.created_at)
+        )
+
+
+def owners_named(term: str) -> list[Any]:
+    """The ids of users with such names; asked apart, since users may be in another database."""
+    model = get_user_model()
+    named = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__icontains": term})
+    return list(named.order_by("pk").values_list("pk", flat=True)[:OWNERS])
+
+
+def ids_from(term: str) -> Q:
+    """The run of that uuid, or those whose ids begin so; as a range, which every database can look up."""
+    digits = term.replace("-", "").lower()
+    if not 4 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+        return Q(pk__in=[])
+    return Q(pk__gte=UUID(digits.ljust(32, "0")), pk__lte=UUID(digits.ljust(32, "f")))

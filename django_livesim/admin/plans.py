@@ -1,0 +1,124 @@
+"""What an act would do to a run, and what became of it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from django.contrib import messages
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_livesim import gateway
+from django_livesim.models import Command, Run
+from django_livesim.permissions import Level
+from django_livesim.protocol.names import Outcome, Status, Verb
+
+
+class Act(StrEnum):
+    """What an operator does to runs."""
+
+    START = "start"
+    """Go on; or where it came to an end by itself, begin anew under the same key."""
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    RESTART = "restart"
+
+
+LABELS: Mapping[Act, Promise] = {
+    Act.START: gettext_lazy("start"),
+    Act.PAUSE: gettext_lazy("pause"),
+    Act.RESUME: gettext_lazy("resume"),
+    Act.STOP: gettext_lazy("stop"),
+    Act.RESTART: gettext_lazy("restart"),
+}
+
+TO_CONFIRM = frozenset({Act.STOP, Act.RESTART})
+"""Acts that end something, so that they are asked about first."""
+
+STARTS = {
+    Status.PAUSED: Verb.RESUME,
+    Status.STOPPED: Verb.RESUME,
+    Status.FINISHED: Verb.RESTART,
+    Status.FAILED: Verb.RESTART,
+}
+"""The control by which a run of that status starts; in the others nothing is to be done."""
+
+NOTHING_TO_DO = {
+    Verb.PAUSE: {Status.PAUSED, Status.STOPPING},
+    Verb.RESUME: {Status.WAITING, Status.RUNNING, Status.STOPPING},
+    Verb.STOP: {Status.STOPPING, Status.STOPPED, Status.FINISHED, Status.FAILED},
+}
+"""Where a control would be taken and change nothing."""
+
+
+def verb_of(act: Act, status: str) -> Verb | None:
+    """The control that an act comes to; None where there is nothing to do."""
+    verb = STARTS.get(Status(status)) if act is Act.START else Verb(act)
+    return None if verb is None or status in NOTHING_TO_DO.get(verb, ()) else verb
+
+
+def why_not(act: Act, run: Run, level: Level | None) -> str:
+    """Why an act leaves a run out; empty where it does not."""
+    if (level or 0) < Level.CONTROL:
+        return _("you have no right to control it")
+    names = {"status": run.get_status_display(), "act": LABELS[act]}
+    if act is Act.START and run.status == Status.QUARANTINED:
+        return _("it is quarantined; resume releases it")
+    if act is not Act.START and Verb(act) not in (legal := gateway.legal_verbs(run.status)):
+        names["legal"] = ", ".join(str(LABELS[each]) for each in Act if each in set(map(str, legal)))
+        return _("it is %(status)s: it cannot %(act)s; possible now: %(legal)s") % names
+    if verb_of(act, run.status) is None:
+        return _("it is %(status)s: there is nothing to do") % names
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one run: one of `command`, which was taken, `refusal`, or `left` out, and why."""
+
+    run: Run
+    act: Act
+    command: Command | None = None
+    refusal: str = ""
+    left: str = ""
+    again: bool = False
+    """It had been done already by the same form."""
+
+    @property
+    def refused(self) -> str:
+        command = self.command
+        if command is not None and command.outcome == Outcome.REFUSED:
+            return command.message or command.code
+        return self.refusal
+
+    @property
+    def successor(self) -> str:
+        """The id of the run that follows, where this one was restarted."""
+        restarted = self.command is not None and self.command.name == Verb.RESTART and not self.refused
+        return self.command.args.get("next", "") if restarted and self.command else ""
+
+    @property
+    def level(self) -> int:
+        """Of the message that tells it."""
+        if self.refused:
+            return messages.ERROR
+        if self.left:
+            return messages.WARNING
+        applied = self.command is not None and self.command.outcome == Outcome.APPLIED
+        return messages.SUCCESS if applied else messages.INFO
+
+    def text(self) -> str:
+        """What became of the act, without the run's name."""
+        names: dict[str, Any] = {"act": LABELS[self.act], "why": self.refused or self.left}
+        if self.refused:
+            return _("%(act)s: refused: %(why)s") % names
+        if self.left:
+            return _("%(act)s: left out: %(why)s") % names
+        if self.command is not None and self.command.outcome == Outcome.APPLIED:
+            return _("%(act)s: applied at tick %(tick)s.") % (names | {"tick": self.command.apply_tick})
+        return _("%(act)s: accepted, not applied yet; load the page again to see.") % names

@@ -1,0 +1,292 @@
+"""The list of runs and the page of one, for everybody who may enter the admin."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from django_livesim import gateway
+from django_livesim.admin import RunAdmin
+from django_livesim.models import Run
+from django_livesim.protocol.names import Status
+from tests.admin.conftest import said, text_of, url
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/livesim/run/"
+HOSTILE = '<script>alert("x")</script>{{7*7}}'
+
+
+def shown(response: Any) -> list[str]:
+    return [str(run) for run in response.context["cl"].result_list]
+
+
+class TestList:
+    def test_a_row_has_the_facts_of_its_run(self, boss: Client, make: Any, worker: Any) -> None:
+        make(name="first", status=Status.RUNNING, tick=4321, worker=worker)
+        text = text_of(boss.get(LIST))
+        assert "first counter running 4321 ada mill:7 just now" in text
+
+    def test_hostile_names_are_text(self, boss: Client, make: Any) -> None:
+        run = make(name=HOSTILE, status=Status.FAILED, error=HOSTILE)
+        for page in (LIST, url("change", run.pk), url("delete", run.pk)):
+            assert "<script>alert" not in boss.get(page).content.decode()
+
+    @pytest.mark.parametrize("rows", [3, 60])
+    def test_it_takes_the_same_few_queries_for_any_number_of_rows(
+        self, boss: Client, make: Any, person: Any, worker: Any, rows: int
+    ) -> None:
+        owners = [person(f"owner-{number}") for number in range(3)]
+        for number in range(rows):
+            make(name=f"run-{number}", owner=owners[number % 3], worker=worker)
+        boss.get(LIST)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            response = boss.get(LIST, {"q": "owner"})
+        assert len(shown(response)) == min(rows, 50)
+        assert len(queries) <= 15, [each["sql"][:90] for each in queries]
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ({"status__exact": "paused"}, ["two"]),
+            ({"simulation": "echo"}, ["three"]),
+            ({"visibility__exact": "public"}, ["two"]),
+            ({"source__exact": "external"}, ["three"]),
+            ({"queue": "night"}, ["one"]),
+            ({"q": "wo"}, ["two"]),
+            ({"q": "key-3"}, ["three"]),
+            ({"q": "COUNTER"}, ["two", "one"]),
+            ({"q": "lovelace"}, ["one"]),
+            ({"q": "nobody"}, []),
+            ({"created_at__year": "1999"}, []),
+        ],
+    )
+    def test_filters_and_search(
+        self, boss: Client, make: Any, person: Any, query: dict[str, str], found: list[str]
+    ) -> None:
+        make(name="one", queue="night", owner=person("lovelace"))
+        make(name="two", status=Status.PAUSED, visibility="public")
+        make("echo", name="three", key="key-3", source="external")
+        assert shown(boss.get(LIST, query)) == found
+
+    def test_search_by_an_id_or_its_beginning(self, boss: Client, make: Any) -> None:
+        run, _other = make(name="one"), make(name="two")
+        Run.objects.filter(name="two").update(id="00000000-0000-4000-8000-000000000000")
+        for term in (str(run.pk), run.pk.hex, str(run.pk)[:13], run.pk.hex[:4].upper()):
+            assert shown(boss.get(LIST, {"q": term})) == ["one"]
+
+    def test_a_search_with_nul_finds_nothing_and_harms_nothing(self, boss: Client) -> None:
+        assert boss.get(LIST, {"q": "a\0b"}).status_code == 200
+
+    def test_ten_thousand_runs_have_pages(self, boss: Client, make: Any) -> None:
+        Run.objects.bulk_create(Run(simulation="counter", name=f"run-{n}") for n in range(10_000))
+        with CaptureQueriesContext(connection) as queries:
+            response = boss.get(LIST, {"p": 100})
+        assert len(shown(response)) == 50
+        assert len(queries) <= 15
+
+    def test_what_is_gone_leaves_the_list_standing(self, boss: Client, make: Any) -> None:
+        run = make(name="orphan")
+        Run.objects.filter(pk=run.pk).update(simulation="vanished", owner_id=987)
+        text = text_of(boss.get(LIST))
+        assert "orphan vanished waiting 0 gone (987)" in text
+        text = text_of(boss.get(url("change", run.pk)))
+        assert "gone (987)" in text
+
+    def test_a_policy_hides_rows(self, boss: Client, make: Any, settings: Any) -> None:
+        make(name="open")
+        make(name="secret")
+        settings.LIVESIM = {
+            "POLICY": lambda user, action, run, command: False if run.name == "secret" else None
+        }
+        assert shown(boss.get(LIST)) == ["open"]
+
+
+class TestRights:
+    def test_staff_alone_gives_nothing(self, enter: Any, person: Any, make: Any) -> None:
+        browser, run = enter(person("bob")), make()
+        assert browser.get(LIST).status_code == 403
+        assert LIST not in browser.get("/admin/").content.decode()
+        assert browser.get(url("change", run.pk)).status_code == 403
+        assert browser.get("/admin/livesim/run/add/").status_code == 403
+        assert browser.post(url("act", run.pk, "stop"), {"confirmed": 1}).status_code == 404
+        assert Run.objects.get().status == Status.WAITING
+
+    def test_without_staff_the_permissions_do_not_open_the_admin(self, enter: Any, person: Any) -> None:
+        user = person("bob", "view_run")
+        User.objects.filter(pk=user.pk).update(is_staff=False)
+        assert enter(user).get(LIST).status_code == 302
+
+    @pytest.mark.parametrize("permission", ["view_run", "command_run", "control_run", "delete_run"])
+    def test_each_permission_shows_all_runs(
+        self, enter: Any, person: Any, make: Any, permission: str
+    ) -> None:
+        run = make(name="mine")
+        browser = enter(person("bob", permission))
+        assert shown(browser.get(LIST)) == ["mine"]
+        assert browser.get(url("change", run.pk)).status_code == 200
+
+    @pytest.mark.parametrize("permission", ["start_run", "inspect_run"])
+    def test_the_others_show_what_is_public_or_their_own(
+        self, enter: Any, person: Any, make: Any, permission: str
+    ) -> None:
+        bob = person("bob", permission)
+        make(name="another's")
+        make(name="public", visibility="public")
+        make(name="own", owner=bob)
+        assert shown(enter(bob).get(LIST)) == ["own", "public"]
+
+    def test_who_may_only_view_gets_no_box_to_tick_and_no_button(
+        self, enter: Any, person: Any, make: Any
+    ) -> None:
+        bob = person("bob", "view_run")
+        run = make(name="another's")
+        browser = enter(bob)
+        assert "_selected_action" not in browser.get(LIST).content.decode()
+        assert 'name="action"' not in browser.get(LIST).content.decode()
+        own = make(name="own", owner=bob)
+        boxes = re.findall(r'name="_selected_action" value="([^"]+)"', browser.get(LIST).content.decode())
+        assert boxes == [str(own.pk)]
+        page = browser.get(url("change", run.pk)).content.decode()
+        assert "/act/" not in page and 'name="name"' not in page and "/delete/" not in page
+
+    def test_an_owner_changes_and_a_controller_does_not(
+        self, enter: Any, person: Any, make: Any, owner: User
+    ) -> None:
+        run = make(name="mine")
+        controller = enter(person("bob", "control_run"))
+        assert controller.post(url("change", run.pk), {"name": "his"}).status_code == 403
+        assert "/act/pause/" in controller.get(url("change", run.pk)).content.decode()
+        response = enter(owner).post(url("change", run.pk), {"name": "hers", "visibility": "private"})
+        assert response.status_code == 302
+        run.refresh_from_db()
+        assert run.name == "hers"
+
+    def test_what_a_policy_denies_is_not_there(
+        self, enter: Any, person: Any, make: Any, settings: Any
+    ) -> None:
+        run = make()
+        browser = enter(person("bob", "view_run"))
+        settings.LIVESIM = {"POLICY": lambda user, action, run, command: False}
+        assert browser.get(url("change", run.pk)).status_code in (302, 403)
+
+
+class TestPage:
+    def test_it_links_to_what_there_is_about_the_run(self, boss: Client, make: Any) -> None:
+        run = make()
+        links = dict(boss.get(url("change", run.pk)).context["tools"])
+        assert links["Live page"] == run.get_absolute_url()
+        assert links["Inspect"] == url("inspect", run.pk)
+        assert links["Send a command"] == url("send", run.pk)
+        assert links["Commands"] == f"/admin/livesim/command/?run__id__exact={run.pk}"
+        assert links["Checkpoints"] == f"/admin/livesim/checkpoint/?run__id__exact={run.pk}"
+        for label, link in links.items():
+            assert boss.get(link).status_code == 200, label
+
+    def test_it_takes_few_queries(self, boss: Client, make: Any, worker: Any) -> None:
+        run = make(worker=worker, status=Status.FAILED, error="Traceback", result={"value": 1})
+        boss.get(url("change", run.pk))
+        with CaptureQueriesContext(connection) as queries:
+            boss.get(url("change", run.pk))
+        assert len(queries) <= 15, [each["sql"][:90] for each in queries]
+
+    def test_the_traceback_is_for_who_controls(
+        self, enter: Any, person: Any, make: Any, boss: Client
+    ) -> None:
+        run = make(status=Status.FAILED, error="ZeroDivisionError", params={"start": 77})
+        seen = text_of(enter(person("bob", "view_run")).get(url("change", run.pk)))
+        assert "ZeroDivisionError" not in seen and "77" not in seen
+        seen = text_of(boss.get(url("change", run.pk)))
+        assert "ZeroDivisionError" in seen and "77" in seen
+
+    def test_only_the_name_is_written(self, boss: Client, make: Any) -> None:
+        run = make(name="old")
+        Run.objects.filter(pk=run.pk).update(tick=99)
+        boss.post(
+            url("change", run.pk),
+            {"name": "new", "visibility": "private", "tick": "5", "status": "failed", "simulation": "echo"},
+        )
+        run.refresh_from_db()
+        assert (run.name, run.tick, run.status, run.simulation) == ("new", 99, "waiting", "counter")
+        entry = LogEntry.objects.get()
+        assert (entry.object_id, entry.get_change_message()) == (str(run.pk), "Changed Name.")
+
+    def test_sharing_goes_through_the_gateway_and_shows_the_link(self, boss: Client, make: Any) -> None:
+        run = make(name="run")
+        response = boss.post(
+            url("change", run.pk), {"name": "run", "visibility": "link", "_continue": 1}, follow=True
+        )
+        run.refresh_from_db()
+        assert run.visibility == "link" and run.link_token
+        assert f"http://testserver{run.get_absolute_url()}?key={run.link_token}" in text_of(response)
+        assert LogEntry.objects.get().get_change_message() == "Changed Visibility."
+        boss.post(url("change", run.pk), {"name": "run", "visibility": "private"})
+        run.refresh_from_db()
+        assert run.link_token == ""
+
+    def test_a_link_is_taken_back_by_a_new_one(self, boss: Client, make: Any) -> None:
+        run = make(visibility="link")
+        response = boss.post(url("link", run.pk), follow=True)
+        old = run.link_token
+        run.refresh_from_db()
+        assert run.link_token and run.link_token != old
+        assert "has a new link" in said(response)[0]
+        assert "new link" in LogEntry.objects.get().get_change_message()
+        assert boss.get(url("link", run.pk)).status_code == 303
+
+    def test_a_link_that_is_none_is_refused_with_words(self, boss: Client, make: Any) -> None:
+        response = boss.post(url("link", make().pk), follow=True)
+        assert said(response) == [
+            "Only a run that is shared by link has one to renew; this one would be private."
+        ]
+
+    def test_the_link_is_not_for_who_may_only_control(self, enter: Any, person: Any, make: Any) -> None:
+        run = make(visibility="link")
+        browser = enter(person("bob", "control_run"))
+        assert run.link_token not in browser.get(url("change", run.pk)).content.decode()
+        assert browser.post(url("link", run.pk)).status_code == 403
+
+    def test_nothing_that_is_secret_is_on_the_page(self, boss: Client, make: Any) -> None:
+        run = make()
+        Run.objects.filter(pk=run.pk).update(session="sessionhash", owner=None)
+        page = boss.get(url("change", run.pk)).content.decode()
+        assert "sessionhash" not in page and "a visitor" in page
+
+    def test_the_history_is_djangos(self, boss: Client, make: Any) -> None:
+        run = make(name="run")
+        boss.post(url("act", run.pk, "pause"))
+        assert "pause: applied at tick 0." in text_of(boss.get(url("history", run.pk)))
+
+    def test_no_script_and_no_style_is_in_the_markup(self, boss: Client, make: Any) -> None:
+        run = make(status=Status.PAUSED, visibility="link")
+        ask = boss.post(url("act", run.pk, "stop"))
+        pages = [boss.get(LIST), boss.get(url("change", run.pk)), boss.get(url("delete", run.pk)), ask]
+        pages += [boss.get(url("add")), boss.get(url("add"), {"simulation": "counter"})]
+        for page in pages:
+            html = page.content.decode()
+            assert not re.search(
+                r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)(?![^>]*application/json)", html
+            )
+
+
+def test_the_gateway_knows_every_button(boss: Client, make: Any) -> None:
+    for status in Status:
+        run = make(status=status)
+        legal = set(map(str, gateway.legal_verbs(status)))
+        assert {act for act, _label in boss.get(url("change", run.pk)).context["acts"]} <= legal
+
+
+def test_the_admin_of_runs_has_no_errors_that_django_finds() -> None:
+    assert RunAdmin(Run, admin.site).check() == []
+    assert reverse("admin:livesim_run_changelist") == LIST
