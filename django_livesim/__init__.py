@@ -6,7 +6,21 @@ What authors and hosts use is here; importing it needs no configured Django.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django_livesim.gateway import asend as asend
+    from django_livesim.gateway import astart as astart
+    from django_livesim.gateway import send as send
+    from django_livesim.gateway import start as start
+    from django_livesim.params import Limits as Limits
+    from django_livesim.protocol.errors import BadArgs as BadArgs
+    from django_livesim.protocol.errors import LivesimError as LivesimError
+    from django_livesim.protocol.errors import Refused as Refused
+    from django_livesim.protocol.errors import RegistrationError as RegistrationError
+    from django_livesim.registry import register as register
+    from django_livesim.simulation import Simulation as Simulation
+    from django_livesim.simulation import command as command
 
 __version__ = "0.1.0"
 

@@ -15,10 +15,8 @@ import pytest
 from django.db import connection
 
 from scripts.services import dies_with_us, stop
-from tests import services
+from tests import distribution, services
 from tests.settings import TEMPORARY
-
-BASE = Path(__file__).resolve().parent.parent
 
 DEADLINE = 10.0
 """Seconds within which what a test waits for must have come true."""
@@ -68,18 +66,23 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel, made of a copy of what the package needs."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(BASE / name, source)
-    for folder in ("django_livesim", "sandbox", "tests"):
-        ignored = shutil.ignore_patterns("__pycache__", "node_modules")
-        shutil.copytree(BASE / folder, source / folder, ignore=ignored)
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(target), str(source)]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-    (made,) = target.glob("*.whl")
-    return made
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository as a newcomer has it: not to be changed."""
+    return distribution.clean_copy(tmp_path_factory.mktemp("copy") / "django-livesim")
+
+
+@pytest.fixture(scope="session")
+def dist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was made from it."""
+    copy = shutil.copytree(source, tmp_path_factory.mktemp("build") / "django-livesim")
+    return distribution.build(
+        copy, tmp_path_factory.mktemp("dist")
+    )  # setuptools writes beside what it builds
+
+
+@pytest.fixture(scope="session")
+def wheel(dist: Path) -> Path:
+    return distribution.only(dist, "*.whl")
 
 
 @pytest.fixture
