@@ -280,7 +280,7 @@ def test_a_loop_killed_before_its_first_sleep_is_not_resumed_from_nothing():
 
     loop = Loop(slow)
     first = World(loop)
-    run = first.ledger.add(loop, {}, 1)
+    run = first.ledger.add(loop.name, {}, 1)
     first.supervisor.ring()
     for _ in range(3):
         first.supervisor.turn()

@@ -163,7 +163,7 @@ def test_the_pause_comes_when_it_is_due_and_not_with_the_next_step():
 
 def test_at_full_speed_it_pauses_as_well():
     world = World(Pond)
-    run = world.ledger.add(Pond, {}, 1)
+    run = world.ledger.add(Pond.name, {}, 1)
     world.row(run)["speed"] = 0.0
     world.supervisor.ring()
     for _ in range(5):

@@ -1,0 +1,180 @@
+"""The database as one worker sees it, in memory, and a loudspeaker that remembers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+
+from django_livesim.protocol.names import CLAIMABLE, Kind, Status, run_group
+from django_livesim.protocol.records import (
+    Committed,
+    Entry,
+    Held,
+    Poll,
+    Position,
+    RunInfo,
+    Stored,
+    Verdict,
+    Write,
+)
+from django_livesim.runtime.ports import Output
+
+
+def nobody(*args: Any) -> None:
+    """Where answers go before somebody asks for them."""
+
+
+class MemoryLedger:
+    """Implements `runtime.ports.Ledger`: answers at once, or when `answer` is called.
+
+    `runs` has a row for each run, under the names of the columns; `worker` is
+    whether it is held. What a run has stored is in `checkpoints`, what became
+    of its commands in `verdicts`, those that wait are in `commands`.
+    """
+
+    def __init__(self) -> None:
+        self.post: Callable[..., None] = nobody
+        self.runs: dict[UUID, dict[str, Any]] = {}
+        self.commands: dict[UUID, list[Entry]] = {}
+        self.verdicts: dict[UUID, list[Verdict]] = {}
+        self.checkpoints: dict[UUID, list[Stored]] = {}
+        self.writes: list[Write] = []
+        self.answering = True
+        self.held_back: list[Callable[[], None]] = []
+        self._ids = itertools.count(1)
+
+    # -- what the gateway does ----------------------------------------------------------------
+
+    def add(self, simulation: str, params: Mapping[str, Any], seed: int, **facts: Any) -> UUID:
+        """A run that waits for a worker; `facts` are further ones of its `RunInfo`."""
+        run = uuid4()
+        facts |= {"params": dict(params), "seed": seed, "group_name": run_group(run)}
+        self._add(RunInfo(id=run, simulation=simulation, **facts))
+        return run
+
+    def _add(self, info: RunInfo) -> None:
+        row = {"info": info, "epoch": 0, "status": Status.WAITING, "worker": False, "speed": 1.0, "tick": 0}
+        row |= {"next_seq": 1, "reason": "", "error": "", "result": None, "next": None, "begun": False}
+        self.runs[info.id] = row
+        self.commands[info.id], self.verdicts[info.id], self.checkpoints[info.id] = [], [], []
+
+    def succeed(self, run: UUID, successor: UUID) -> None:
+        """The run that follows one that has ended: the same, from setup."""
+        info: RunInfo = self.runs[run]["info"]
+        self._add(replace(info, id=successor, group_name=run_group(successor)))
+
+    def send(
+        self, run: UUID, name: str, kind: Kind, args: dict[str, Any], *, sender: str = "u:1", **fields: Any
+    ) -> Entry:
+        """A command that waits for its run."""
+        number = next(self._ids)
+        entry = Entry(
+            id=number, client_id=f"c{number}", sender=sender, kind=kind, name=name, args=args, **fields
+        )
+        self.commands[run].append(entry)
+        return entry
+
+    def verdict(self, run: UUID, entry: Entry) -> Verdict | None:
+        """What became of a command; None while it waits."""
+        return next((each for each in self.verdicts[run] if each.entry.id == entry.id), None)
+
+    # -- the worker's view --------------------------------------------------------------------
+
+    def poll(
+        self, held: Mapping[UUID, Position], claiming: bool, done: Callable[[Poll | None], None]
+    ) -> None:
+        self._when_answering(lambda: self.post(done, self._look(held, claiming)))
+
+    def write(self, write: Write, done: Callable[[Committed], None]) -> None:
+        self._when_answering(lambda: self.post(done, self._commit(write)))
+
+    def _when_answering(self, act: Callable[[], None]) -> None:
+        if self.answering:
+            act()
+        else:
+            self.held_back.append(act)
+
+    def answer(self) -> None:
+        """Answer what was held back, and at once from now on."""
+        self.answering = True
+        acts, self.held_back = self.held_back, []
+        for act in acts:
+            act()
+
+    def _look(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
+        lost = {run for run, at in held.items() if self.runs[run]["epoch"] != at.epoch}
+        mine = [run for run in held if run not in lost]
+        for run in mine:
+            self.runs[run]["tick"] = max(self.runs[run]["tick"], held[run].tick)
+        free = [run for run, row in self.runs.items() if row["status"] in CLAIMABLE and not row["worker"]]
+        claimed = tuple(self._claim(run) for run in free) if claiming else ()
+        held_now = [*mine, *(each.info.id for each in claimed)]
+        entries = {run: list(self.commands[run]) for run in held_now if self.commands[run]}
+        return Poll(claimed=claimed, entries=entries, lost=frozenset(lost))
+
+    def _claim(self, run: UUID) -> Held:
+        row = self.runs[run]
+        row["epoch"] += 1
+        row["worker"] = True
+        stored = self.checkpoints[run][-1] if self.checkpoints[run] else None
+        since = stored.apply_seq if stored and stored.data else 0
+        journal = tuple(
+            replace(verdict.entry, apply_seq=verdict.apply_seq, apply_tick=verdict.apply_tick)
+            for verdict in self.verdicts[run]
+            if verdict.apply_seq > since
+        )
+        return Held(
+            info=row["info"],
+            epoch=row["epoch"],
+            status=row["status"],
+            tick=row["tick"],
+            next_seq=row["next_seq"],
+            speed=row["speed"],
+            horizon=row["tick"],
+            reason=row["reason"],
+            begun=row["begun"],
+            stored=stored,
+            journal=journal,
+        )
+
+    def _commit(self, write: Write) -> Committed:
+        row = self.runs[write.run]
+        if row["epoch"] != write.epoch or not row["worker"]:
+            return Committed.FENCED
+        self.writes.append(write)
+        row |= {"tick": write.tick, "next_seq": write.next_seq, "speed": write.speed}
+        row["begun"] = row["begun"] or write.begins
+        if write.status is not None:
+            row |= {"status": write.status, "reason": write.reason}
+        self.verdicts[write.run] += write.verdicts
+        applied = {verdict.entry.id for verdict in write.verdicts}
+        self.commands[write.run] = [entry for entry in self.commands[write.run] if entry.id not in applied]
+        if write.checkpoint is not None:
+            self.checkpoints[write.run].append(write.checkpoint)
+        if write.ended:
+            self._end(row, write)
+        if write.release:
+            row["worker"] = False
+        return Committed.YES
+
+    def _end(self, row: dict[str, Any], write: Write) -> None:
+        row |= {"worker": False, "error": write.error, "next": write.successor}
+        self.commands[write.run] = []  # refused, with the code run_ended
+        row["result"] = orjson.loads(write.result or b"null")
+        if write.successor is not None:
+            self.succeed(write.run, write.successor)
+
+
+class MemoryOutlet:
+    """Implements `runtime.ports.Outlet`: keeps what leaves, with its run and epoch."""
+
+    def __init__(self) -> None:
+        self.outputs: list[tuple[UUID, int, Output]] = []
+
+    def put(self, run: UUID, epoch: int, outputs: Sequence[Output]) -> None:
+        self.outputs += [(run, epoch, output) for output in outputs]
