@@ -74,10 +74,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist, and the wheel that was made from it."""
+    # setuptools writes beside what it builds
     copy = shutil.copytree(source, tmp_path_factory.mktemp("build") / "django-livesim")
-    return distribution.build(
-        copy, tmp_path_factory.mktemp("dist")
-    )  # setuptools writes beside what it builds
+    return distribution.build(copy, tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="session")
