@@ -224,7 +224,7 @@ class Ledger:
     def _autostart(self) -> None:
         """Until it has succeeded once."""
         if self._is_due("autostart", time.monotonic(), RETRY):
-            autostart.start_all()
+            autostart.start_all(self.queues)
             self._due["autostart"] = math.inf
 
     def _care(self) -> None:

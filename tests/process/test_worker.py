@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 
@@ -162,13 +163,38 @@ def test_runworker_steps_runs_too(manage, wait):
     assert gateway.send(run, "add", {"n": 3}, wait=True).outcome == "applied"
 
 
-def test_what_starts_by_itself_is_there_once_with_two_workers(process_env, worker, wait):
-    process_env["LIVESIM"] = '{"AUTOSTART": ["counter"]}'
-    worker()
-    worker()
-    run = wait(lambda: Run.objects.filter(simulation="counter", status=Status.RUNNING).first())
-    assert Run.objects.count() == 1
-    assert (run.key, run.visibility) == ("autostart", "private")
-    gateway.stop(run, wait=True)
-    worker()
-    assert fresh(run).status == Status.STOPPED
+def test_what_starts_by_itself_is_there_once_with_two_workers_begun_at_once(process_env, manage, wait):
+    names = ["counter", "echo", "echo_sync"]
+    process_env["LIVESIM"] = json.dumps({"AUTOSTART": names})
+
+    def two_at_once():
+        known = set(Worker.objects.values_list("id", flat=True))
+        both = [manage("livesim_worker") for _ in range(2)]
+        wait(lambda: Worker.objects.exclude(id__in=known).count() == 2, 30)
+        wait(lambda: Run.objects.filter(status=Status.RUNNING, worker__state="alive").count() >= 2, 20)
+        return both
+
+    def end(workers):
+        for process in workers:
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(30) for process in workers] == [0, 0]
+
+    first = two_at_once()
+    wait(lambda: Run.objects.filter(status=Status.RUNNING).count() == 3)
+    runs = {run.simulation: run for run in Run.objects.all()}
+    assert sorted(runs) == names
+    assert {(run.key, run.visibility, run.owner_id) for run in runs.values()} == {
+        ("autostart", "private", None)
+    }
+    gateway.stop(runs["echo"], wait=True)
+    end(first)
+    second = two_at_once()
+    assert set(Run.objects.values_list("id", flat=True)) == {run.id for run in runs.values()}
+    assert fresh(runs["echo"]).status == Status.STOPPED
+    following = gateway.get(gateway.restart(runs["counter"], wait=True).args["next"])
+    assert following.key == "autostart"
+    wait(is_running(following))
+    end(second)
+    end(two_at_once())
+    assert Run.objects.filter(simulation="counter", key="autostart").get() == following
+    assert Run.objects.count() == 4

@@ -82,7 +82,7 @@ def test_neither_doorbells_nor_autostart_that_fail_keep_a_worker_from_its_lease(
 
     started: list[int] = []
 
-    def start_all() -> None:
+    def start_all(queues: Any) -> None:
         started.append(1)
         if len(started) == 1:
             raise OperationalError("locked")
