@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db import connection
 
 from scripts.services import dies_with_us, stop
 from tests import distribution, services
 from tests.settings import TEMPORARY
+
+hypothesis.settings.register_profile("suite", deadline=None)  # of a single example, on a busy machine
+hypothesis.settings.load_profile("suite")
 
 DEADLINE = 10.0
 """Seconds within which what a test waits for must have come true."""

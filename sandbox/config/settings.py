@@ -1,8 +1,11 @@
 """Settings of the sandbox. Everything comes from the environment and has a default.
 
 `DATABASE_URL`, `REDIS_URL` or `CHANNELS_REDIS` (which wins), `SECRET_KEY`,
-`DEBUG`, `ALLOWED_HOSTS`. With no Redis at all there is no channel layer, and
-`manage.py runserver` runs the simulations itself.
+`DEBUG`, `ALLOWED_HOSTS`, `HTTPS`, `HSTS_SECONDS`. With no Redis at all there is no
+channel layer, and `manage.py runserver` runs the simulations itself.
+
+`HTTPS=1` is for a site behind a proxy that ends TLS. The proxy has to set the header
+`X-Forwarded-Proto` on each request, whatever the client sent: it is believed.
 """
 
 from __future__ import annotations
@@ -35,6 +38,15 @@ def stored_secret_key() -> str:
 SECRET_KEY = env("SECRET_KEY", default="") or stored_secret_key()
 DEBUG = env.bool("DEBUG", default=True)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+
+if env.bool("HTTPS", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^livesim/health/$"]  # whoever asks for it may stand beside the proxy
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    # Browsers refuse plain HTTP for so long: begin with an hour, go on to a year once all is well.
+    SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
 INSTALLED_APPS = [
     "daphne",
@@ -83,6 +95,7 @@ ROOT_URLCONF = "sandbox.config.urls"
 ASGI_APPLICATION = "sandbox.config.asgi.application"
 LOGIN_URL = "admin:login"
 STATIC_URL = "/static/"
+STATIC_ROOT = VAR / "static"  # for `collectstatic`, where a web server gives them out
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
