@@ -36,7 +36,8 @@ LANES = [
         "browser": BROWSER,
     },
 ]
-ENVIRONMENTS = dict.fromkeys(("browser", "unusual host"), {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"})
+WITH_BROWSER = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
+ENVIRONMENTS = {"browser": WITH_BROWSER, "unusual host": WITH_BROWSER}
 NOTHING_SELECTED = 5  # pytest's status
 
 printing = Lock()

@@ -28,7 +28,7 @@ def host(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[H
 
 
 @pytest.fixture
-def visit(chromium: Any) -> Iterator[Callable[..., Person]]:  # noqa: F811  (the fixture)
+def visit(chromium: Any) -> Iterator[Callable[..., Person]]:
     """`visit(host, **context options)` opens a browser of its own; at the end none may have complained."""
     people: list[Person] = []
 

@@ -1,4 +1,4 @@
-"""The strictest policy for every page; the admin's scripts and styles have no nonces, so its pages allow the site's."""
+"""The strictest policy for every page but the admin's: its scripts and styles have no nonces."""
 
 from __future__ import annotations
 

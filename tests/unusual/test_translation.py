@@ -1,0 +1,180 @@
+"""Pages, forms and refusals in another language, whole pages and fragments."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import translation
+
+from django_livesim import gateway
+from django_livesim.models import Checkpoint, Command, Run, Worker
+from django_livesim.protocol import plain
+from tests.unusual import pseudo
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sims"])
+
+LIST = "/sub/de/simulations/"
+HTMX = {"HX-Request": "true"}
+
+OUTSIDE = {"script", "style", "code", "pre", "textarea"}
+SHOWN = ("aria-label", "title", "placeholder", "alt", "data-empty", "hx-confirm", "data-label")
+
+
+class Texts(HTMLParser):
+    """What a person reads, or is read, of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        if tag in OUTSIDE:
+            self.open.append(tag)
+        self.found += [value for name, value in attrs if name in SHOWN and value]
+
+    def handle_endtag(self, tag):
+        if tag in OUTSIDE:
+            self.open.remove(tag)
+
+    def handle_data(self, data):
+        if not self.open and data.strip():
+            self.found.append(data.strip())
+
+
+MARKED = re.compile(r"⟦[^⟦⟧]*⟧")
+DATA = re.compile(
+    r"""
+    ada@example\.com | here:0 | my\ own\ run | Traceback
+    | \b(?:counter|echo|echo_sync|painted|add|decline|fail|explode|end)\b
+    | \b[0-9a-f]{8}\b | https?://\S+
+    | \d+\.\ \w+\ \d{4}\ \d\d:\d\d               # a date, which is Django's to translate
+    | Deutsch | English
+    | \b(?:Counter|Echo\ sync|Echo|Painted)\b | Counts\ its\ steps\. | Remembers\ every\ message[^.]*\.
+    | The\ same,\ as\ a\ loop[^.]*\. | Has\ a\ picture[^.]*\.
+    | Add\ to\ the\ value\. | Always\ refused,[^.]*\. | A\ command\ that\ raises:[^.]*\.
+    | Makes\ the\ next\ step\ raise\. | Finishes\ the\ run[^.]*\.
+    | ^(?:Start|N|Why|Add|Decline|Fail|Explode|End)$
+    """,
+    re.VERBOSE,
+)
+"""What the people, rows and simulations of these tests say themselves."""
+
+
+def untranslated(html: str) -> list[str]:
+    """The texts in which letters are left when what was translated, and what is data, is taken out."""
+    return [text for text in Texts(html).found if re.search(r"[^\W\d_]", residue(text))]
+
+
+def residue(text: str) -> str:
+    while MARKED.search(text):
+        text = MARKED.sub("", text)
+    return DATA.sub("", text)
+
+
+def test_what_is_left_untranslated_is_noticed():
+    assert untranslated('<p title="Wait">⟦Start ⟦it⟧⟧ now</p> <b>3 · ⟦x⟧</b>') == ["Wait", "⟦Start ⟦it⟧⟧ now"]
+
+
+@pytest.fixture(autouse=True)
+def german(settings, tmp_path):
+    """German, with our own texts marked; Django's own texts are Django's."""
+    pseudo.write(tmp_path, "de")
+    settings.LOCALE_PATHS = [tmp_path]
+    yield
+    translation.deactivate()
+
+
+@pytest.fixture
+def ada(client):
+    ada = get_user_model().objects.create_superuser("ada@example.com", "ada")
+    client.force_login(ada)
+    return ada
+
+
+def stored(run: Run) -> Run:
+    """With a worker, a stored state and commands of every outcome."""
+    worker = Worker.objects.create(host="here")
+    Run.objects.filter(id=run.id).update(worker=worker)
+    data = plain.encode({"state": {"value": 1}})
+    Checkpoint.objects.create(run=run, tick=1, apply_seq=0, epoch=0, hash=plain.digest(data), data=data)
+    for outcome in ("", "applied", "refused"):
+        Command.objects.create(
+            run=run, name="add", client_id=f"id-{outcome}", sender="u:1", outcome=outcome, apply_tick=3
+        )
+    return run
+
+
+@pytest.mark.parametrize("query", ["", "?simulation=counter", "?simulation=echo"])
+def test_nothing_of_the_list_is_left_untranslated(client, ada, query):
+    stored(gateway.start("counter", owner=ada))
+    gateway.start("counter", owner=ada, visibility="public")
+    html = client.get(LIST + query).text
+    assert "⟦Start a run⟧" in html
+    assert untranslated(html) == []
+
+
+def test_nor_of_the_list_that_a_stranger_sees(client):
+    html = client.get(LIST).text
+    assert "⟦There are no runs to see yet.⟧" in html
+    assert untranslated(html) == []
+
+
+STATUSES = ["waiting", "running", "paused", "stopping", "stopped", "finished", "failed", "quarantined"]
+
+
+@pytest.mark.parametrize(
+    ("status", "visibility"),
+    [*((status, "link") for status in STATUSES), ("running", "private"), ("stopped", "public")],
+)
+def test_nothing_of_a_run_is_left_untranslated(client, ada, status, visibility):
+    run = stored(gateway.start("counter", owner=ada, name="my own run", visibility=visibility))
+    ended = {"result": {"a": 1}, "error": "Traceback"} if status == "failed" else {}
+    Run.objects.filter(id=run.id).update(status=status, **ended)
+    html = client.get(f"{LIST}runs/{run.id}/").text
+    assert f"⟦{status}⟧" in html
+    assert untranslated(html) == []
+    client.logout()
+    assert untranslated(client.get(f"{LIST}runs/{run.id}/").text) == []
+
+
+def test_nor_of_a_loop_or_of_a_question(client, ada):
+    run = gateway.start("echo", owner=ada)
+    assert untranslated(client.get(f"{LIST}runs/{run.id}/").text) == []
+    question = client.post(f"{LIST}runs/{run.id}/control/stop/")
+    assert "⟦Stop this run?" in question.text
+    assert untranslated(question.text) == []
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "fragment"])
+def test_errors_of_forms_and_refusals_are_translated(client, ada, headers):
+    run = gateway.start("counter", owner=ada)
+    answer = client.post(f"{LIST}runs/{run.id}/commands/add/", {"n": "many"}, headers=headers)
+    assert answer.status_code == 422
+    assert "Bitte eine ganze Zahl eingeben." in answer.text
+    Run.objects.filter(id=run.id).update(status="finished")
+    answer = client.post(f"{LIST}runs/{run.id}/commands/add/", {"n": "1"}, headers=headers)
+    refused = "⟦The run is ⟦finished⟧ and takes no commands; resume or restart it first.⟧"
+    assert refused in answer.text
+    answer = client.post(f"{LIST}runs/{run.id}/control/pause/", headers=headers, follow=True)
+    assert "⟦The run is ⟦finished⟧: it cannot pause. Legal now: restart, stop.⟧" in answer.text
+
+
+def test_the_words_of_the_scripts_are_translated(client):
+    html = client.get(LIST).text
+    words = re.search(r'<script id="livesim-words"[^>]*>(.*?)</script>', html)
+    assert words is not None
+    texts = json.loads(words[1])
+    assert [text for text in texts.values() if not text.startswith("⟦")] == []
+
+
+def test_every_text_of_the_gateway_is_found():
+    found = set(pseudo.messages())
+    assert "The run is changing hands; try again." in found
+    assert "Page %(number)s of %(total)s" in found
+    assert len(found) > 150
