@@ -57,7 +57,6 @@ class ListingMixin(RunPages):
         ("queue", admin.AllValuesFieldListFilter),
     )
     list_select_related = ("worker",)
-    list_per_page = 50
     search_fields = ("name", "key", "simulation")
     search_help_text = gettext_lazy("Name, key, simulation, owner, or the beginning of an id.")
     date_hierarchy = "created_at"

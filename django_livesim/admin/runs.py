@@ -44,14 +44,14 @@ class ChangingMixin(ListingMixin):
     def get_fieldsets(self, request: HttpRequest, obj: Run | None = None) -> Any:
         """Traceback and parameters only for who may control, or inspect, the run."""
         facts = ["simulation", "key", "pill", "reason", "tick", "speed_name", "progress"]
-        where = ["owner_name", "worker_name", "queue", "source", "version", "seed", "id"]
+        where = ["owner_name", "worker_name", "queue", "source", "version", "id"]
         times = ["created_at", "started_at", "ended_at"]
         level = None if obj is None else self.level(request, obj)
         deep = (level or 0) >= Level.CONTROL
         outcome = ["result_text", *(["error_text"] if deep else [])]
         return [
             (None, {"fields": EDITABLE}),
-            (_("State"), {"fields": facts + (["params_text"] if deep else [])}),
+            (_("State"), {"fields": facts + (["params_text", "seed"] if deep else [])}),
             (_("Outcome"), {"fields": outcome if obj is not None and obj.ended else []}),
             (_("Where and when"), {"fields": where + times}),
         ]

@@ -1,0 +1,86 @@
+"""The mixin before a host's own ModelAdmin, on a site of its own: the example of docs/admin.md."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import path
+
+from django_livesim.models import Run
+from django_livesim.protocol.names import Status
+from tests import urls
+from tests.admin.conftest import said
+from tests.admin.test_acting import hidden
+from tests.documents import block
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/operations/livesim/run/"
+
+
+@pytest.fixture
+def operations(settings: Any) -> Any:
+    """The site of the document, beside the default one."""
+    names: dict[str, Any] = {}
+    exec(compile(block("docs/admin.md", "RunAdminMixin"), "docs/admin.md", "exec"), names)
+    urlconf = ModuleType("tests.admin.urls_of_the_document")
+    urlconf.urlpatterns = [path("operations/", names["operations"].urls), *urls.urlpatterns]  # type: ignore[attr-defined]
+    settings.ROOT_URLCONF = urlconf
+    return names["operations"]
+
+
+@pytest.fixture(autouse=True)
+def _site(operations: Any) -> None:
+    pass
+
+
+def test_both_sides_of_the_class_count(boss: Client, make: Any) -> None:
+    for number in range(21):
+        make(name=f"run-{number}", visibility="public")
+    page = boss.get(LIST)
+    assert len(page.context["cl"].result_list) == 20
+    assert "column-visibility" in page.content.decode() and "Operations" in page.content.decode()
+
+
+def test_every_link_stays_on_its_site(boss: Client, make: Any) -> None:
+    run = make(name="run", visibility="link", status=Status.PAUSED)
+    address = f"{LIST}{run.pk}/change/"
+    ask = boss.post(f"{LIST}{run.pk}/act/stop/")
+    pages = [boss.get(LIST), boss.get(address), boss.get(f"{LIST}add/?simulation=counter"), ask]
+    pages += [
+        boss.get(f"{LIST}{run.pk}/inspect/"),
+        boss.get(f"{LIST}{run.pk}/send/"),
+        boss.get(f"{LIST}{run.pk}/delete/"),
+    ]
+    for page in pages:
+        assert page.status_code == 200
+        assert not re.search(r'(?:href|action)="/admin/', page.content.decode())
+
+
+def test_what_is_not_registered_is_not_linked(boss: Client, make: Any) -> None:
+    labels = dict(boss.get(f"{LIST}{make().pk}/change/").context["tools"])
+    assert "Inspect" in labels and "Commands" not in labels and "Checkpoints" not in labels
+
+
+def test_acts_work_there(boss: Client, make: Any) -> None:
+    run = make(name="run")
+    answer = hidden(boss.post(f"{LIST}{run.pk}/act/stop/"))
+    response = boss.post(f"{LIST}{run.pk}/act/stop/", answer, follow=True)
+    assert response.redirect_chain == [(f"{LIST}{run.pk}/change/", 303)]
+    assert said(response) == ["run: stop: applied at tick 0."]
+    started = boss.post(f"{LIST}add/", {"run-simulation": "counter", "run-visibility": "private"})
+    assert started.headers["Location"].startswith(LIST)
+    assert LogEntry.objects.count() == 2
+
+
+def test_an_action_of_the_host_stands_beside_ours(boss: Client, make: Any) -> None:
+    run = make(name="run")
+    page = boss.get(LIST).content.decode()
+    assert 'value="publish"' in page and 'value="pause_runs"' in page
+    boss.post(LIST, {"action": "publish", "_selected_action": [str(run.pk)]})
+    assert Run.objects.get().visibility == "public"
