@@ -85,8 +85,15 @@ def _autostart_names() -> Iterator[CheckMessage]:
     from django_livesim import registry
 
     names = conf.settings.AUTOSTART
-    known = sorted(target.name for target in registry.all())
+    targets = {target.name: target for target in registry.all()}
+    known = sorted(targets)
     for name in [] if isinstance(names, bool) else names:
+        if name in targets and targets[name].sharing != "shared":
+            yield Error(
+                f'LIVESIM["AUTOSTART"] names {name!r}, of which each person has a run of their own.',
+                hint=f"Remove {name!r}, or declare sharing = 'shared' in it.",
+                id="livesim.E008",
+            )
         if name not in known:
             yield Error(
                 f'LIVESIM["AUTOSTART"] names {name!r}, and no simulation is called that.',
@@ -302,7 +309,7 @@ def check_urls(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-WITHOUT_EFFECT = ("RATE_LIMITS", "QUOTAS", "RETENTION", "STRIKES", "STEP_TIMEOUT")
+WITHOUT_EFFECT = ("RETENTION", "STRIKES", "STEP_TIMEOUT")
 
 
 @register()
@@ -311,7 +318,7 @@ def check_without_effect(app_configs: Any = None, **kwargs: Any) -> list[CheckMe
     given = getattr(django_settings, "LIVESIM", {})
     return [
         Advice(
-            f'LIVESIM["{key}"] has no effect in this version: nothing is limited or removed by it.',
+            f'LIVESIM["{key}"] has no effect in this version: nothing is removed or ended by it.',
             hint=f'Remove LIVESIM["{key}"], and do not count on it.',
             id="livesim.W005",
         )

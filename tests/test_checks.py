@@ -214,10 +214,11 @@ def test_urls_that_are_not_included_are_warned_of(settings):
 
 
 def test_settings_without_effect_are_warned_of(settings):
-    settings.LIVESIM = {"QUOTAS": {"RUNS": 5}, "BEAT": 2.0, "STRIKES": 3}
-    quotas, strikes = checks.check_without_effect()
-    assert ids([quotas, strikes]) == ["livesim.W005", "livesim.W005"]
+    settings.LIVESIM = {"RETENTION": {"RUNS": 5}, "BEAT": 2.0, "STRIKES": 3, "QUOTAS": {"RUNS": 5}}
+    retention, strikes = checks.check_without_effect()
+    assert ids([retention, strikes]) == ["livesim.W005", "livesim.W005"]
     assert (
-        quotas.msg == 'LIVESIM["QUOTAS"] has no effect in this version: nothing is limited or removed by it.'
+        retention.msg
+        == 'LIVESIM["RETENTION"] has no effect in this version: nothing is removed or ended by it.'
     )
     assert strikes.hint == 'Remove LIVESIM["STRIKES"], and do not count on it.'

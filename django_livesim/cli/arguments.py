@@ -28,6 +28,8 @@ def add_verbs(parser: ArgumentParser) -> None:
         _waiting(_run_verb(verbs, name, text))
     _step(_run_verb(verbs, "step", "make a paused run take steps"))
     _speed(_run_verb(verbs, "speed", "change how fast a run goes"))
+    _share(_run_verb(verbs, "share", "say who may watch a run, and print the link"))
+    _delete(_run_verb(verbs, "delete", "remove a run with all that is stored of it"))
     _run_verb(verbs, "inspect", "show a run's state, figures and last commands")
     _run_here(_verb(verbs, "run", "start a run and step it in this process, until it ends or Ctrl-C"))
     _verb(verbs, "doctor", "look for what is wrong with the set-up, and say what to do")
@@ -95,6 +97,17 @@ def _step(parser: ArgumentParser) -> None:
 def _speed(parser: ArgumentParser) -> None:
     parser.add_argument("x", metavar="X", type=_speed_value, help="times real time, as in 0.5 or 10, or max")
     _waiting(parser)
+
+
+def _share(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "visibility", metavar="WHO", nargs="?", choices=Visibility.values, help="private, link or public"
+    )
+    parser.add_argument("--renew", action="store_true", help="make a new link; the old one stops working")
+
+
+def _delete(parser: ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="delete a run that has not ended, too")
 
 
 def _waiting(parser: ArgumentParser) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 from django.contrib.auth import get_user_model
+from django.urls import NoReverseMatch
 
 from django_livesim import gateway, params, registry
 from django_livesim.cli.doctor import doctor
@@ -169,6 +171,36 @@ def _late(row: Command, timeout: float) -> str:
     return f"{accepted}, but had no outcome in {timeout:g} s. {advice}"
 
 
+def share(options: Namespace, out: Output) -> None:
+    """Say who may watch, and print the link where there is one."""
+    run = gateway.share(find_run(options.run), options.visibility, renew=options.renew, actor=cli_actor())
+    link = _link(run) if run.link_token else None
+    if out.as_json:
+        out.json(gateway.facts(run) | {"visibility": run.visibility, "link": link})
+        return
+    out.line(f"{run.id} is {run.visibility}" + (f": {link}" if link else ""))
+
+
+def _link(run: Run) -> str:
+    """The path that shows the run to whoever has it; its query alone where the host has no pages of ours."""
+    with contextlib.suppress(NoReverseMatch):
+        return f"{run.get_absolute_url()}?key={run.link_token}"
+    return f"?key={run.link_token}"
+
+
+def delete(options: Namespace, out: Output) -> None:
+    """Remove a run for good; one that has not ended only where that was said."""
+    run = find_run(options.run)
+    if not run.ended and not options.yes:
+        told = f"{run.id} is {run.status}, and has not ended. Stop it first, or delete it with --yes"
+        raise NotDone(str(Code.REFUSED), told)
+    gateway.delete(run, actor=cli_actor())
+    if out.as_json:
+        out.json({"type": "deleted", "run": str(run.id)})
+    else:
+        out.line(f"deleted {run.id}")
+
+
 def inspect(options: Namespace, out: Output) -> None:
     """Show a run's facts, state, figures and last commands."""
     seen = gateway.inspect(find_run(options.run), actor=cli_actor())
@@ -201,6 +233,8 @@ VERBS: dict[str, Callable[[Namespace, Output], None]] = {
     "speed": _control,
     "stop": _control,
     "restart": _control,
+    "share": share,
+    "delete": delete,
     "inspect": inspect,
     "doctor": doctor,
 }

@@ -1,0 +1,191 @@
+"""Deleting a run: its rows, its worker, its viewers, and who waits for its commands."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.db.models.signals import post_delete
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from django_livesim import gateway
+from django_livesim.gateway import controls, sending
+from django_livesim.models import Checkpoint, Command, Run, Worker
+from django_livesim.permissions import Actor
+from django_livesim.protocol.errors import Forbidden, NoRun
+from django_livesim.protocol.names import Status
+from tests.test_socket import Socket, log_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def owner() -> Any:
+    return get_user_model().objects.create_user("ada")
+
+
+@pytest.fixture
+def run(owner: Any) -> Run:
+    return gateway.start("counter", owner=owner, name="mill")
+
+
+def test_a_deleted_run_leaves_nothing_but_the_runs_that_came_of_it(run: Run) -> None:
+    other = gateway.start("counter")
+    for each in (run, other):
+        gateway.send(each, "add")
+        Checkpoint.objects.create(run=each, tick=1, apply_seq=1, epoch=1, hash="x", data=b"x")
+    gateway.stop(run)
+    following = Run.objects.get(id=gateway.restart(run).args["next"])
+    gateway.delete(run)
+    assert set(Run.objects.all()) == {other, following}
+    following.refresh_from_db()
+    assert following.parent is None
+    assert set(Command.objects.values_list("run", flat=True)) == {other.id}
+    assert set(Checkpoint.objects.values_list("run", flat=True)) == {other.id}
+    with pytest.raises(NoRun):
+        gateway.delete(run)
+
+
+def test_a_long_journal_is_deleted_unseen_whoever_listens(run: Run) -> None:
+    """A listener to all deletions makes Django load every row before it deletes it."""
+    names = [f"c{number}" for number in range(5000)]
+    Command.objects.bulk_create(Command(run=run, name="add", sender="p:x", client_id=each) for each in names)
+    heard = []
+
+    def hear(instance: Any, **kwargs: Any) -> None:
+        heard.append(type(instance))
+
+    post_delete.connect(hear)
+    try:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            gateway.delete(run)
+    finally:
+        post_delete.disconnect(hear)
+    assert not Command.objects.exists() and heard == [Run]
+    assert len(queries) <= 20
+
+
+@pytest.mark.parametrize("right", ["view_run", "command_run", "control_run"])
+def test_who_lacks_the_right_deletes_nothing_and_is_told(run: Run, right: str) -> None:
+    from django.contrib.auth.models import Permission
+
+    bob = get_user_model().objects.create_user("bob")
+    with pytest.raises(NoRun):
+        gateway.delete(run, actor=Actor.from_user(bob))
+    bob.user_permissions.add(Permission.objects.get(codename=right))
+    bob = get_user_model().objects.get(pk=bob.pk)
+    with pytest.raises(Forbidden, match="needs the right to delete"):
+        gateway.delete(run, actor=Actor.from_user(bob))
+    assert Run.objects.filter(id=run.id).exists()
+
+
+def test_a_run_that_a_worker_holds_is_dropped_by_it_and_the_worker_goes_on(
+    run: Run, manage: Callable[..., Any], wait: Callable[..., Any], redis_layer: Any
+) -> None:
+    process = manage("livesim_worker")
+    wait(lambda: Run.objects.get(id=run.id).status == Status.RUNNING, 20)
+    gateway.delete(run)
+    wait(lambda: Worker.objects.get().load.get("runs") == 0)
+    other = gateway.start("counter")
+    sent = gateway.send(other, "add", {"n": 5}, wait=True, timeout=20)
+    assert (sent.outcome, process.poll()) == ("applied", None)
+    assert not Run.objects.filter(id=run.id).exists()
+    assert not Command.objects.exclude(run=other).exists() and not Checkpoint.objects.exclude(run=other)
+
+
+def deleted_meanwhile(monkeypatch: pytest.MonkeyPatch, module: Any, run: Run) -> None:
+    """Have the run deleted after it was found, and before anything is written for it."""
+    known = module.known
+
+    def slow(*args: Any) -> Any:
+        deleting = threading.Thread(target=delete, args=[run])
+        deleting.start()
+        deleting.join()
+        return known(*args)
+
+    monkeypatch.setattr(module, "known", slow)
+
+
+def delete(run: Run) -> None:
+    try:
+        gateway.delete(run)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "free"])
+@pytest.mark.parametrize(
+    ("module", "act"),
+    [(sending, lambda run: gateway.send(run, "add")), (controls, gateway.pause)],
+    ids=["command", "control"],
+)
+def test_a_command_for_a_run_deleted_meanwhile_meets_no_run(
+    monkeypatch: pytest.MonkeyPatch, run: Run, module: Any, act: Any, held: bool
+) -> None:
+    if held:
+        Run.objects.update(worker=Worker.objects.create(), status=Status.RUNNING)
+    deleted_meanwhile(monkeypatch, module, run)
+    with pytest.raises(NoRun):
+        act(run)
+    assert not Command.objects.exists()
+
+
+def test_whoever_waits_for_a_command_learns_that_the_run_is_gone(run: Run) -> None:
+    Run.objects.update(worker=Worker.objects.create(), status=Status.RUNNING)
+    command = gateway.send(run, "add")
+    gateway.delete(run)
+    with pytest.raises(NoRun):
+        gateway.wait(command)
+
+
+async def test_viewers_are_sent_away_at_once(run: Run, owner: Any) -> None:
+    from asgiref.sync import sync_to_async
+
+    cookies = await sync_to_async(log_in)(owner)
+    async with Socket(run.id, cookies=cookies) as socket:
+        await socket.until(lambda: socket.of("status"))
+        await gateway.adelete(run)
+        await socket.until(lambda: socket.code, 2)
+        assert socket.code == 4410
+        await socket.closed()
+
+
+class TestPage:
+    @pytest.fixture
+    def browser(self, owner: Any) -> Client:
+        client = Client()
+        client.force_login(owner)
+        return client
+
+    def test_without_scripts_it_is_asked_first_then_done_and_said(self, browser: Client, run: Run) -> None:
+        url = reverse("livesim:run-delete", args=[run.id])
+        assert url in browser.get(run.get_absolute_url()).content.decode()
+        asked = browser.post(url)
+        assert "Delete this run for good?" in asked.content.decode() and Run.objects.exists()
+        done = browser.post(url, {"confirmed": "1"}, follow=True)
+        assert done.redirect_chain == [(reverse("livesim:run-list"), 303)]
+        assert "The run mill has been deleted." in done.content.decode() and not Run.objects.exists()
+
+    def test_with_htmx_the_page_has_asked(self, browser: Client, run: Run) -> None:
+        url = reverse("livesim:run-delete", args=[run.id])
+        done = browser.post(url, headers={"HX-Request": "true"})
+        assert done["HX-Redirect"] == reverse("livesim:run-list") and not Run.objects.exists()
+
+    def test_who_may_watch_is_told_why_not_and_who_may_not_learns_nothing(self, owner: Any) -> None:
+        public = gateway.start("counter", owner=owner, visibility="public")
+        private = gateway.start("counter", owner=owner)
+        client = Client()
+        assert "Delete this run" not in client.get(public.get_absolute_url()).content.decode()
+        urls = [reverse("livesim:run-delete", args=[each.id]) for each in (public, private)]
+        refused = client.post(urls[0], {"confirmed": "1"}, follow=True)
+        assert "This needs the right to delete on the run" in refused.content.decode()
+        assert client.post(urls[1], {"confirmed": "1"}).status_code == 404
+        assert Run.objects.count() == 2
