@@ -51,6 +51,8 @@ def clean_args(definition: Definition, command: str, given: Mapping[str, Any]) -
     if spec is None and not (definition.is_loop and not definition.commands):
         expected = ", ".join(sorted(definition.commands)) or "none; this simulation takes no commands"
         raise UnknownCommand(f"{definition.name} has no command {command!r}. Expected one of: {expected}.")
+    if not command:
+        raise UnknownCommand("A command needs a name of 1 to 200 characters, none of them NUL.")
     with settings_named():
         return params.clean(None if spec is None else params.form_class(spec), given)
 

@@ -46,9 +46,11 @@ def play_elsewhere(
     _check_importable(simulation)
     with TemporaryDirectory() as folder:
         targets = [Path(folder, hash_seed) for hash_seed in hash_seeds]
-        processes = [_start(job | {"target": str(target)}, hash_seed=target.name) for target in targets]
-        for process in processes:
-            _wait(process)
+        processes = [_start(job | {"target": str(target)}, target) for target in targets]
+        errors = [process.communicate()[1] for process in processes]
+        for process, error in zip(processes, errors, strict=True):
+            if process.returncode:
+                raise RuntimeError(f"The run could not be played in a new process:\n{error}")
         return [_read(target) for target in targets]
 
 
@@ -65,26 +67,18 @@ def _check_importable(simulation: Any) -> None:
         )
 
 
-def _start(job: dict[str, Any], *, hash_seed: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(  # noqa: S603  (this interpreter, and a constant)
-        [sys.executable, "-c", START],
-        env=os.environ | {"PYTHONHASHSEED": hash_seed},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(job))
-    process.stdin.close()
-    process.stdin = None
-    return process
-
-
-def _wait(process: subprocess.Popen[str]) -> None:
-    _, error = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"The run could not be played in a new process:\n{error}")
+def _start(job: dict[str, Any], target: Path) -> subprocess.Popen[str]:
+    asked = target.with_suffix(".job")
+    asked.write_text(json.dumps(job))
+    with asked.open() as stdin:
+        return subprocess.Popen(  # noqa: S603  (this interpreter, and a constant)
+            [sys.executable, "-c", START],
+            env=os.environ | {"PYTHONHASHSEED": target.name},
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 def _read(target: Path) -> Positions:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Self
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django_livesim.protocol.errors import RunEnded
 from django_livesim.protocol.names import ENDED, Kind, Role, Status, Verb
 from django_livesim.runtime.clock import ManualClock
-from django_livesim.runtime.ports import Definition
 from django_livesim.runtime.runner import Runner
-from django_livesim.simulation import Loop
 from django_livesim.testing.answers import Answer, RunFailed
 from django_livesim.testing.asking import Catalogue, clean_args, clean_params, definition_of, options
 from django_livesim.testing.hand import HandSupervisor
 from django_livesim.testing.memory import MemoryLedger, MemoryOutlet
+from django_livesim.testing.noting import note_failure, noting
 from django_livesim.testing.reading import Reading
 
 HAIR = 1e-9  # seconds by which sums of periods may miss the moment that is meant
@@ -52,7 +49,7 @@ class Trial(Reading):
         self._definition = definition_of(simulation)
         cleaned = clean_params(self._definition, params or {})
         self.clock = ManualClock()
-        self._catalogue = Catalogue(self._definition, self._noting())
+        self._catalogue = Catalogue(self._definition, noting(self._definition, self._note))
         self._ledger = MemoryLedger()
         self._outlet = MemoryOutlet()
         self._raises = raises
@@ -214,47 +211,12 @@ class Trial(Reading):
         self._ledger.post = supervisor.post
         return supervisor
 
-    def _noting(self) -> Definition:
-        """The simulation, such that what a loop's function raises is noted."""
-        definition = self._definition
-        if not isinstance(definition, Loop):
-            return definition
-        noting = copy.copy(definition)
-        noting.function = self._noted_async(definition) if definition.is_async else self._noted(definition)
-        return noting
-
-    def _noted(self, loop: Loop) -> Any:
-        @functools.wraps(loop.function)
-        def function(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return loop.function(*args, **kwargs)
-            except Exception as exc:
-                self._raised = exc
-                raise
-
-        return function
-
-    def _noted_async(self, loop: Loop) -> Any:
-        @functools.wraps(loop.function)
-        async def function(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await loop.function(*args, **kwargs)
-            except Exception as exc:
-                self._raised = exc
-                raise
-
-        return function
-
     def _taken_up(self, runner: Runner) -> None:
-        """Note what fails a run, besides telling it."""
         self._runner = runner
-        fail = runner._fail
+        note_failure(runner, self._note)
 
-        def noting(exc: BaseException, successor: UUID | None = None) -> None:
-            self._raised = exc
-            fail(exc, successor)
-
-        runner._fail = noting  # type: ignore[method-assign]
+    def _note(self, exc: BaseException) -> None:
+        self._raised = exc
 
     def _look(self) -> None:
         """Have the worker look for what is new."""
