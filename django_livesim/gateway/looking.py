@@ -91,9 +91,9 @@ def _ask(run: Run | UUID | str, actor: Actor, timeout: float) -> tuple[Run, Comm
 
 
 def _tell(row: Run, asked: Command | None) -> dict[str, Any]:
-    metrics: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     if asked is not None:
-        metrics = (asked.result or {}).get("metrics", {})
+        answer = asked.result or {}
         asked.delete()  # a look leaves no trace in the journal
         row.refresh_from_db()
     stored = journal.newest_checkpoint(row.id)
@@ -102,7 +102,8 @@ def _tell(row: Run, asked: Command | None) -> dict[str, Any]:
         "state": orjson.loads(stored.data)["state"] if stored and stored.data else None,
         "position": None if stored is None else {"tick": stored.tick, "apply_seq": stored.apply_seq},
         "params": row.params,
-        "metrics": metrics,
+        "metrics": answer.get("metrics", {}),
+        "late": answer.get("late"),
         "commands": [command_facts(command) for command in recent],
         "error": row.error,
     }

@@ -1,0 +1,92 @@
+"""Workers in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_livesim.admin.reading import RecordAdmin
+from django_livesim.models import Run, Worker
+from django_livesim.templatetags.livesim import load_label
+from django_livesim.views.vitals import workers_alive
+
+HELD_SHOWN = 50
+"""Runs that the page of a worker names."""
+
+
+@admin.register(Worker)
+class WorkerAdmin(RecordAdmin):
+    """The processes that step runs. They hold everybody's, so they are for who may view every run."""
+
+    of_runs = False
+    list_display = ("__str__", "state", "queue_names", "held", "load_line", "beat_age", "started_at")
+    list_filter = ("state",)
+    ordering = ("state", "-started_at")
+    fields = (
+        "id",
+        "state",
+        "host",
+        "pid",
+        "queue_names",
+        "load_line",
+        "beat",
+        "beat_age",
+        "started_at",
+        "held",
+        "held_runs",
+    )
+    readonly_fields = fields
+    change_form_template = "admin/livesim/worker/change_form.html"
+    change_list_template = "admin/livesim/worker/change_list.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        held = Run.objects.filter(worker=OuterRef("pk")).order_by().values("worker").annotate(n=Count("pk"))
+        count = Coalesce(Subquery(held.values("n"), output_field=IntegerField()), 0)
+        return super().get_queryset(request).annotate(runs_held=count)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"none_alive": not workers_alive()} | (extra_context or {})
+        return super().changelist_view(request, context)
+
+    @admin.display(description=gettext_lazy("queues"))
+    def queue_names(self, worker: Worker) -> str:
+        return ", ".join(map(str, worker.queues))
+
+    @admin.display(description=gettext_lazy("load"))
+    def load_line(self, worker: Worker) -> str:
+        return load_label(worker) or self.get_empty_value_display()
+
+    @admin.display(description=gettext_lazy("last beat"))
+    def beat_age(self, worker: Worker) -> str:
+        return ago(worker.beat_at)
+
+    @admin.display(description=gettext_lazy("runs"))
+    def held(self, worker: Any) -> str:
+        if not worker.runs_held:
+            return "0"
+        return self.linked("run_changelist", text=worker.runs_held, query=f"?worker__id__exact={worker.pk}")
+
+    @admin.display(description=gettext_lazy("runs held"))
+    def held_runs(self, worker: Worker) -> str:
+        runs = worker.runs.order_by("-created_at").only("id", "name", "key", "simulation")[:HELD_SHOWN]
+        links = [(self.linked("run_change", run.pk, text=run),) for run in runs]
+        return format_html_join(", ", "{}", links) or self.get_empty_value_display()
+
+
+def ago(moment: Any) -> str:
+    """How long ago something was, to the second where that is lately."""
+    seconds = max(0, int((timezone.now() - moment).total_seconds()))
+    if seconds < 120:
+        return _("%(seconds)s s ago") % {"seconds": seconds}
+    return _("%(time)s ago") % {"time": timesince(moment, depth=1)}
