@@ -54,8 +54,8 @@ def test_bad_parameters_are_shown_at_their_fields_and_nothing_is_made(boss: Clie
     page = boss.post(ADD, data(start="many", **{"run-visibility": "everybody"}))
     html = page.content.decode()
     assert page.status_code == 422
-    assert re.search(r'class="form-row errors field-start".*?Enter a whole number', html, re.DOTALL)
-    assert re.search(r"errors field-visibility.*?Select a valid choice", html, re.DOTALL)
+    assert re.search(r"field-start.*?Enter a whole number.*?field-name", html, re.DOTALL)
+    assert re.search(r"field-visibility.*?Select a valid choice", html, re.DOTALL)
     assert 'name="start" value="many"' in html and "Nothing was started." in text_of(page)
     assert not Run.objects.exists() and not LogEntry.objects.exists()
 
