@@ -41,9 +41,9 @@ class LoopRunner(Runner):
         turns = (self._arrived, self._finished)
         program: LoopProgram
         if definition.is_async:
-            program = AsyncLoop(definition, host, catalogue, post, *turns, thread=loops)
+            program = AsyncLoop(definition, host, catalogue, post, *turns, epoch=held.epoch, thread=loops)
         else:
-            program = BlockingLoop(definition, host, catalogue, post, *turns)
+            program = BlockingLoop(definition, host, catalogue, post, *turns, epoch=held.epoch)
         super().__init__(held, definition, host, program, clock, options)
         self._again: list[int] = []  # places of the messages that came again and wait
         self._deadline: float | None = None  # by when a loop asked to end must be back

@@ -121,9 +121,12 @@ class LoopProgram:
         post: Callable[..., None],
         arrived: Callable[[float], None],
         finished: Callable[[Finished], None],
+        *,
+        epoch: int,
     ) -> None:
         self.definition = definition
         self.host = host
+        self.epoch = epoch
         self.catalogue = catalogue
         self._post = post
         self._arrived = arrived
@@ -202,7 +205,8 @@ class LoopProgram:
         except LivesimError as exc:
             message.refuse(exc.message, exc.code)
         except Exception as exc:
-            logger.exception("command failed run=%s command=%s", self.host.run.id, message.name)
+            run, epoch = self.host.run.id, self.epoch
+            logger.exception("command failed run=%s epoch=%s command=%s", run, epoch, message.name)
             message.refuse(raised(exc), Code.ERROR)
         return message._refused is None
 
@@ -253,7 +257,8 @@ class BlockingLoop(LoopProgram):
     def _exit(self) -> None:
         """End the loop; one that catches even that is put to sleep for good."""
         if self._told:
-            logger.error("loop catches LoopExit run=%s; its thread is left asleep", self.host.run.id)
+            run, epoch = self.host.run.id, self.epoch
+            logger.error("loop catches LoopExit run=%s epoch=%s; its thread is left asleep", run, epoch)
             threading.Event().wait()
         self._told = True
         raise LoopExit

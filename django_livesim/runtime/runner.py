@@ -71,7 +71,7 @@ class Runner:
         self.speed = held.speed
         self.record = Record(held)
         self.unwatched = Unwatched(definition, options, held)
-        self.screen = Screen(definition, options, program, held.info)
+        self.screen = Screen(definition, options, program, held)
         self.keeper = Keeper(definition, options, host)
         self.pace = Pace(definition.tick_rate)
         self.over = False

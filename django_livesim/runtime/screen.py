@@ -11,7 +11,7 @@ import orjson
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.names import Role
-from django_livesim.protocol.records import RunInfo
+from django_livesim.protocol.records import Held
 from django_livesim.runtime.ports import Definition, FrameOut, Options, SendOut
 from django_livesim.simulation import Send
 
@@ -27,11 +27,12 @@ class Viewable(Protocol):
 class Screen:
     """Frames of one run: encoded once for each role that somebody watches in, when one is due."""
 
-    def __init__(self, definition: Definition, options: Options, program: Viewable, run: RunInfo) -> None:
+    def __init__(self, definition: Definition, options: Options, program: Viewable, held: Held) -> None:
         self._definition = definition
         self._options = options
         self._program = program
-        self._run = run
+        self._run = held.info
+        self._epoch = held.epoch
         self._watched: dict[str, float] = {}
         self._due = 0.0
         self._wanted = False
@@ -68,7 +69,7 @@ class Screen:
             try:
                 frames.append(FrameOut(role=role, tick=tick, body=self._encode(role)))
             except Exception:
-                logger.exception("no view run=%s role=%s", self._run.id, role)
+                logger.exception("no view run=%s epoch=%s role=%s", self._run.id, self._epoch, role)
         return frames
 
     def _is_due(self, tick: int, now: float) -> bool:

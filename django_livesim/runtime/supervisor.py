@@ -222,7 +222,10 @@ class Supervisor:
         try:
             definition = self.catalogue.find(held.info.simulation)
         except UnknownSimulation:
-            logger.error("claimed without its code run=%s simulation=%s", held.info.id, held.info.simulation)
+            run, simulation = held.info.id, held.info.simulation
+            logger.error(
+                "claimed without its code run=%s epoch=%s simulation=%s", run, held.epoch, simulation
+            )
             return
         if old := self.runners.get(held.info.id):
             self._forget(old)

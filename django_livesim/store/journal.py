@@ -79,7 +79,12 @@ def newest_checkpoint(run_id: UUID) -> Stored | None:
     for row in Checkpoint.objects.filter(run=run_id).order_by("-tick", "-apply_seq"):
         data = packed.unpack(bytes(row.data))
         if data is None or plain.digest(data) != row.hash:
-            logger.error("damaged checkpoint run=%s tick=%s; the one before it is taken", run_id, row.tick)
+            logger.error(
+                "damaged checkpoint run=%s epoch=%s tick=%s; the one before it is taken",
+                run_id,
+                row.epoch,
+                row.tick,
+            )
             continue
         return Stored(
             tick=row.tick,
