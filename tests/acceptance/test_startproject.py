@@ -1,4 +1,4 @@
-"""A project from `django-admin startproject`, the built wheel, and only what the README says."""
+"""A project from `startproject`, the installed package, and only what the README says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import pytest
 
 from scripts.check_sandbox import Visitor, receive
 from scripts.services import free_port
+from tests.acceptance.conftest import PASSWORD
+from tests.distribution import Environment
 
 INSTALLED_APPS = '["daphne", *INSTALLED_APPS, "channels", "django_htmx", "django_livesim", "shop"]'
 SETTINGS = f"""
@@ -82,28 +83,26 @@ from shop.routing import websocket_urlpatterns
 
 application = livesim_application(django_application, websocket=websocket_urlpatterns)
 """
-PASSWORD = "pond-side"
 
 
 class Site:
-    """The project, in a folder and an environment of its own."""
+    """A project in a folder of its own."""
 
-    def __init__(self, folder: Path, python: Path) -> None:
-        self.folder, self.python = folder, python
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self.env = kept | {"PYTHONUNBUFFERED": "1", "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+    def __init__(self, folder: Path, environment: Environment) -> None:
+        self.folder, self.environment = folder, environment
 
     def manage(self, *arguments: str) -> str:
-        command = [str(self.python), "manage.py", *arguments]
-        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return self.environment.run(
+            "manage.py", *arguments, cwd=self.folder, DJANGO_SUPERUSER_PASSWORD=PASSWORD
+        )
 
     @contextlib.contextmanager
     def running(self, *arguments: str):
         """A management command that goes on; it and its children are gone at the end of the block."""
-        command = [str(self.python), "manage.py", *arguments]
-        process = subprocess.Popen(command, cwd=self.folder, env=self.env, start_new_session=True)
+        command = [str(self.environment.python), "manage.py", *arguments]
+        process = subprocess.Popen(
+            command, cwd=self.folder, env=self.environment.variables, start_new_session=True
+        )
         try:
             yield process
         finally:
@@ -134,15 +133,10 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(wheel, tmp_path_factory):
+def site(environment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
-    environment = folder / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(environment), "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--quiet", "--no-compile", f"{wheel}[dev]"], check=True)
-    binaries = environment / "bin"
-    subprocess.run([str(binaries / "django-admin"), "startproject", "mysite", "."], cwd=folder, check=True)
-    site = Site(folder, binaries / "python")
+    environment.run("-m", "django", "startproject", "mysite", ".", cwd=folder)
+    site = Site(folder, environment)
     site.manage("startapp", "shop")
     with (folder / "mysite" / "settings.py").open("a") as file:
         file.write(SETTINGS)
