@@ -120,6 +120,7 @@ def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     runs = permissions.visible(actor).select_related("worker").prefetch_related("owner")
     runs = runs.defer("params", "result", "error")
     page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
+    page.object_list = permissions.shown(actor, page.object_list)
     waits = any(run.status == Status.WAITING for run in page) or (
         page.has_other_pages() and runs.filter(status=Status.WAITING).exists()
     )
