@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 mesa = pytest.importorskip("mesa.examples", reason="mesa: not installed")
 
 from django_livesim import registry  # noqa: E402  (after the skip)
-from django_livesim.simulation import Host, RunInfo  # noqa: E402
+from django_livesim.testing import Trial, assert_deterministic  # noqa: E402
 from sandbox.mesa_models import simulations  # noqa: E402
 
 for model in (simulations.Boids, simulations.Schelling):  # the other tests have no Mesa
@@ -19,14 +18,6 @@ for model in (simulations.Boids, simulations.Schelling):  # the other tests have
 
 SEED = 20
 STEPS = 200
-
-
-def hosted(simulation, **params):
-    """A wrapped model as a worker would set it up."""
-    made = simulation()
-    made._host = Host(run=RunInfo(id=uuid4(), simulation=simulation.name, seed=SEED))
-    made.setup(**params)
-    return made
 
 
 def schelling_agents(model):
@@ -39,25 +30,33 @@ def boids(model):
 
 @pytest.mark.parametrize("homophily", [0.4, 0.8])
 def test_schelling_equals_the_bare_model_for_200_steps(homophily):
-    wrapped = hosted(simulations.Schelling, size=20, density=0.8, homophily=homophily)
+    params = {"size": 20, "density": 0.8, "homophily": homophily}
+    wrapped = Trial(simulations.Schelling, params, seed=SEED)
     bare = mesa.Schelling(20, 20, 0.8, homophily=homophily, seed=SEED)
     for _ in range(STEPS):
-        wrapped.step(0.25)
+        wrapped.step()
         bare.step()
-        assert schelling_agents(wrapped.model) == schelling_agents(bare)
+        assert schelling_agents(wrapped.simulation.model) == schelling_agents(bare)
     people = [[*agent.cell.coordinate, agent.type, agent.happy] for agent in bare.agents]
-    assert wrapped.view("view") == {"width": 20, "height": 20, "people": people}
+    assert wrapped.view() == {"width": 20, "height": 20, "people": people}
 
 
 def test_boids_equal_the_bare_model_for_200_steps():
-    wrapped = hosted(simulations.Boids, birds=40)
+    wrapped = Trial(simulations.Boids, {"birds": 40}, seed=SEED)
     bare = mesa.BoidFlockers(population_size=40, seed=SEED)
     for _ in range(STEPS):
-        wrapped.step(0.1)
+        wrapped.step()
         bare.step()
-        assert boids(wrapped.model) == boids(bare)
+        assert boids(wrapped.simulation.model) == boids(bare)
     birds = [[*boid.position.tolist(), *boid.direction.tolist()] for boid in bare.agents]
-    assert wrapped.view("view") == {"size": [100, 100], "birds": birds}
+    assert wrapped.view() == {"size": [100, 100], "birds": birds}
+
+
+@pytest.mark.parametrize(
+    ("simulation", "params"), [(simulations.Schelling, {"size": 12}), (simulations.Boids, {"birds": 15})]
+)
+def test_a_model_goes_on_as_it_would_have_when_its_worker_dies(simulation, params):
+    assert_deterministic(simulation, params, steps=60)
 
 
 @pytest.mark.parametrize("name", ["Schelling", "Boids"])

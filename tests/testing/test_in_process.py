@@ -38,6 +38,12 @@ def test_runs_that_the_test_starts_are_stepped_and_stored_at_the_end():
     assert run.tick >= before
 
 
+def connections_of_the_database() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
 @pytest.fixture(params=["echo", "echo_sync"])
 def echo(request):
     return request.param
@@ -52,9 +58,7 @@ def test_no_thread_is_left_and_no_connection_but_the_tests_own(echo):
         assert engine.supervisor.runners
     assert set(threading.enumerate()) == before
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-            assert cursor.fetchone() == (1,)
+        wait_until(lambda: connections_of_the_database() == 1)
 
 
 @pytest.mark.django_db(transaction=True)
