@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox test lint format clean
+.PHONY: help sandbox test matrix lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ sandbox: .venv/installed-$(EXTRAS) ## Run the examples on http://127.0.0.1:8000/
 
 test: .venv/installed-test ## Run all tests: SQLite, then PostgreSQL and a browser where they can be had
 	@exec $(BIN)/python scripts/test.py $(ARGS)
+
+matrix: .venv/installed-matrix ## Run tox: each Python and Django that this machine has, style, types, packaging, documents
+	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner $(ARGS)
 
 lint: .venv/installed-lint ## Check style and types
 	$(BIN)/ruff check .
@@ -27,7 +30,7 @@ format: .venv/installed-lint ## Put imports in order and lay out the code
 	$(BIN)/ruff format .
 
 clean: ## Remove what the other targets made
-	rm -rf .venv var build dist .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf .venv .tox var build dist .pytest_cache .ruff_cache .mypy_cache *.egg-info
 
 .venv/installed-%: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
