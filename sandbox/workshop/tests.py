@@ -1,6 +1,6 @@
 """How a loop of one's own is tested: it takes its messages in its next tick."""
 
-# ruff: noqa: PT009, PT027  (for `manage.py test`, which is unittest)
+# ruff: noqa: PT009  (for `manage.py test`, which is unittest)
 
 from __future__ import annotations
 

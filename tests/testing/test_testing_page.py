@@ -1,4 +1,4 @@
-"""The examples of docs/testing.md, run as they stand."""
+"""The examples of docs/testing.md and of the README, run as they stand."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 
 from django_livesim import registry
-from tests.documents import block, blocks
+from tests.documents import Block, block, blocks
 
 PAGE = "docs/testing.md"
-NAMES = {"BASE_DIR": None, "DATABASES": None}
+
+
+def examples() -> list[Block]:
+    """Of both, in order."""
+    of_readme = [each for each in blocks("README.md", "python") if "django_livesim.testing" in each.text]
+    return of_readme + [each for each in blocks(PAGE, "python") if "DATABASES" not in each.text]
 
 
 @pytest.fixture
@@ -26,21 +31,20 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "shop", ModuleType("shop"))
     monkeypatch.setitem(sys.modules, "shop.simulations", shop)
     names: dict[str, Any] = {"__name__": __name__}
-    for each in blocks(PAGE, "python"):
-        if "DATABASES" not in each.text:
-            exec(compile(each.text, str(each), "exec", dont_inherit=True), names)
+    for each in examples():
+        exec(compile(each.text, str(each), "exec", dont_inherit=True), names)
     yield names
     for definition in registry.all():
         if definition.name not in before:
             registry.unregister(definition.name)
 
 
-def names_of(prefix: str) -> list[str]:
-    lines = (line for each in blocks(PAGE, "python") for line in each.text.splitlines())
-    return [line.split("(")[0].removeprefix("def ") for line in lines if line.startswith(prefix)]
+def names_of_tests() -> list[str]:
+    lines = (line for each in examples() for line in each.text.splitlines())
+    return [line.split("(")[0].removeprefix("def ") for line in lines if line.startswith("def test_")]
 
 
-@pytest.mark.parametrize("name", names_of("def test_"))
+@pytest.mark.parametrize("name", names_of_tests())
 def test_each_test_of_the_page_passes(page, name):
     page[name]()
 
