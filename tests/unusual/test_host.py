@@ -221,8 +221,8 @@ def test_a_command_inside_a_transaction_is_pending_and_not_waited_for(run):
 # -- the admin -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", ["administration"])
-def test_the_hosts_own_admin_site_shows_runs(place, ada, run, client):
+@pytest.mark.parametrize("place", ["administration", "back-office"])
+def test_each_admin_site_of_the_hosts_shows_runs(place, ada, run, client):
     client.force_login(ada)
     assert "ada@example.com" in client.get(f"/sub/en/{place}/livesim/run/").text
     page = client.get(f"/sub/en/{place}/livesim/run/{run.id}/change/")

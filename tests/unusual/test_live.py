@@ -61,6 +61,33 @@ def test_without_scripts_too(host: Host, visit: Visit):
     expect(part(page, "state")).to_contain_text(re.compile(r'"value": 1\d\d\d'))
 
 
+def test_templates_of_the_hosts_own_are_used_and_a_part_left_out_is_passed_over(host: Host, visit: Visit):
+    ada = visit(host).log_in()
+    page = ada.page
+    ada.start("counter")
+    expect(page).to_have_title(re.compile(r"^counter \w+ · counter · Example Works$"))
+    expect(page.get_by_role("navigation", name="Site")).to_have_text("Example Works")
+    expect(part(page, "log")).to_have_count(0)
+    expect(part(page, "pill")).to_have_text("running")
+    expect(part(page, "pill")).to_have_class("ls-pill badge")
+    expect_moving(page)
+
+
+@pytest.mark.parametrize("place", ["administration", "back-office"])
+def test_each_admin_site_works_under_a_policy(host: Host, visit: Visit, place: str):
+    ada = visit(host).log_in()
+    ada.start("counter")
+    run = ada.page.url.rstrip("/").rpartition("/")[2]
+    expect(part(ada.page, "pill")).to_have_text("running")
+    page = ada.page
+    page.goto(f"{host.url}/sub/en/{place}/livesim/run/")
+    page.locator(f'a[href*="/{run}/change/"]').first.click()
+    page.wait_for_url(f"**/{place}/livesim/run/{run}/change/**")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".messagelist")).to_contain_text("pause")
+    assert f"/{place}/" in page.url
+
+
 def test_who_logs_out_is_back_at_the_list_and_sees_no_private_runs(host: Host, visit: Visit):
     ada = visit(host).log_in()
     address = ada.start("counter")

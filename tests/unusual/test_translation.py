@@ -54,7 +54,7 @@ DATA = re.compile(
     | \b(?:counter|echo|echo_sync|painted|add|decline|fail|explode|end)\b
     | \b[0-9a-f]{8}\b | https?://\S+
     | \d+\.\ \w+\ \d{4}\ \d\d:\d\d               # a date, which is Django's to translate
-    | Deutsch | English
+    | Deutsch | English | Example\ Works(?:\ Ltd)? | ^Site$
     | \b(?:Counter|Echo\ sync|Echo|Painted)\b | Counts\ its\ steps\. | Remembers\ every\ message[^.]*\.
     | The\ same,\ as\ a\ loop[^.]*\. | Has\ a\ picture[^.]*\.
     | Add\ to\ the\ value\. | Always\ refused,[^.]*\. | A\ command\ that\ raises:[^.]*\.

@@ -26,17 +26,22 @@ export class Panel {
     this.root = root;
     this.status = root.dataset.status;
     this.socket = new LiveSocket(absolute(root.dataset.socket));
-    this.log = new Log(this.#find("log"));
-    this.tree = new Tree(this.#find("state"), { more: say("more") });
+    this.log = new Log(this.#part("log"));
+    this.tree = new Tree(this.#part("state"), { more: say("more") });
     this.live = this.#handle();
     this.picture = this.#picture();
-    this.#find("plain").hidden = true;
+    this.#part("plain").hidden = true;
     this.#listen();
     this.socket.open();
   }
 
   #find(name) {
     return this.root.querySelector(`[data-ls="${name}"]`);
+  }
+
+  /** The same; where a host's template has left it out, one that is in no document. */
+  #part(name) {
+    return this.#find(name) ?? document.createElement("div");
   }
 
   #write(name, text) {
@@ -66,10 +71,10 @@ export class Panel {
   #picture() {
     const canvas = this.#find("canvas");
     if (!canvas) return null;
-    this.#find("picture").hidden = false;
+    this.#part("picture").hidden = false;
     return new Picture(canvas, canvas.dataset.script, this.live, (error) => {
       console.error(error);
-      const note = this.#find("canvas-error");
+      const note = this.#part("canvas-error");
       note.textContent = say("picture_failed", { error });
       note.hidden = false;
     });
@@ -86,7 +91,7 @@ export class Panel {
     on("event", ({ name, data, tick }) => this.log.add("event", tick, data == null ? name : `${name} ${brief(data)}`));
     on("presence", ({ viewers }) => this.#write("viewers", String(viewers)));
     on("end", (detail) => this.#end(detail));
-    this.#find("reconnect").addEventListener("click", () => this.socket.reconnect());
+    this.#part("reconnect").addEventListener("click", () => this.socket.reconnect());
     this.root.addEventListener("htmx:load", () => this.#fillAnswers());
     addEventListener("online", () => this.socket.reconnect());
     document.addEventListener("visibilitychange", () => document.hidden || this.#comeBack());
@@ -102,7 +107,7 @@ export class Panel {
 
   #connection({ state, delay, code }) {
     clearInterval(this.#countdown);
-    const strip = this.#find("lost");
+    const strip = this.#part("lost");
     this.root.dataset.connection = state;
     this.#write("connection", say(`socket_${state}`));
     if (state === "open") strip.hidden = true;
@@ -122,7 +127,7 @@ export class Panel {
       this.#write("lost-count", say("reconnecting", { seconds }));
     };
     this.#write("lost-text", say("lost"));
-    this.#find("reconnect").hidden = false;
+    this.#part("reconnect").hidden = false;
     strip.hidden = false;
     count();
     this.#countdown = setInterval(count, 250);
@@ -131,7 +136,7 @@ export class Panel {
   #closed(strip, reason) {
     this.#write("lost-text", say(reason));
     this.#write("lost-count", "");
-    this.#find("reconnect").hidden = true;
+    this.#part("reconnect").hidden = true;
     strip.hidden = false;
   }
 
@@ -198,7 +203,7 @@ export class Panel {
   }
 
   #reason(reason) {
-    const element = this.#find("reason");
+    const element = this.#part("reason");
     element.hidden = reason === "";
     this.#write("reason", reason);
   }
@@ -209,7 +214,7 @@ export class Panel {
     if (status === this.status && this.root.dataset.status === status) return;
     this.status = this.live.status = this.root.dataset.status = status;
     this.#ticks = null;
-    const pill = this.#find("pill");
+    const pill = this.#part("pill");
     pill.dataset.status = status;
     pill.textContent = say(status);
     if (status !== "running") this.#write("rate", "–");
