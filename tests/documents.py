@@ -24,8 +24,8 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """README, CHANGELOG and everything in docs/."""
-    return [BASE / "README.md", BASE / "CHANGELOG.md", *sorted((BASE / "docs").glob("*.md"))]
+    """Those beside the package, and everything in docs/."""
+    return [*sorted(BASE.glob("*.md")), *sorted((BASE / "docs").glob("*.md"))]
 
 
 def blocks(name: str, language: str = "") -> list[Block]:

@@ -19,6 +19,7 @@ from packaging.metadata import Metadata
 import django_livesim
 from tests import distribution
 from tests.distribution import BASE
+from tests.documents import block
 
 NOT_IN_SDIST = {".gitignore", ".ci/run"}
 MADE_FOR_SDIST = {"PKG-INFO", "setup.cfg"}
@@ -220,6 +221,15 @@ def test_its_templates_load(bare, project):
     said = bare.run("manage.py", "shell", "--no-imports", "-c", LOAD_TEMPLATES, cwd=project)
     assert int(said.split()[0]) > 20
     assert str(bare.folder) in said
+
+
+def test_a_project_with_the_settings_of_the_deploying_page_passes_every_check(bare, project):
+    settings = "from mysite.settings import *\n" + block("docs/deploying.md", "SECURE_HSTS_SECONDS")
+    (project / "mysite" / "production.py").write_text(settings)
+    env = {"SECRET_KEY": "long-and-not-guessed-" * 3, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    env |= {"DJANGO_SETTINGS_MODULE": "mysite.production"}
+    said = bare.run("manage.py", "check", "--deploy", "--fail-level", "WARNING", cwd=project, **env)
+    assert said == "System check identified no issues (0 silenced).\n"
 
 
 def types_of(bare, folder, text):
