@@ -233,6 +233,10 @@ class Command(models.Model):
             models.Index(
                 fields=["run", "id"], name="livesim_command_waiting", condition=models.Q(outcome="")
             ),
+            models.Index(
+                fields=["id"], name="livesim_command_refused", condition=models.Q(outcome="refused")
+            ),
+            models.Index(fields=["id"], name="livesim_command_control", condition=models.Q(kind="control")),
         ]
 
     def __str__(self) -> str:

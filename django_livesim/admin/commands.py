@@ -36,7 +36,7 @@ class CommandAdmin(RecordAdmin):
     ordering = ("-id",)
     search_fields = ("=id",)
     search_help_text = gettext_lazy(
-        "A command's number, or the uuid of a run; within one run also the name of a command, or its id."
+        "A command's number, or the uuid of a run; among the newest of one run also a command's name or id."
     )
     fields = (
         "run_link",

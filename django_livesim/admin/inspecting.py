@@ -16,7 +16,6 @@ from django.views.decorators.http import require_safe
 from django_livesim import gateway, permissions
 from django_livesim.admin.base import RunPages
 from django_livesim.admin.cutting import cut_json
-from django_livesim.admin.narrowing import waiting
 from django_livesim.admin.workers import ago
 from django_livesim.conf import settings
 from django_livesim.models import Command, Run, Worker
@@ -68,7 +67,7 @@ def is_asked(run: Run) -> bool:
     So a worker that has no time for questions has one of them before it,
     however many pages are open.
     """
-    return waiting(Command.objects.filter(run=run)).filter(name=INSPECT).exists()
+    return Command.objects.filter(run=run, apply_seq=None, outcome="", name=INSPECT).exists()
 
 
 def look(run: Run, found: dict[str, Any], asked: bool) -> dict[str, Any]:

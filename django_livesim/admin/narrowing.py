@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_livesim.admin.reading import COUNTED, RUN, sees_all
 from django_livesim.models import Command
 from django_livesim.protocol.names import Kind, Outcome
 
@@ -31,7 +32,7 @@ class KindFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Command]) -> QuerySet[Command]:
         kind = next((kind for kind in Kind if kind == self.value()), None)
-        return queryset if kind is None else queryset.filter(kind=Word(str(kind)))
+        return queryset if kind is None else having(request, queryset, kind is Kind.CONTROL, kind=Word(kind))
 
 
 OUTCOMES = {"waiting": Outcome.NONE, "applied": Outcome.APPLIED, "refused": Outcome.REFUSED}
@@ -47,22 +48,34 @@ class OutcomeFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Command]) -> QuerySet[Command]:
         outcome = OUTCOMES.get(self.value() or "")
-        return queryset if outcome is None else queryset.filter(outcome=Word(str(outcome)))
+        if outcome is None:
+            return queryset
+        return having(request, queryset, outcome is not Outcome.APPLIED, outcome=Word(outcome))
 
 
-def waiting(rows: QuerySet[Command]) -> QuerySet[Command]:
-    """Those without an outcome, by the index that has no others."""
-    return rows.filter(outcome=Word(str(Outcome.NONE)))
+def having(request: HttpRequest, rows: QuerySet[Any], few: bool, **words: Word) -> QuerySet[Any]:
+    """Those with these words.
+
+    Where they are few and an index has them alone, but the rows are narrowed to some
+    runs too, a planner would rather read all commands of these runs: so they are taken first.
+    """
+    narrowed = RUN in request.GET or not sees_all(request) or words.get("outcome") == Word(Outcome.NONE)
+    if not (few and narrowed):
+        return rows.filter(**words)
+    return rows.filter(pk__in=Command.objects.filter(**words).values("pk"))
 
 
 def search_commands(request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
-    """The commands that are exactly what was looked for; says so where no index could find them."""
+    """The commands that are exactly what was looked for; says so where no index could find them.
+
+    Names and ids are looked for among the newest of one run.
+    """
     term = term.strip()
     if not term:
         return rows
     found = _numbered(term)
-    if request.GET.get("run__id__exact"):
-        found |= Q(name=term) | Q(client_id=term)
+    if request.GET.get(RUN):
+        found |= (Q(name=term) | Q(client_id=term)) & _newest(rows)
     elif run := _uuid(term):
         found |= Q(run=run)
     elif not found:
@@ -74,6 +87,12 @@ def search_commands(request: HttpRequest, rows: QuerySet[Any], term: str) -> Que
             ),
         )
     return rows.filter(found) if found else rows.none()
+
+
+def _newest(rows: QuerySet[Any]) -> Q:
+    """As many of these as a list counts."""
+    oldest = rows.values_list("pk", flat=True)[COUNTED - 1 : COUNTED].first()
+    return Q() if oldest is None else Q(pk__gte=oldest)
 
 
 def _numbered(term: str) -> Q:

@@ -29,6 +29,9 @@ else:
 COUNTED = 10_000
 """Rows that a list counts and pages through; a link leads on to those after them."""
 
+RUN = "run__id__exact"
+"""The parameter by which a list is narrowed to one run."""
+
 HIDDEN = "\N{EN DASH}"
 """Shown for what who asks may not see."""
 
@@ -148,7 +151,7 @@ class RecordAdmin(Admin):
 
     def run_asked_for(self, request: HttpRequest) -> Run | None:
         """The run that the list is narrowed to, where who asks may know of it."""
-        wanted = request.GET.get("run__id__exact", "")
+        wanted = request.GET.get(RUN, "")
         return find_run(asker(request), wanted) if wanted and self.of_runs else None
 
     def address(self, what: str, *args: Any) -> str:

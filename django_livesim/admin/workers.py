@@ -79,7 +79,7 @@ class WorkerAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("runs held"))
     def held_runs(self, worker: Worker) -> str:
-        runs = worker.runs.order_by("-created_at").only("id", "name", "key", "simulation")[:HELD_SHOWN]
+        runs = worker.runs.order_by("-created_at").defer("params", "result", "error")[:HELD_SHOWN]
         links = [(self.linked("run_change", run.pk, text=run),) for run in runs]
         return format_html_join(", ", "{}", links) or self.get_empty_value_display()
 
