@@ -192,8 +192,7 @@ class ActingMixin(RunPages):
     def tell(self, request: HttpRequest, results: Sequence[Result]) -> None:
         """What became of each run, and of the many the sum."""
         for each in results[:SHOWN]:
-            parts = {"run": str(each.run), "what": each.text()}
-            text = format_html("{}: {}", *parts.values())
+            text = format_html("“{}”: {}", each.run, each.text())  # else the admin changes its first letter
             if each.successor:
                 url = self.address("change", each.successor)
                 text = format_html('{} <a href="{}">{}</a>', text, url, _("Go to the run that follows it"))

@@ -56,7 +56,7 @@ class DeletingMixin(ActingMixin):
         if mine and "confirmed" not in request.POST:
             return self._ask_to_delete(request, mine, left)
         for run, why in left[:SHOWN]:
-            text = _("%(run)s: left out: %(why)s") % {"run": run, "why": why}
+            text = _("“%(run)s”: left out: %(why)s") % {"run": run, "why": why}
             self.message_user(request, text, messages.WARNING)
         deleted = sum(self._delete(request, run) for run in mine)
         if deleted:
@@ -70,7 +70,7 @@ class DeletingMixin(ActingMixin):
                 self.log_deletions(request, cast(Any, [run]))  # a list will do, and loads nothing again
                 self.delete_model(request, run)
         except LivesimError as problem:
-            self.message_user(request, f"{run}: {problem.message}", messages.ERROR)
+            self.message_user(request, f"“{run}”: {problem.message}", messages.ERROR)
             return False
         return True
 

@@ -123,7 +123,7 @@ class ChangingMixin(ListingMixin):
         if request.method == "POST":
             gateway.share(run, renew=True, actor=self.actor(request))
             self.log_change(request, run, _("Made a new link; the one before opens nothing any more."))
-            text = _("%(run)s has a new link; the one before opens nothing any more.") % {"run": run}
+            text = _("“%(run)s” has a new link; the one before opens nothing any more.") % {"run": run}
             self.message_user(request, text, messages.SUCCESS)
         return SeeOther(self.address("change", run.pk))
 

@@ -74,7 +74,7 @@ class StartingMixin(RunPages):
         )
         _remember(request, run)
         self.log_addition(request, run, _("Started."))
-        self.message_user(request, _("%(run)s: started.") % {"run": run}, messages.SUCCESS)
+        self.message_user(request, _("“%(run)s” was started.") % {"run": run}, messages.SUCCESS)
         return run
 
     def _show_start(

@@ -84,7 +84,7 @@ class TestButtons:
         run = make(name="run")
         response = boss.post(url("act", run.pk, "pause"), follow=True)
         assert status_of(run) == Status.PAUSED
-        assert said(response) == ["run: pause: applied at tick 0."]
+        assert said(response) == ["“run”: pause: applied at tick 0."]
         assert [act for act, _label in response.context["acts"]] == ["resume", "stop", "restart"]
         boss.post(url("act", run.pk, "resume"))
         assert status_of(run) == Status.WAITING
@@ -105,7 +105,7 @@ class TestButtons:
         assert status_of(run) == Status.WAITING
         response = boss.post(url("act", run.pk, "stop"), hidden(page), follow=True)
         assert status_of(run) == Status.STOPPED
-        assert said(response) == ["run: stop: applied at tick 0."]
+        assert said(response) == ["“run”: stop: applied at tick 0."]
 
     def test_restart_leads_to_the_run_that_follows(self, boss: Client, make: Any) -> None:
         run = make(name="run", status=Status.FAILED)
@@ -143,14 +143,14 @@ class TestButtons:
         run = make(name="run", status=Status.FINISHED)
         response = boss.post(url("act", run.pk, "resume"), follow=True)
         assert said(response) == [
-            "run: resume: left out: it is finished: it cannot resume; possible now: stop, restart"
+            "“run”: resume: left out: it is finished: it cannot resume; possible now: stop, restart"
         ]
         assert not LogEntry.objects.exists()
 
     def test_what_a_worker_has_not_done_yet_is_said_so(self, boss: Client, make: Any, worker: Worker) -> None:
         run = make(name="run", status=Status.RUNNING, worker=worker)
         response = boss.post(url("act", run.pk, "pause"), follow=True)
-        assert said(response) == ["run: pause: accepted, not applied yet; load the page again to see."]
+        assert said(response) == ["“run”: pause: accepted, not applied yet; load the page again to see."]
         assert Command.objects.get().outcome == ""
 
 
@@ -177,10 +177,10 @@ class TestMany:
         ]
         response = choose(boss, "pause_runs", *runs)
         assert sorted(said(response)) == [
-            "free: pause: applied at tick 0.",
-            "held: pause: accepted, not applied yet; load the page again to see.",
-            "over: pause: left out: it is finished: it cannot pause; possible now: stop, restart",
-            "still: pause: left out: it is paused: there is nothing to do",
+            "“free”: pause: applied at tick 0.",
+            "“held”: pause: accepted, not applied yet; load the page again to see.",
+            "“over”: pause: left out: it is finished: it cannot pause; possible now: stop, restart",
+            "“still”: pause: left out: it is paused: there is nothing to do",
         ]
         assert sorted(LogEntry.objects.values_list("object_repr", flat=True)) == ["free", "held"]
 
@@ -203,7 +203,10 @@ class TestMany:
         assert "Left out: over: it is failed: there is nothing to do" in text
         assert Command.objects.count() == 0
         response = boss.post(LIST, hidden(page), follow=True)
-        assert sorted(said(response)) == ["one: stop: applied at tick 0.", "two: stop: applied at tick 0."]
+        assert sorted(said(response)) == [
+            "“one”: stop: applied at tick 0.",
+            "“two”: stop: applied at tick 0.",
+        ]
         assert [status_of(run) for run in runs] == [Status.STOPPED, Status.STOPPED, Status.FAILED]
 
     def test_a_confirmation_posted_twice_has_one_effect(self, boss: Client, make: Any) -> None:
@@ -223,7 +226,7 @@ class TestMany:
 
     def test_with_nothing_to_touch_nothing_is_asked(self, boss: Client, make: Any) -> None:
         response = choose(boss, "stop_runs", make(name="over", status=Status.STOPPED))
-        assert said(response) == ["over: stop: left out: it is stopped: there is nothing to do"]
+        assert said(response) == ["“over”: stop: left out: it is stopped: there is nothing to do"]
 
     def test_long_lists_are_summed_up(self, boss: Client, make: Any) -> None:
         runs = [make(name=f"run-{number}") for number in range(22)]
@@ -245,8 +248,8 @@ class TestMany:
         theirs, own = make(name="theirs"), make(name="own", owner=bob)
         response = choose(enter(bob), "pause_runs", theirs, own)
         assert sorted(said(response)) == [
-            "own: pause: applied at tick 0.",
-            "theirs: pause: left out: you have no right to control it",
+            "“own”: pause: applied at tick 0.",
+            "“theirs”: pause: left out: you have no right to control it",
         ]
         assert status_of(theirs) == Status.WAITING
 
@@ -254,7 +257,7 @@ class TestMany:
         bob = person("bob", "start_run")
         secret, own = make(name="secret"), make(name="own", owner=bob)
         response = choose(enter(bob), "pause_runs", secret, own)
-        assert said(response) == ["own: pause: applied at tick 0."]
+        assert said(response) == ["“own”: pause: applied at tick 0."]
         assert status_of(secret) == Status.WAITING
 
     def test_a_policy_is_heard(self, boss: Client, make: Any, settings: Any) -> None:
@@ -263,7 +266,7 @@ class TestMany:
         }
         run = make(name="run")
         assert said(choose(boss, "pause_runs", run)) == [
-            "run: pause: left out: you have no right to control it"
+            "“run”: pause: left out: you have no right to control it"
         ]
         settings.LIVESIM = {"POLICY": lambda user, action, run, command: False}
         assert said(choose(boss, "pause_runs", run)) == []

@@ -102,7 +102,7 @@ class TestMany:
 
     def test_with_nothing_to_delete_nothing_is_asked(self, enter: Any, person: Any, make: Any) -> None:
         response = choose(enter(person("bob", "control_run")), "delete_selected", make(name="theirs"))
-        assert said(response) == ["theirs: left out: you have no right to delete it"]
+        assert said(response) == ["“theirs”: left out: you have no right to delete it"]
         assert Run.objects.exists()
 
     def test_a_refused_one_stays_and_the_others_go(
@@ -118,7 +118,7 @@ class TestMany:
 
         monkeypatch.setattr(gateway, "delete", refuse_one)
         response = boss.post(LIST, hidden(choose(boss, "delete_selected", kept, gone)), follow=True)
-        assert sorted(said(response)) == ["1 run was deleted.", "kept: Not this one."]
+        assert sorted(said(response)) == ["1 run was deleted.", "“kept”: Not this one."]
         assert LogEntry.objects.get().object_repr == "gone"
 
     def test_a_hundred_thousand_commands_are_counted_and_not_loaded(self, boss: Client, make: Any) -> None:

@@ -72,7 +72,7 @@ def test_acts_work_there(boss: Client, make: Any) -> None:
     answer = hidden(boss.post(f"{LIST}{run.pk}/act/stop/"))
     response = boss.post(f"{LIST}{run.pk}/act/stop/", answer, follow=True)
     assert response.redirect_chain == [(f"{LIST}{run.pk}/change/", 303)]
-    assert said(response) == ["run: stop: applied at tick 0."]
+    assert said(response) == ["“run”: stop: applied at tick 0."]
     started = boss.post(f"{LIST}add/", {"run-simulation": "counter", "run-visibility": "private"})
     assert started.headers["Location"].startswith(LIST)
     assert LogEntry.objects.count() == 2

@@ -41,7 +41,7 @@ def test_it_starts_a_run_of_who_asks(boss: Client) -> None:
     run = Run.objects.get()
     assert (run.name, run.params, run.owner) == ("mine", {"start": 5}, User.objects.get(username="grace"))
     assert response.redirect_chain == [(url("change", run.pk), 303)]
-    assert said(response) == ["mine: started."]
+    assert said(response) == ["“mine” was started."]
     entry = LogEntry.objects.get()
     assert (entry.action_flag, entry.object_id, entry.get_change_message()) == (
         ADDITION,
