@@ -43,8 +43,12 @@ class Supervisor:
         catalogue: Catalogue,
         options: Options,
         tidy: Callable[[], None] = lambda: None,
+        hears: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`tidy` is called in the step thread with every slow poll: what the host keeps by thread."""
+        """`tidy` is called in the step thread with every slow poll: what the host keeps by thread.
+
+        `hears` says whether signs of interest arrive; while they do not, no run counts as unwatched.
+        """
         self.clock = clock
         self.ledger = ledger
         self.outlet = outlet
@@ -53,6 +57,7 @@ class Supervisor:
         self.runners: dict[UUID, Runner] = {}
         self.draining = False
         self._tidy = tidy
+        self._hears = hears
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._heap: list[tuple[float, int, Runner]] = []
         self._order = itertools.count()
@@ -112,12 +117,19 @@ class Supervisor:
         if now >= self._poll_due:
             self._poll_due = now + self.options.poll
             self._tidy()
+            self._excuse_silence(now)
             self._poll()
         if self.draining:
             self._let_go(now)
         self._step_due(now)
         soonest = self._heap[0][0] if self._heap else self._poll_due
         return max(0.0, min(soonest, self._poll_due, now + self.options.poll) - self.clock.now())
+
+    def _excuse_silence(self, now: float) -> None:
+        """Where no sign of interest can come in, none is missed."""
+        if not self._hears():
+            for runner in self.runners.values():
+                runner.unwatched.seen(now)
 
     def _step_due(self, now: float) -> None:
         due: list[Runner] = []

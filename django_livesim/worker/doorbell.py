@@ -1,13 +1,18 @@
 """How a worker hears: channel-layer messages on its own channels, and local ones.
 
 Every message says only "look in the database" or "somebody watches". One
-that is lost is made up for by the slow poll.
+that is lost is made up for by the slow poll. That nobody says "somebody
+watches" means something only while messages arrive at all, so a worker
+sends one to itself every few seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -24,6 +29,9 @@ from django_livesim.protocol.names import RUNS_CHANNEL, worker_channel
 logger = logging.getLogger(__name__)
 
 RETRY = 1.0  # seconds before a channel is listened to again after an error
+ECHO_EVERY = 2.5  # seconds between two messages to oneself
+ECHO_LIMIT = 1.0  # seconds that one of them may take
+DEAF_AFTER = 6.0  # seconds without one of them
 
 Hearing = Callable[[dict[str, Any]], None]
 _hearings: list[Hearing] = []
@@ -59,6 +67,9 @@ class RunsConsumer(AsyncConsumer):
     async def livesim_interest(self, message: dict[str, Any]) -> None:
         hear(message)
 
+    async def livesim_echo(self, message: dict[str, Any]) -> None:
+        hear(message)
+
 
 class DoorbellWorker(ChannelsWorker):
     """Channels' own worker, that outlives errors of the layer and messages without a type."""
@@ -82,11 +93,24 @@ class Doorbell:
     """Listens for one worker, on the layer or, without one, in this process."""
 
     def __init__(self, hearing: Hearing) -> None:
-        self._detach = attach(hearing)
+        self._detach = attach(self._hear)
         self._hearing = hearing
         self._thread: LoopThread | None = None
         self._unsubscribe: list[Callable[[], None]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._own = ""
+        self._heard_at = math.inf
+        """When it last heard itself, by the monotonic clock; endless where it need not."""
+
+    def hears(self) -> bool:
+        """Whether messages arrive, as far as is known. Any thread."""
+        return time.monotonic() - self._heard_at < DEAF_AFTER
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["type"] != "livesim.echo":
+            self._hearing(message)
+        elif message.get("to") == self._own:
+            self._heard_at = time.monotonic()
 
     def listen(self, worker: UUID) -> None:
         """Listen under the worker's id; a former one is given up. Any thread."""
@@ -97,15 +121,27 @@ class Doorbell:
             return
         if self._thread is None:
             self._thread = LoopThread("livesim-doorbells")
+        self._own, self._heard_at = channels[1], time.monotonic()
         self._thread.call(self._listen, channels)
 
     def _listen(self, channels: list[str]) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
         router = ChannelNameRouter(dict.fromkeys(channels, RunsConsumer.as_asgi()))
         worker = DoorbellWorker(application=router, channels=channels, channel_layer=get_layer())
-        self._task = asyncio.get_running_loop().create_task(worker.arun(), name="livesim-doorbells")
-        self._task.add_done_callback(self._ended)
+        loop = asyncio.get_running_loop()
+        listening = loop.create_task(worker.arun(), name="livesim-doorbells")
+        listening.add_done_callback(self._ended)
+        self._tasks = [listening, loop.create_task(self._echo(channels[1]), name="livesim-echo")]
+
+    @staticmethod
+    async def _echo(channel: str) -> None:
+        """Tell oneself something, again and again; what fails is not heard, and so is known."""
+        while True:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(ECHO_LIMIT):
+                    await get_layer().send(channel, {"type": "livesim.echo", "to": channel})
+            await asyncio.sleep(ECHO_EVERY)
 
     @staticmethod
     def _ended(task: asyncio.Task[None]) -> None:

@@ -78,6 +78,7 @@ class Engine:
             catalogue=Catalogue(),
             options=options(),
             tidy=close_old_connections,
+            hears=self.doorbell.hears,
         )
         self._cpu = (time.monotonic(), time.process_time())
 

@@ -360,6 +360,20 @@ def test_a_rest_does_not_change_what_is_computed():
     assert watched.state(other) == rested.state(run)
 
 
+@pytest.mark.parametrize("definition", [Pond, Hut], ids=lambda each: each.name)
+def test_while_no_sign_of_interest_can_come_in_none_is_missed(definition):
+    world, run = world_of(definition)
+    world.run_for(10, by=0.1)
+    world.supervisor._hears = lambda: False
+    world.run_for(60, by=0.1)
+    assert world.row(run)["status"] is Status.RUNNING
+    world.supervisor._hears = lambda: True
+    world.run_for(14, by=0.1)
+    assert world.row(run)["status"] is Status.RUNNING
+    world.run_for(2, by=0.1)
+    assert world.row(run)["reason"] == NOBODY
+
+
 @pytest.mark.parametrize("definition", STOPPING, ids=lambda each: each.name)
 def test_leaving_meanwhile_stores_it_once(definition):
     world, run = world_of(definition)

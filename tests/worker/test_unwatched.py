@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from django_livesim.bus import hub
 from django_livesim.bus.hubs import hubs
 from django_livesim.models import Run
 from django_livesim.worker import Engine
+from django_livesim.worker import doorbell as doorbells
 from django_livesim.worker import engine as engines
 from tests.test_socket import Socket, log_in, make_user
 
@@ -137,6 +139,24 @@ async def test_a_run_pauses_when_the_last_viewer_leaves_and_goes_on_for_the_next
         await socket.until(lambda: socket.of("snapshot"))
         await gateway.ainspect(run)
         assert {(each["status"], each["reason"]) for each in socket.of("status")} == {("paused", "")}
+
+
+async def test_redis_that_hangs_does_not_make_viewers_of_a_run_nobody(
+    pool, engine, bad_redis, settings, monkeypatch
+):
+    monkeypatch.setattr(doorbells, "ECHO_EVERY", 0.1)
+    monkeypatch.setattr(doorbells, "DEAF_AFTER", 0.4)
+    settings.LIVESIM = {"POLL": 0.1}
+    run, _ = await start(pool("stop"))
+    engine()
+    await told(run, "running", "")
+    bad_redis.process.send_signal(signal.SIGSTOP)
+    async with asyncio.timeout(20):
+        while (now := await Run.objects.aget(id=run.id)).tick < 3 * TTL * 50:
+            await asyncio.sleep(0.05)
+            assert now.status == "running"
+    bad_redis.process.send_signal(signal.SIGCONT)
+    await told(run, "stopped", NOBODY)
 
 
 async def test_a_run_stops_when_nobody_watches_and_can_be_resumed(pool, engine):

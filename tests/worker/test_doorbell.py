@@ -1,0 +1,46 @@
+"""Whether a worker knows that it hears nothing."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from django_livesim.worker import doorbell as doorbells
+from django_livesim.worker.doorbell import Doorbell
+from tests.test_bus import Redis
+
+
+@pytest.mark.django_db(transaction=True)  # Channels looks after connections for each message
+def test_a_worker_knows_when_it_is_deaf_and_when_it_hears_again(
+    bad_redis: Redis, monkeypatch: pytest.MonkeyPatch, wait: Any
+) -> None:
+    monkeypatch.setattr(doorbells, "ECHO_EVERY", 0.1)
+    monkeypatch.setattr(doorbells, "DEAF_AFTER", 0.6)
+    handed_on: list[Any] = []
+    doorbell = Doorbell(handed_on.append)
+    assert doorbell.hears()
+    doorbell.listen(uuid4())
+    try:
+        began = doorbell._heard_at
+        wait(lambda: doorbell._heard_at > began)
+        bad_redis.process.send_signal(signal.SIGSTOP)
+        wait(lambda: not doorbell.hears())
+        bad_redis.process.send_signal(signal.SIGCONT)
+        wait(doorbell.hears)
+        bad_redis.kill()
+        wait(lambda: not doorbell.hears())
+        bad_redis.start()
+        wait(doorbell.hears)
+    finally:
+        doorbell.stop()
+    assert handed_on == []
+
+
+def test_one_that_needs_no_layer_hears(settings: Any) -> None:
+    doorbell = Doorbell(lambda message: None)
+    doorbell.listen(uuid4())
+    assert doorbell.hears()
+    doorbell.stop()
