@@ -48,7 +48,8 @@ def start(
     """
     definition = _definition(simulation)
     actor = actor or SERVER
-    key = own_key(definition, actor, owner, key)
+    if (own := own_key(definition, actor, owner, key)) != key:
+        key, name = own, name or str(definition.label)  # else it would be called by its key
     if not may_start(actor, definition):
         raise Forbidden(f"You may not start {definition.name}; ask an administrator for livesim.start_run.")
     cleaned = _clean_params(definition, params or {})

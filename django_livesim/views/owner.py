@@ -72,7 +72,7 @@ def _told(run: Run, renew: bool) -> str:
     if renew:
         return _("There is a new link. The old one opens nothing any more.")
     if run.visibility == Visibility.PUBLIC:
-        return _("Everybody may watch now.")
+        return _("It is public now.")
     if run.visibility == Visibility.LINK:
-        return _("Whoever has the link may watch now.")
+        return _("It is shared by link now.")
     return _("It is private now. Who watched by a link, or as the public, is sent away.")

@@ -43,3 +43,16 @@ class Painted(Simulation):
     def shout(self) -> None:
         """Tells everybody."""
         self.emit(HOSTILE, {"said": HOSTILE})
+
+
+@register
+class Diary(Simulation):
+    """Each person keeps one."""
+
+    sharing = "per_user"
+
+    def setup(self) -> None:
+        self.state = {"day": 0}
+
+    def step(self, dt: float) -> None:
+        self.state["day"] += 1

@@ -50,7 +50,7 @@ def start(browser: Client, simulation: str, **data: str) -> Any:
 class TestPerUser:
     def test_each_user_has_one_and_starts_it_again_and_again(self, ann: Any, bob: Any) -> None:
         first = gateway.start("garden", actor=Actor.from_user(ann))
-        assert (first.key, first.owner_id) == (f"u:{ann.pk}", ann.pk)
+        assert (first.key, first.owner_id, str(first)) == (f"u:{ann.pk}", ann.pk, "Garden")
         assert gateway.start("garden", {"beds": 3}, actor=Actor.from_user(ann)).id == first.id
         assert gateway.start("garden", owner=ann).id == first.id  # the server, for the same person
         second = gateway.start("garden", actor=Actor.from_user(bob))

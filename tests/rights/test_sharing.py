@@ -130,7 +130,7 @@ class TestPage:
         assert self.share(browser, run, visibility="link")["Location"] == run.get_absolute_url()
         run.refresh_from_db()
         page = browser.get(run.get_absolute_url()).content.decode()
-        assert "Whoever has the link may watch now." in page
+        assert "It is shared by link now." in page
         link = f"http://testserver{run.get_absolute_url()}?key={run.link_token}"
         assert link in page and 'id="new-link"' in page
         assert Client().get(link).status_code == 200
@@ -156,7 +156,7 @@ class TestPage:
         done = self.share(browser, run, htmx=True, visibility="public")
         text = done.content.decode()
         assert done["Livesim-Fragment"] == "1" and "<html" not in text
-        assert 'id="ls-share"' in text and "Everybody may watch now." in text
+        assert 'id="ls-share"' in text and "It is public now." in text
         assert '<span id="ls-visibility" hx-swap-oob="true">public</span>' in text
 
     def test_nobody_else_sees_the_panel_or_may_use_it(self, run: Run) -> None:

@@ -1,0 +1,89 @@
+"""An owner shares a run, takes its link back, and deletes it, while somebody watches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visitor
+from tests.browser.site import Site
+
+Visit = Callable[..., Visitor]
+
+
+def share(page: Page, visibility: str, said: str) -> None:
+    page.select_option("#id_share_visibility", visibility)
+    page.click("#share")
+    expect(page.locator("#ls-share .ls-answer")).to_have_text(said)
+
+
+def watch(visitor: Visitor, url: str) -> None:
+    visitor.page.goto(url)
+    expect(visitor.page.locator('[data-ls="connection"]')).to_have_text("live")
+
+
+def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit: Visit, site: Site) -> None:
+    page = ada.page
+    ada.start("counter")
+    page.on("dialog", lambda dialog: dialog.accept())
+    expect(page.locator("#ls-visibility")).to_have_text("private")
+    share(page, "link", "It is shared by link now.")
+    expect(page.locator("#ls-visibility")).to_have_text("who has the link")
+    link = page.locator("#share-link").get_attribute("href") or ""
+    guest = visit(site)
+    watch(guest, link)
+    expect(guest.page.locator("#ls-share")).to_have_count(0)
+
+    page.click("#new-link")
+    expect(page.locator("#ls-share .ls-answer")).to_have_text(re.compile("^There is a new link."))
+    notice = guest.page.locator('[data-ls="lost-text"]')
+    expect(notice).to_have_text("You may not watch this run any more.", timeout=3000)
+    assert page.locator("#share-link").get_attribute("href") not in ("", link)
+
+    share(page, "public", "It is public now.")
+    expect(page.locator("#share-link")).to_have_count(0)
+    watch(guest, link)
+    page.click("#delete")
+    page.wait_for_url("**/livesim/")
+    expect(page.locator(".ls-message").first).to_have_text(re.compile("^The run .* has been deleted.$"))
+    expect(notice).to_have_text("This run has been deleted.", timeout=3000)
+
+
+def test_the_same_without_javascript(visit: Visit, site: Site) -> None:
+    plain = visit(site, java_script_enabled=False).log_in()
+    page = plain.page
+    plain.start("counter")
+    page.select_option("#id_share_visibility", "link")
+    page.click("#share")
+    expect(page.locator(".ls-message").first).to_have_text("It is shared by link now.")
+    link = page.locator("#share-link").get_attribute("href")
+    page.click("#new-link")
+    page.get_by_role("link", name="Go back").click()
+    assert page.locator("#share-link").get_attribute("href") == link
+    page.click("#new-link")
+    page.click("#confirm")
+    assert page.locator("#share-link").get_attribute("href") != link
+    page.click("#delete")
+    expect(page.get_by_text("Delete this run for good?")).to_be_visible()
+    page.click("#confirm")
+    expect(page.locator(".ls-message").first).to_have_text(re.compile("^The run .* has been deleted.$"))
+
+
+def test_who_has_a_run_of_their_own_is_led_to_it(ada: Visitor) -> None:
+    page = ada.page
+    url = ada.start("diary")
+    expect(page.locator("[data-sharing]")).to_have_text(re.compile("^Each person has a run of their own."))
+    page.goto(f"{ada.site.url}/livesim/?simulation=diary")
+    page.click("#own-run")
+    page.wait_for_url(url)
+    page.goto(f"{ada.site.url}/livesim/diary/mine/")
+    assert page.url == url
+
+
+def test_the_panel_fits_a_phone(visit: Visit, site: Site) -> None:
+    visitor = visit(site, viewport={"width": 390, "height": 800}).log_in()
+    visitor.start("counter")
+    share(visitor.page, "link", "It is shared by link now.")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
