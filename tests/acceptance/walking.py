@@ -165,4 +165,4 @@ def newcomer(folder: Path) -> Terminal:
         name: os.environ[name] for name in os.environ if name.startswith(("HOME", "LANG", "PIP_", "SSL_"))
     }
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-    return Terminal(folder, kept | {"PATH": path, "PYTHONUNBUFFERED": "1"})
+    return Terminal(folder, kept | {"PATH": path, "PIP_NO_COMPILE": "1", "PYTHONUNBUFFERED": "1"})
