@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -437,6 +439,11 @@ class TestHostTests(TestCase):
     def test_without_a_commit_nothing_is_told(self) -> None:
         gateway.stop(gateway.start("counter"))
         assert self.told == []
+
+
+def test_the_page_of_signals_names_each_of_them_and_no_other():
+    text = (Path(__file__).resolve().parent.parent / "docs" / "signals.md").read_text()
+    assert set(re.findall(r"^\| `(run_\w+)`", text, re.MULTILINE)) == set(ALL)
 
 
 @pytest.mark.django_db(transaction=True)

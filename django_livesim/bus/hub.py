@@ -157,7 +157,12 @@ class Hub:
 
     def _check_task(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception():
-            logger.error("%s failed; its viewers connect again", task.get_name(), exc_info=task.exception())
+            logger.error(
+                "hub failed run=%s task=%s; its viewers connect again",
+                self.run_id,
+                task.get_name(),
+                exc_info=task.exception(),
+            )
             self.close()
 
     def _hear_roles(self) -> None:

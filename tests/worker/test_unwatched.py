@@ -118,6 +118,13 @@ async def is_running(socket: Socket) -> None:
     await socket.until(lambda: socket.of("status") and socket.of("status")[-1]["status"] == "running")
 
 
+def test_a_persons_pause_makes_it_theirs_where_no_worker_holds_the_run(transactional_db):
+    run = Run.objects.create(simulation="counter", status="paused", reason=NOBODY)
+    gateway.pause(run)
+    run.refresh_from_db()
+    assert (run.status, run.reason) == ("paused", "")
+
+
 @pytest.mark.usefixtures("_layer")
 async def test_a_run_pauses_when_the_last_viewer_leaves_and_goes_on_for_the_next(pool, engine):
     run, cookies = await start(pool("pause"))
