@@ -94,11 +94,17 @@ def test_what_is_left_untranslated_is_noticed():
     assert untranslated('<p title="Wait">⟦Start ⟦it⟧⟧ now</p> <b>3 · ⟦x⟧</b>') == ["Wait", "⟦Start ⟦it⟧⟧ now"]
 
 
+@pytest.fixture(scope="session")
+def catalogues(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("locale")
+    pseudo.write(folder, "de")
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def german(settings, tmp_path):
+def german(settings, catalogues):
     """German, with our own texts marked; Django's own texts are Django's."""
-    pseudo.write(tmp_path, "de")
-    settings.LOCALE_PATHS = [tmp_path]
+    settings.LOCALE_PATHS = [catalogues]
     yield
     translation.deactivate()
 
