@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import update_wrapper, wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -38,7 +39,7 @@ class RunPages(Base):
 
     def actor(self, request: HttpRequest) -> Actor:
         """Who asks. No link opens anything here."""
-        return Actor.from_user(request.user)
+        return replace(Actor.from_request(request), key="")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         return super().get_queryset(request) & permissions.visible(self.actor(request))

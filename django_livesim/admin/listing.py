@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
@@ -18,10 +18,10 @@ from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_livesim import conf, permissions
+from django_livesim import conf
 from django_livesim.admin.base import RunPages
 from django_livesim.models import Run
-from django_livesim.permissions import Actor, Level
+from django_livesim.permissions import Level
 from django_livesim.templatetags.livesim import age, iso
 
 OWNERS = 100
@@ -37,9 +37,9 @@ class RunList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        actor = Actor.from_user(request.user)
+        level = cast(RunPages, self.model_admin).level
         for run in self.result_list:
-            run.level = permissions.level(actor, run)
+            run.level = level(request, run)
         if conf.settings.POLICY is not None:
             self.result_list = [run for run in self.result_list if run.level is not None]
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -42,24 +43,22 @@ class ChangingMixin(ListingMixin):
         return [link, *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Run | None = None) -> Any:
-        """Traceback and parameters only for who may control, or inspect, the run."""
-        facts = ["simulation", "key", "pill", "reason", "tick", "speed_name", "progress"]
-        where = ["owner_name", "worker_name", "queue", "source", "version", "id"]
-        times = ["created_at", "started_at", "ended_at"]
-        level = None if obj is None else self.level(request, obj)
-        deep = (level or 0) >= Level.CONTROL
+        """Traceback and parameters only for who may control the run."""
+        deep = obj is not None and (self.level(request, obj) or 0) >= Level.CONTROL
+        facts = ["simulation", "key", ("pill", "reason"), ("tick", "speed_name", "progress")]
         outcome = ["result_text", *(["error_text"] if deep else [])]
+        where = [("owner_name", "worker_name"), ("queue", "source"), "version", "id"]
+        where.append(("created_at", "started_at", "ended_at"))
         return [
             (None, {"fields": EDITABLE}),
             (_("State"), {"fields": facts + (["params_text", "seed"] if deep else [])}),
-            (_("Outcome"), {"fields": outcome if obj is not None and obj.ended else []}),
-            (_("Where and when"), {"fields": where + times}),
+            *([(_("Outcome"), {"fields": outcome})] if obj is not None and obj.ended else []),
+            (_("Where and when"), {"fields": where}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
-        fieldsets = self.get_fieldsets(request, obj)
-        names = [name for _title, options in fieldsets for name in options["fields"]]
-        return [name for name in names if name not in EDITABLE]
+        names = flatten_fieldsets(self.get_fieldsets(request, obj))
+        return [str(name) for name in names if name not in EDITABLE]
 
     def save_model(self, request: HttpRequest, obj: Run, form: forms.ModelForm[Run], change: bool) -> None:
         """Two columns, and no other: the rest of the row may have changed since it was read."""
@@ -98,6 +97,7 @@ class ChangingMixin(ListingMixin):
             context |= self.run_facts(request, obj) | {
                 "acts": self._acts(request, obj),
                 "share_link": self._share_link(request, obj),
+                "show_save_and_add_another": False,  # starting a run is a page of its own
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
 

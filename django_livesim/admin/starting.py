@@ -65,6 +65,7 @@ class StartingMixin(RunPages):
         return simulation
 
     def _start(self, request: HttpRequest, simulation: Any, own: forms.Form, form: forms.Form) -> Run:
+        earlier = gateway.own_run(simulation, actor=self.actor(request))
         run: Run = gateway.start(
             simulation.name,
             params.jsonable(type(form), form.cleaned_data),
@@ -73,8 +74,13 @@ class StartingMixin(RunPages):
             actor=self.actor(request),
         )
         _remember(request, run)
-        self.log_addition(request, run, _("Started."))
-        self.message_user(request, _("“%(run)s” was started.") % {"run": run}, messages.SUCCESS)
+        if run == earlier:  # of which each person has one; it may have been paused or stopped
+            self.log_change(request, run, _("Went on."))
+            text = _("You have one already, and this is it. To begin anew, restart it.")
+            self.message_user(request, text, messages.INFO)
+        else:
+            self.log_addition(request, run, _("Started."))
+            self.message_user(request, _("“%(run)s” was started.") % {"run": run}, messages.SUCCESS)
         return run
 
     def _show_start(

@@ -117,3 +117,17 @@ def test_help_of_an_author_is_text(boss: Client, monkeypatch: pytest.MonkeyPatch
     page = boss.get(ADD, {"simulation": "counter"}).content.decode()
     assert "less &lt; more &lt;b&gt;" in page
     assert "less &lt; more" in boss.get(ADD, {"simulation": "counter"}).content.decode()
+
+
+@pytest.mark.parametrize("sharing", ["per_user", "per_session"])
+def test_where_each_has_one_of_their_own_a_second_start_goes_on_with_it(
+    boss: Client, monkeypatch: pytest.MonkeyPatch, sharing: str
+) -> None:
+    monkeypatch.setattr(registry.get("counter"), "sharing", sharing)
+    assert said(boss.post(ADD, data(), follow=True)) == ["“mine” was started."]
+    Run.objects.update(status="stopped")
+    response = boss.post(ADD, data(), follow=True)
+    assert said(response) == ["You have one already, and this is it. To begin anew, restart it."]
+    assert Run.objects.get().status == "waiting"
+    changes = [entry.get_change_message() for entry in LogEntry.objects.order_by("id")]
+    assert changes == ["Started.", "Went on."]

@@ -36,7 +36,7 @@ def start(visitor: Visitor, simulation: str, name: str, **params: str) -> str:
 
 
 def field(page: Page, name: str):  # type: ignore[no-untyped-def]
-    return page.locator(f".field-{name} .readonly")
+    return page.locator(f".fieldBox.field-{name} .readonly")
 
 
 def expect_after_reloads(page: Page, name: str, text: str | re.Pattern[str]) -> None:
@@ -118,7 +118,7 @@ def test_deleting_says_how_much_goes(ada: Visitor) -> None:
     page = ada.page
     start(ada, "counter", "short-lived")
     page.get_by_role("button", name="Pause").click()
-    page.get_by_role("link", name="Delete").click()
+    page.locator(".deletelink").click()
     expect(page.locator("#content")).to_contain_text("Commands: 1")
     shot(page, "delete")
     page.click("#content input[type=submit]")
