@@ -33,7 +33,7 @@ class CheckpointAdmin(RecordAdmin):
         "version",
         "short_hash",
         "size",
-        "created_at",
+        "created",
     )
     list_display_links = ("id",)
     ordering = ("-id",)

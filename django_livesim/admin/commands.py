@@ -30,7 +30,7 @@ class CommandAdmin(RecordAdmin):
     run, and for who sent it.
     """
 
-    list_display = ("id", "created_at", "run_link", "what", "args_line", "sender", "outcome_line")
+    list_display = ("id", "created", "run_link", "what", "args_line", "sender", "outcome_line")
     list_display_links = ("id",)
     list_filter = (KindFilter, OutcomeFilter)
     ordering = ("-id",)
@@ -79,7 +79,7 @@ class CommandAdmin(RecordAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         return search_commands(request, queryset, search_term), False
 
-    @admin.display(description=_("command"))
+    @admin.display(description=gettext_lazy("command"))
     def what(self, row: Command) -> str:
         control = row.kind == Kind.CONTROL
         return _("%(name)s (control)") % {"name": row.name} if control else row.name

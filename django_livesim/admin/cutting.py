@@ -35,4 +35,4 @@ def cut(text: str, limit: int) -> str:
 
 def as_block(value: Any) -> str:
     """Data as indented JSON for a page, cut."""
-    return format_html('<pre class="livesim-data">{}</pre>', cut_json(value)[0])
+    return format_html('<pre class="livesim-data" tabindex="0">{}</pre>', cut_json(value)[0])

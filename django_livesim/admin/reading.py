@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_livesim import gateway, permissions
 from django_livesim.models import Run
@@ -77,12 +80,17 @@ class RecordList(ChangeList):
         self.result_list = self.model_admin.permitted(request, rows)
 
     @property
+    def unsearched(self) -> str:
+        """The query of the same list without what was searched for."""
+        return self.get_query_string(remove=[SEARCH_VAR, PAGE_VAR])
+
+    @property
     def older(self) -> str:
         """The query of the rows after the last page; empty elsewhere, and where there are none."""
         ends = self.paginator.more and self.page_num == self.paginator.num_pages
         if not (ends and self.model_admin.of_runs and self.last_id):
             return ""
-        return self.get_query_string({"id__lt": self.last_id}, ["p"])
+        return self.get_query_string({"id__lt": self.last_id}, [PAGE_VAR])
 
 
 class RecordAdmin(Admin):
@@ -90,6 +98,7 @@ class RecordAdmin(Admin):
 
     actions = None
     list_per_page = 100
+    sortable_by = ()
     list_max_show_all = 0
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -166,7 +175,12 @@ class RecordAdmin(Admin):
         address = self.address(what, *args)
         return format_html('<a href="{}{}">{}</a>', address, query, text) if address else str(text)
 
-    @admin.display(description=_("run"))
+    @admin.display(description=gettext_lazy("created"))
+    def created(self, row: Any) -> str:
+        moment = row.created_at
+        return date_format(localtime(moment) if is_aware(moment) else moment, "DATETIME_FORMAT")
+
+    @admin.display(description=gettext_lazy("run"))
     def run_link(self, row: Model) -> str:
         run: Run = row.run  # type: ignore[attr-defined]
         return self.linked("run_change", run.pk, text=run)
