@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,14 @@ from tests.test_socket import Socket
 pytestmark = pytest.mark.django_db(transaction=True)
 
 REFUSED_BY_US, NOWHERE = 4401, 4404
+
+
+class PlainSocket(Socket):
+    """Of the host's own, which speaks as it likes."""
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.raw.append(message)
+        self.accepted = True
 
 
 async def closed(path: str, root_path: str = "") -> int:
@@ -52,5 +61,6 @@ async def test_another_path_is_nowhere(settings):
 
 async def test_the_hosts_own_sockets_are_found_below_it_too(settings):
     settings.FORCE_SCRIPT_NAME = "/sub"
-    async with Socket("/sub/ws/host/") as socket:
-        assert socket.accepted and socket.code is None
+    async with PlainSocket("/sub/ws/host/") as socket:
+        await socket.until(lambda: len(socket.raw) == 2)
+        assert socket.raw[1]["text"] == "hello AnonymousUser"
