@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox test matrix lint format clean
+.PHONY: help sandbox test matrix bench lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: .venv/installed-test ## Run all tests: SQLite, then PostgreSQL and a brows
 
 matrix: .venv/installed-matrix ## Run tox: each Python and Django that this machine has, style, types, packaging, documents
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner $(ARGS)
+
+bench: .venv/installed-test ## Time the admin with 10,000 runs and 1,000,000 commands (ARGS=--short: fewer, in half a minute)
+	@exec $(BIN)/python -m benchmarks.admin $(ARGS)
 
 lint: .venv/installed-lint ## Check style and types
 	$(BIN)/ruff check .

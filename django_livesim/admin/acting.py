@@ -25,7 +25,7 @@ from django_livesim.admin.base import RunPages
 from django_livesim.admin.plans import LABELS, TO_CONFIRM, Act, Result, verb_of, why_not
 from django_livesim.gateway.sending import is_pending
 from django_livesim.models import Command, Run
-from django_livesim.permissions import Level
+from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import CLIENT_ID
 from django_livesim.views.respond import SeeOther
@@ -35,6 +35,9 @@ PATIENCE = 2.0
 
 AT_ONCE = 500
 """Runs that one action takes; each is a transaction of its own."""
+
+MAY_ACT = "livesim_may_act"
+"""Where a request keeps whether there may be a run to act on."""
 
 SHOWN = 20
 """Runs that are told of one by one; the others are counted."""
@@ -63,8 +66,13 @@ class ActingMixin(RunPages):
         return [act, *super().get_urls()]
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        """Whether there may be a run in the list that who asks controls."""
-        actor = self.actor(request)
+        """Whether there may be a run in the list that who asks controls; asked once a request."""
+        known = vars(request)
+        if MAY_ACT not in known:
+            known[MAY_ACT] = self._may_act(self.actor(request))
+        return bool(known[MAY_ACT])
+
+    def _may_act(self, actor: Actor) -> bool:
         if conf.settings.POLICY is not None:
             return True
         named = (name for level, name in permissions.PERMISSIONS if level >= Level.CONTROL)

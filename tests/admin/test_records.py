@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from benchmarks.filling import fill
-from benchmarks.pages import pages
+from benchmarks.pages import clients, pages
 from django_livesim import gateway
 from django_livesim.admin import reading
 from django_livesim.models import Checkpoint, Command, Run, Visibility, Worker
@@ -243,12 +243,14 @@ class TestPages:
         older = boss.get(listed("command")[0] + last.context["cl"].older)
         assert rows(older) == [sent[2], sent[0]]
 
-    def test_each_page_takes_at_most_fifteen_queries_with_thousands_of_rows(self, boss: Client) -> None:
+    def test_each_page_takes_at_most_fifteen_queries_with_thousands_of_rows(self) -> None:
         heavy = fill(300, 6_000, 900)
+        boss, owner = clients()
         over = {}
         for name, address in pages(heavy).items():
+            client = owner if name.startswith("owner") else boss
             with CaptureQueriesContext(connection) as queries:
-                assert boss.get(address).status_code == 200, address
+                assert client.get(address).status_code == 200, address
                 count = len(queries)
             if count > 15:
                 over[name] = [each["sql"][:100] for each in queries]
