@@ -9,7 +9,7 @@ class LivesimConfig(AppConfig):
 
     name = "django_livesim"
     label = "livesim"
-    verbose_name = _("live simulations")
+    verbose_name = _("Live simulations")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
