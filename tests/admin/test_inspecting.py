@@ -232,3 +232,22 @@ class TestWithAWorker:
         with worker_in_process():
             wait_until(lambda: Run.objects.get(pk=run.pk).status == Status.RUNNING)
             assert "Late steps" in text_of(look(boss, run))
+
+
+def with_nonce(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A middleware that gives each request the nonce of a policy, as Django's and django-csp's do."""
+
+    def respond(request: Any) -> Any:
+        request.csp_nonce = "n0nce"
+        return get_response(request)
+
+    return respond
+
+
+@pytest.mark.django_db
+def test_its_scripts_and_styles_carry_the_nonce_of_a_policy(boss: Client, make: Make, settings: Any) -> None:
+    settings.MIDDLEWARE = ["tests.admin.test_inspecting.with_nonce", *settings.MIDDLEWARE]
+    tags = re.findall(r"<(?:script|link)[^>]*>", look(boss, make()).content.decode())
+    ours = [tag for tag in tags if re.search(r"inspect\.js|htmx-2|admin_records\.css", tag)]
+    assert len(ours) == 3
+    assert all('nonce="n0nce"' in tag for tag in ours)
