@@ -25,7 +25,7 @@ from scripts.services import Missing, postgres
 
 MAX_QUERIES = 15
 FULL = (10_000, 1_000_000)
-SHORT = (1_000, 30_000)
+SHORT = (500, 20_000)
 SMALL = (100, 10_000)
 
 
@@ -57,13 +57,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int)
     parser.add_argument("--commands", type=int)
     parser.add_argument("--times", type=int, help="how often each page is asked for")
-    parser.add_argument("--short", action="store_true", help=f"{SHORT[0]} runs, {SHORT[1]} commands, 5 times")
+    parser.add_argument("--short", action="store_true", help=f"{SHORT[0]} runs, {SHORT[1]} commands, 3 times")
     parser.add_argument("--measure", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     runs, commands = SHORT if options.short else FULL
     options.runs = options.runs or runs
     options.commands = options.commands or commands
-    options.times = options.times or (5 if options.short else 15)
+    options.times = options.times or (3 if options.short else 15)
     return options
 
 
