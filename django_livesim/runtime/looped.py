@@ -105,13 +105,13 @@ class LoopRunner(Runner):
             return self.clock.now()
         return super().next_due()
 
-    def turn(self) -> None:
+    def turn(self, now: float) -> None:
         if self.away and not self.over:
             self._overdue()
         elif not self.over and self._messages_before_end():
             self._guarded(self._step)
         else:
-            super().turn()
+            super().turn(now)
 
     def _messages_before_end(self) -> bool:
         """Whether a stop waits behind messages: the loop gets those first, in a tick of their own."""

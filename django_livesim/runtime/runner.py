@@ -186,14 +186,17 @@ class Runner:
             return self.clock.now()
         return min(self.pace.due, self._rest_due) if self.status is Status.RUNNING else None
 
-    def turn(self) -> None:
-        """Make the step that is due, or none where nobody is watching and that has a consequence."""
+    def turn(self, now: float) -> None:
+        """Make the step that is due, or none where nobody is watching and that has a consequence.
+
+        `now` is when the supervisor's turn began: every sign of interest from before it has been taken.
+        """
         if self.over or self.away:
             return
         if self.replaying:
             self._guarded(self._play)
-        elif self._is_left_alone(self.clock.now()):
-            self._guarded(self._attend)
+        elif self._is_left_alone(now):
+            self._guarded(self._rest)
         elif self.steps_asked or self.status is Status.RUNNING:
             self._stepped = self.steps_asked == 1
             self.steps_asked = max(0, self.steps_asked - 1)
@@ -226,8 +229,6 @@ class Runner:
             self._collect_effects()
         if self.host.finished and not self.over:
             self._end(Status.FINISHED, "", result=self.host.result)
-        if self._is_left_alone(now):
-            self._rest()
         if self.over:
             return
         if self._stepped:  # the last of the steps asked for has been made
@@ -247,12 +248,13 @@ class Runner:
         """Whether it runs, and has run unwatched for as long as it may."""
         return self.status is Status.RUNNING and now >= self._rest_due
 
-    def _rest(self) -> None:
+    def _rest(self, now: float) -> None:
         """Pause or stop because nobody is watching."""
         if self.unwatched.stops:
             self._end(Status.STOPPED, NOBODY)
         else:
             self._turn_to(Status.PAUSED, unwatched=True)
+            self._report(now)
 
     def _go_on(self, now: float) -> None:
         """Somebody watches again."""

@@ -110,14 +110,19 @@ class Supervisor:
         first()
 
     def turn(self) -> float:
-        """Do all that is due; the seconds until something is."""
+        """Do all that is due; the seconds until something is.
+
+        What came in before the turn is taken before anything is judged by its time. So a long step, or
+        a batch of slow setups, makes nobody look absent whose sign of interest waited meanwhile.
+        """
+        now = self.clock.now()
+        if now >= self._poll_due:
+            self._excuse_silence(now)
         for _ in range(self._inbox.qsize()):
             self._inbox.get_nowait()()
-        now = self.clock.now()
         if now >= self._poll_due:
             self._poll_due = now + self.options.poll
             self._tidy()
-            self._excuse_silence(now)
             self._poll()
         if self.draining:
             self._let_go(now)
@@ -128,8 +133,13 @@ class Supervisor:
     def _excuse_silence(self, now: float) -> None:
         """Where no sign of interest can come in, none is missed."""
         if not self._hears():
-            for runner in self.runners.values():
-                runner.unwatched.seen(now)
+            for runner in list(self.runners.values()):
+                self._give_time(runner, now)
+
+    def _give_time(self, runner: Runner, now: float) -> None:
+        """A full period in which nobody need watch it."""
+        runner.unwatched.seen(now)
+        self._after(runner)
 
     def _step_due(self, now: float) -> None:
         due: list[Runner] = []
@@ -140,7 +150,7 @@ class Supervisor:
                 due.append(runner)
         for runner in due:
             if self.runners.get(runner.id) is runner:
-                runner.turn()
+                runner.turn(now)
                 self._after(runner)
 
     def _after(self, runner: Runner) -> None:
@@ -227,6 +237,10 @@ class Supervisor:
                 self._forget(runner)
         for held in poll.claimed:
             self._hold(held)
+        now = self.clock.now()
+        for held in poll.claimed:  # before this, nobody was told who holds it
+            if runner := self.runners.get(held.info.id):
+                self._give_time(runner, now)
         for run, entries in poll.entries.items():
             self._offer(run, entries)
 

@@ -415,3 +415,88 @@ def test_held_runs_of_before_have_no_reason():
     world, run = world_of(Pond)
     held = replace(world.runner(run).held, status=Status.PAUSED)
     assert held.reason == ""
+
+
+class Mill(Simulation):
+    """Takes its time: a test says what happens in its setup and in its steps."""
+
+    tick_rate = 10
+    in_setup: Any = staticmethod(lambda: None)
+    in_step: Any = staticmethod(lambda: None)
+
+    def setup(self) -> None:
+        self.state = {}
+        self.in_setup()
+
+    def step(self, dt: float) -> None:
+        self.in_step()
+
+
+def slow_mill(**slow: Any) -> type[Mill]:
+    return type("Mill", (Mill,), {name: staticmethod(function) for name, function in slow.items()})
+
+
+@pytest.mark.parametrize("definition", STOPPING, ids=lambda each: each.name)
+def test_a_viewer_heard_during_a_long_step_of_another_run_is_not_missed(definition):
+    def long_step() -> None:
+        for _ in range(4 if begun else 0):
+            world.clock.advance(4)
+            world.supervisor.interest(run, ["view"], False)
+
+    begun: list[bool] = []
+    mill = slow_mill(in_step=long_step)
+    world = World(mill, definition)
+    world.start(mill)
+    run = world.start(definition)
+    begun.append(True)
+    for _ in range(3):
+        world.clock.advance(0.1)
+        world.supervisor.turn()
+    begun.clear()
+    world.settle()
+    assert world.clock.now() >= 48
+    assert world.row(run)["status"] is Status.RUNNING
+    world.run_for(15.2, by=0.1)
+    assert world.row(run)["reason"] == NOBODY
+
+
+def test_a_viewer_heard_while_many_others_are_set_up_is_not_missed():
+    def long_setup() -> None:
+        world.clock.advance(1)
+        world.supervisor.interest(run, ["view"], False)
+
+    mill = slow_mill(in_setup=long_setup)
+    world = World(mill, Hut)
+    run = world.start(Hut)
+    for _ in range(20):
+        world.ledger.add(mill.name, {}, 1)
+    world.supervisor.ring()
+    world.settle()
+    assert world.clock.now() == 20
+    assert world.row(run)["status"] is Status.RUNNING
+
+
+@pytest.mark.parametrize("definition", STOPPING, ids=lambda each: each.name)
+def test_the_period_of_one_taken_up_begins_after_all_that_were_taken_up_with_it(definition):
+    """Viewers learn where it is held only when the step thread is free again."""
+    mill = slow_mill(in_setup=lambda: world.clock.advance(1))
+    world = World(mill, definition)
+    run = world.ledger.add(definition.name, {}, 1)
+    for _ in range(19):
+        world.ledger.add(mill.name, {}, 1)
+    world.supervisor.ring()
+    world.settle()
+    assert world.clock.now() == 19
+    world.run_for(14.8, by=0.1)
+    assert world.row(run)["status"] is Status.RUNNING
+    world.run_for(0.4, by=0.1)
+    assert shown(world, run) == (Status.STOPPED, NOBODY)
+
+
+def test_a_period_that_is_renewed_makes_no_step_before_its_time():
+    world, run = world_of(Glacier)
+    world.run_for(1, by=0.5)
+    before = world.state(run)["value"]
+    world.supervisor._hears = lambda: False
+    world.run_for(30, by=0.5)
+    assert world.state(run)["value"] == before
