@@ -306,6 +306,24 @@ class TestAnAnnouncer:
         assert signal_threads() == []
 
     @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("error", [SystemExit("gave up"), asyncio.CancelledError()], ids=repr)
+    def test_goes_on_after_a_receiver_that_would_end_its_thread(self, listen, wait, caplog, error):
+        run, told = Run.objects.create(simulation="counter"), []
+
+        def leaves(run: Run, **kwargs: Any) -> None:
+            told.append(run.id)
+            raise error
+
+        listen(signals.run_finished, leaves)
+        announcer = Announcer()
+        finished = Transition(run=run.id, epoch=3, previous=Status.RUNNING, status=Status.FINISHED)
+        for _ in range(3):
+            announcer.tell(finished)
+        wait(lambda: len(told) == 3)
+        announcer.stop(5)
+        assert caplog.text.count(f"signals not sent run={run.id} epoch=3") == 3
+
+    @pytest.mark.django_db(transaction=True)
     def test_drops_what_slow_receivers_leave_lying_and_leaves_in_time(self, listen, monkeypatch, caplog):
         monkeypatch.setattr(announcers, "LIMIT", 2)
         goes_on, inside = threading.Event(), threading.Event()

@@ -66,7 +66,7 @@ class Announcer:
         while (transition := self._next()) is not None:
             try:
                 transitions.send(transition)
-            except Exception:
+            except BaseException:  # `sys.exit` in a receiver, too, must not end the thread of all the others
                 logger.exception("signals not sent run=%s epoch=%s", transition.run, transition.epoch)
                 connections.close_all()
         connections.close_all()
