@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.utils.translation import gettext_lazy as _
 
 from django_livesim import conf
 from django_livesim.models import Command, Run
@@ -34,7 +35,7 @@ CARRIED = (
 
 RESTARTED = "restarted"
 
-ENDED_MESSAGE = "The run has ended; start it again to send commands."
+ENDED_MESSAGE = _("The run has ended; start it again to send commands.")
 
 
 class Overtaken(Exception):
@@ -77,7 +78,12 @@ def succeed(
 def begin_successor(
     run: Run, successor: UUID, params: Mapping[str, Any] | None = None, *, version: int | None = None
 ) -> Run:
-    """`succeed` without a word; for the worker, which tells of its writes by itself."""
+    """`succeed` without a word; for the worker, which tells of its writes by itself.
+
+    What is carried over is read here, with the row locked: who may watch may
+    have changed since the caller read it.
+    """
+    run = Run.objects.select_for_update().get(id=run.id)
     fields = {name: getattr(run, name) for name in CARRIED}
     if params is not None:
         fields["params"] = dict(params)
@@ -155,8 +161,12 @@ def apply_at_once(command: Command, tick: int, **fields: Any) -> None:
 
 
 def refuse_waiting(**which: Any) -> int:
-    """Refuse the waiting commands of runs that have ended; how many there were."""
-    return Command.objects.filter(outcome="", **which).update(
+    """Refuse the waiting commands of runs that have ended; how many there were.
+
+    They have no place in the journal either, and by that SQLite finds them in an index: it uses none
+    that has a condition, as that of `outcome` has.
+    """
+    return Command.objects.filter(outcome="", apply_seq=None, **which).update(
         outcome=str(Outcome.REFUSED), code=str(Code.RUN_ENDED), message=ENDED_MESSAGE, applied_at=Moment()
     )
 

@@ -76,7 +76,11 @@ def run_info(run: Run) -> RunInfo:
 
 def newest_checkpoint(run_id: UUID) -> Stored | None:
     """The newest checkpoint whose bytes are what was stored; a damaged one is passed over, and said."""
-    for row in Checkpoint.objects.filter(run=run_id).order_by("-tick", "-apply_seq"):
+    rows = Checkpoint.objects.filter(run=run_id)
+    for pk in rows.order_by("-tick", "-apply_seq").values_list("pk", flat=True):
+        row = rows.filter(pk=pk).first()  # one at a time: each may hold megabytes
+        if row is None:
+            continue
         data = packed.unpack(bytes(row.data))
         if data is None or plain.digest(data) != row.hash:
             logger.error(

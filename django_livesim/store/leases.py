@@ -20,7 +20,6 @@ from uuid import UUID
 from django.db.models import F, Q
 
 from django_livesim.models import Run, Worker
-from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Position
 from django_livesim.store.identity import Identity, is_gone
 from django_livesim.store.moments import Moment
@@ -127,13 +126,3 @@ def _claim_one(worker: UUID, run: UUID, epoch: int, holder: UUID | None) -> bool
         adoptions=F("adoptions") + adopted,
     )
     return bool(changed)
-
-
-def alive() -> bool:
-    """Whether any worker is registered and not declared gone."""
-    return Worker.objects.filter(state=Worker.State.ALIVE).exists()
-
-
-def is_waiting(run: Run) -> bool:
-    """Whether a run waits for a worker."""
-    return run.worker_id is None and run.status in (Status.WAITING, Status.RUNNING, Status.PAUSED)

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.db.models.signals import post_init
 
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
@@ -94,6 +95,23 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(held, caplog):
     assert "damaged checkpoint" in caplog.text
 
 
+def test_only_the_newest_of_the_checkpoints_is_fetched(held):
+    me, run = held
+    for tick in range(1, 4):
+        journal.write(me, [write(run, checkpoint=stored(tick, tick))])
+    fetched = []
+
+    def note(instance, **kwargs):
+        fetched.append(instance.tick)
+
+    post_init.connect(note, sender=Checkpoint)
+    try:
+        assert journal.newest_checkpoint(run.id).tick == 3
+    finally:
+        post_init.disconnect(note, sender=Checkpoint)
+    assert fetched == [3]
+
+
 def test_only_the_newest_checkpoints_are_kept(held, settings):
     settings.LIVESIM = {"KEEP_CHECKPOINTS": 2}
     me, run = held
@@ -108,6 +126,27 @@ def test_a_large_state_is_deflated_and_comes_back():
     assert packed.unpack(packed.pack(data)) == data
     assert packed.unpack(packed.pack(b"{}")) == b"{}"
     assert packed.unpack(b"zoops") is None
+
+
+@pytest.mark.parametrize("which", ["run", "orphans"])
+def test_what_waits_of_an_ended_run_is_found_without_reading_its_journal(held, which):
+    if connection.vendor != "sqlite":
+        pytest.skip("counts the steps of SQLite's machine")
+    _, run = held
+    Run.objects.filter(id=run.id).update(status=Status.STOPPED)
+    Command.objects.bulk_create(
+        Command(run=run, name="add", sender="s", client_id=f"c{seq}", apply_seq=seq, outcome="applied")
+        for seq in range(1, 2001)
+    )
+    row, steps = insert(run, client_id="late"), []
+    connection.connection.set_progress_handler(lambda: steps.append(100), 100)
+    try:
+        refused = intake.refuse_waiting(run=run.id) if which == "run" else journal.refuse_orphans()
+    finally:
+        connection.connection.set_progress_handler(None, 0)
+    row.refresh_from_db()
+    assert (refused, row.outcome) == (1, "refused")
+    assert sum(steps) < 2000
 
 
 def test_a_run_that_ends_refuses_its_waiting_commands(held):
