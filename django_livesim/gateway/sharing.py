@@ -30,6 +30,9 @@ def share(
     the link that was given away opens nothing any more. For the others the
     token is cleared. Without a `visibility` it stays as it is. Viewers who
     lose their right by it are sent away at once (4403).
+
+    Runs that have the same link, by a restart, have the new one then, or
+    none and are private.
     """
     with transaction.atomic(using=conf.settings.DATABASE):
         row = get(run, actor=actor or SERVER, level=Level.DELETE, lock=True)
@@ -38,11 +41,31 @@ def share(
         if renew and wanted != Visibility.LINK:
             told = _("Only a run that is shared by link has one to renew; this one would be %(visibility)s.")
             raise BadArgs(told % {"visibility": wanted})
-        row.visibility, row.link_token = wanted, _token(row, wanted, renew)
+        before, row.link_token = row.link_token, _token(row, wanted, renew)
+        row.visibility = wanted
         row.save(update_fields=["visibility", "link_token"])
-        bell = partial(doorbells.ring, row.id, row.worker_id, look=True)
-        transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
+        _look_again(row)
+        if before and before != row.link_token:
+            _take_back(before, row)
     return row
+
+
+def _take_back(token: str, run: Run) -> None:
+    """Give the runs before and after `run` that have the old token its new one, or make them private."""
+    same = Run.objects.filter(owner=run.owner_id, session=run.session, link_token=token)
+    visibility = Visibility.LINK if run.link_token else Visibility.PRIVATE
+    while found := list(same.only("worker_id")):  # again: one may be restarted meanwhile, with the old token
+        same.filter(id__in=[each.id for each in found]).update(
+            visibility=visibility, link_token=run.link_token
+        )
+        for each in found:
+            _look_again(each)
+
+
+def _look_again(run: Run) -> None:
+    """Have viewers' rights looked at when this has committed."""
+    bell = partial(doorbells.ring, run.id, run.worker_id, look=True)
+    transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
 
 
 def check_visibility(visibility: str) -> None:

@@ -11,9 +11,11 @@ from django.test import Client
 from django.urls import reverse
 
 from django_livesim import gateway
+from django_livesim.bus import doorbells
 from django_livesim.consumers import socket as socket_module
+from django_livesim.gateway import controls
 from django_livesim.models import Run
-from django_livesim.permissions import Actor
+from django_livesim.permissions import Actor, level
 from django_livesim.protocol.errors import BadArgs, Forbidden, NoRun
 from tests.test_socket import Socket, log_in
 
@@ -66,6 +68,67 @@ def test_only_what_is_asked_for_is_written(run: Run) -> None:
     """A worker that writes meanwhile is not undone."""
     Run.objects.filter(id=run.id).update(tick=77, status="running")
     assert (gateway.share(run, "public").tick, Run.objects.get().status) == (77, "running")
+
+
+@pytest.mark.parametrize("before", ["public", "link"])
+def test_a_restart_does_not_bring_back_what_is_taken_back_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, run: Run, before: str
+) -> None:
+    """Shared otherwise between the restart's look at the row and its transaction."""
+    token = gateway.share(run, before).link_token
+    check = controls.limits.check_command
+
+    def slow(actor: Actor) -> None:
+        gateway.share(run, "private")
+        check(actor)
+
+    monkeypatch.setattr(controls.limits, "check_command", slow)
+    gateway.restart(run)
+    following = Run.objects.get(parent=run.id)
+    assert (following.visibility, following.link_token) == ("private", "")
+    assert level(Actor(key=token), following) is None
+
+
+class TestRunsWithOneLink:
+    """A restarted run has the link of the one before."""
+
+    @pytest.fixture
+    def chain(self, run: Run) -> list[Run]:
+        gateway.share(run, "link")
+        for _ in range(2):
+            gateway.restart(Run.objects.latest("created_at"))
+        return list(Run.objects.order_by("created_at"))
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_a_new_link_of_one_is_that_of_all(self, chain: list[Run], place: int) -> None:
+        stranger = Actor(key=chain[0].link_token)
+        assert all(gateway.get(run, actor=stranger) for run in chain)
+        token = gateway.share(chain[place], renew=True).link_token
+        for run in chain:
+            with pytest.raises(NoRun):
+                gateway.get(run, actor=stranger)
+            assert gateway.get(run, actor=Actor(key=token)).visibility == "link"
+
+    @pytest.mark.parametrize("visibility", ["private", "public"])
+    def test_a_link_that_is_taken_back_opens_none_of_them(self, chain: list[Run], visibility: str) -> None:
+        gateway.share(chain[1], visibility)
+        stored = Run.objects.order_by("created_at").values_list("visibility", "link_token")
+        assert list(stored) == [("private", ""), (visibility, ""), ("private", "")]
+
+    def test_other_links_stay(self, chain: list[Run], owner: Any) -> None:
+        others = [gateway.start("counter", owner=owner, visibility=each) for each in ("link", "public")]
+        gateway.share(chain[0], "private")
+        for each in others:
+            now = Run.objects.get(id=each.id)
+            assert (now.visibility, now.link_token) == (each.visibility, each.link_token)
+
+    def test_viewers_of_each_are_looked_at_again(
+        self, monkeypatch: pytest.MonkeyPatch, chain: list[Run]
+    ) -> None:
+        rung: list[Any] = []
+        monkeypatch.setattr(doorbells, "ring", lambda run, worker, look: rung.append((run, look)))
+        gateway.share(chain[2], "private")
+        assert sorted(rung) == sorted((run.id, True) for run in chain)
 
 
 @pytest.mark.parametrize("change", [{"renew": True}, {"visibility": "private"}], ids=["renewed", "private"])
