@@ -82,7 +82,7 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
 
 
 def _autostart_names() -> Iterator[CheckMessage]:
-    from django_livesim import registry
+    from django_livesim import params, registry
 
     names = conf.settings.AUTOSTART
     targets = {target.name: target for target in registry.all()}
@@ -92,6 +92,12 @@ def _autostart_names() -> Iterator[CheckMessage]:
             yield Error(
                 f'LIVESIM["AUTOSTART"] names {name!r}, of which each person has a run of their own.',
                 hint=f"Remove {name!r}, or declare sharing = 'shared' in it.",
+                id="livesim.E008",
+            )
+        if name in targets and (required := params.required(params.form_class(targets[name]))):
+            yield Error(
+                f'LIVESIM["AUTOSTART"] names {name!r}, and nobody is there to give it {", ".join(required)}.',
+                hint=f"Remove {name!r}, or give each of its parameters a default.",
                 id="livesim.E008",
             )
         if name not in known:

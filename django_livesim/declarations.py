@@ -92,6 +92,7 @@ def check(target: Target) -> None:
     else:
         _check_class(target)
         _check_form(target, target.setup, _names_in(target))
+    _check_autostart(target)
     check_commands(target)
 
 
@@ -137,6 +138,16 @@ def _check_options(target: Target) -> None:
         raise RegistrationError(
             f"{place_of(target)}: recovery is 'replay', which needs a deterministic simulation "
             f"that is stepped. Expected 'checkpoint'."
+        )
+
+
+def _check_autostart(target: Target) -> None:
+    """What starts by itself is given no parameters."""
+    required = params.required(params.form_class(target)) if target.autostart else []
+    if required:
+        raise RegistrationError(
+            f"{place_of(target)}: autostart is True, and nobody is there to give it {', '.join(required)}. "
+            f"Expected: a default for each parameter."
         )
 
 

@@ -11,7 +11,7 @@ from django.core.asgi import get_asgi_application
 from django.test import override_settings
 from django.urls import path
 
-from django_livesim import checks
+from django_livesim import Simulation, checks, registry
 
 MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
@@ -87,6 +87,21 @@ def test_autostart_of_a_simulation_that_is_not_there_is_an_error():
     assert message.id == "livesim.E008"
     assert "'conter'" in message.msg
     assert "counter" in message.hint
+
+
+def test_autostart_of_a_simulation_that_wants_parameters_is_an_error():
+    class Farm(Simulation):
+        def setup(self, cows: int, name: str = "") -> None: ...
+        def step(self, dt: float) -> None: ...
+
+    registry.register(Farm)
+    try:
+        with override_settings(LIVESIM={"AUTOSTART": ["farm"]}):
+            (message,) = checks.check_settings()
+    finally:
+        registry.unregister("farm")
+    assert message.id == "livesim.E008"
+    assert message.msg == "LIVESIM[\"AUTOSTART\"] names 'farm', and nobody is there to give it cows."
 
 
 @pytest.mark.parametrize("layers", [{}, MEMORY])

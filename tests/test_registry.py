@@ -193,6 +193,26 @@ def test_an_option_with_a_bad_value_is_refused(option: str, value: Any, expected
     assert text.startswith(f"shop.simulations.Orbit: {option} is {value!r}. Expected {expected}")
 
 
+def test_what_starts_by_itself_has_a_default_for_each_parameter() -> None:
+    class Size(forms.Form):
+        width = forms.IntegerField()
+        depth = forms.IntegerField(initial=3)
+
+    def by_signature(self: Any, width: int, on: bool, depth: int = 3) -> None: ...
+    def by_form(self: Any, width: int, depth: int) -> None: ...
+    async def loop(sim: Any, width: int) -> None: ...
+
+    for target, options, names in (
+        (simulation(setup=by_signature), {}, "width, on"),
+        (simulation(setup=by_form), {"params_form": Size}, "width"),
+        (loop, {}, "width"),
+    ):
+        text = refusal(target, autostart=True, **options)
+        assert f"autostart is True, and nobody is there to give it {names}. Expected: a default" in text
+    register(autostart=True, name="free")(simulation())
+    register(name="wants")(simulation(setup=by_signature))
+
+
 def test_a_lazy_label_is_a_text() -> None:
     register(label=translation.gettext_lazy("running"))(simulation())
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from django import forms
 
-from django_livesim.params.custom import Custom, check
+from django_livesim.params.custom import Custom, check, must_be_given
 from django_livesim.params.free import Free
 from django_livesim.params.generated import Generated
 from django_livesim.params.limits import Limits
@@ -20,7 +20,7 @@ from django_livesim.params.rules import Rules
 from django_livesim.params.signatures import ParamsForm, form_of, where
 from django_livesim.simulation import CommandSpec, Loop, Simulation
 
-__all__ = ["Limits", "bind", "clean", "form_class", "jsonable", "parse", "schema"]
+__all__ = ["Limits", "bind", "clean", "form_class", "jsonable", "parse", "required", "schema"]
 
 Target = type[Simulation] | Loop | CommandSpec
 FormClass = type[forms.Form] | None
@@ -80,6 +80,13 @@ def parse(form_class: FormClass, pairs: Iterable[str]) -> dict[str, Any]:
 def schema(form_class: FormClass) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the arguments that `clean` takes."""
     return _rules(form_class).schema()
+
+
+def required(form_class: type[forms.Form]) -> list[str]:
+    """The names of those that have no default. Makes no form: it may be asked when modules are imported."""
+    if issubclass(form_class, ParamsForm):
+        return [parameter.name for parameter in form_class.parameters if parameter.required]
+    return [name for name, field in form_class.base_fields.items() if must_be_given(field)]
 
 
 def _rules(form_class: FormClass) -> Rules:

@@ -164,7 +164,7 @@ class Custom(Rules):
         return kind().parse(text) if kind else text
 
     def schema(self) -> dict[str, Any]:
-        required = [name for name, field in self.fields.items() if _must_be_given(field)]
+        required = [name for name, field in self.fields.items() if must_be_given(field)]
         return object_schema({name: _schema(name, field) for name, field in self.fields.items()}, required)
 
 
@@ -240,7 +240,7 @@ def _in_parts(field: forms.Field) -> bool:
     return isinstance(field, forms.MultiValueField) and not isinstance(field, forms.SplitDateTimeField)
 
 
-def _must_be_given(field: forms.Field) -> bool:
+def must_be_given(field: forms.Field) -> bool:
     return field.required and field.initial is None and not isinstance(field, forms.BooleanField)
 
 
