@@ -24,7 +24,7 @@ from django_livesim.protocol.errors import Code, LivesimError
 from django_livesim.protocol.names import Outcome, Status
 from django_livesim.templatetags.livesim import one_line
 from django_livesim.views.live import registered, takes_messages
-from django_livesim.views.respond import SeeOther, status_of
+from django_livesim.views.respond import SeeOther, status_of, with_retry
 
 PATIENCE = 2.0
 """Seconds that an outcome is waited for."""
@@ -58,7 +58,7 @@ class SendingMixin(RunPages):
         except LivesimError as problem:
             add_refusal(form, problem)
             fresh = problem.code == Code.DUPLICATE_ID
-            return self._show(request, run, {name: form}, status_of(problem), fresh)
+            return with_retry(self._show(request, run, {name: form}, status_of(problem), fresh), problem)
         if command is None:
             return self._show(request, run, {name: form}, 422)
         return SeeOther(self.address("send", run.pk))

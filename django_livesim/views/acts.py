@@ -40,6 +40,7 @@ from django_livesim.views.respond import (
     page_of,
     refuse_act,
     status_of,
+    with_retry,
 )
 
 PATIENCE = 2.0
@@ -142,7 +143,8 @@ def _send(
         add_refusal(context["form"], problem)
         fresh = problem.code == Code.DUPLICATE_ID
         spec = context.get("spec")
-        return _refuse(request, actor, context, spec.name if spec else "", status_of(problem), fresh)
+        refusal = _refuse(request, actor, context, spec.name if spec else "", status_of(problem), fresh)
+        return with_retry(refusal, problem)
     if by_htmx(request):
         context |= _shared(request) | {"command": command, "oob": True}
         return fragment(request, _template(context), context)

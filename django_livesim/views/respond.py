@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from secrets import token_hex
@@ -86,6 +87,13 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
 
 def status_of(problem: LivesimError) -> int:
     return STATUS.get(problem.code, 422)
+
+
+def with_retry(response: HttpResponse, problem: LivesimError) -> HttpResponse:
+    """The answer with the seconds after which the same may succeed, where it may."""
+    if problem.retry is not None:
+        response["Retry-After"] = str(math.ceil(problem.retry))
+    return response
 
 
 def key_query(request: HttpRequest) -> str:

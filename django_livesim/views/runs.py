@@ -19,7 +19,16 @@ from django_livesim.models import Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import CLIENT_ID, Status
-from django_livesim.views.respond import Shown, by_htmx, fragment, go, known, status_of, with_database
+from django_livesim.views.respond import (
+    Shown,
+    by_htmx,
+    fragment,
+    go,
+    known,
+    status_of,
+    with_database,
+    with_retry,
+)
 from django_livesim.views.vitals import workers_alive
 
 PAGE = 25
@@ -76,7 +85,7 @@ def run_start(request: HttpRequest) -> HttpResponse:
         )
     except LivesimError as problem:
         add_refusal(form, problem)
-        return _refuse(request, actor, panel, status_of(problem))
+        return with_retry(_refuse(request, actor, panel, status_of(problem)), problem)
     _remember(request, run)
     if earlier is not None and earlier.id == run.id:
         told = _("You have one already, and this is it. To begin anew, restart it.")
