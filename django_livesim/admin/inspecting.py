@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -20,6 +20,7 @@ from django_livesim.admin.workers import ago
 from django_livesim.conf import settings
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol import plain
+from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import INSPECT, Status
 
 PATIENCE = 2.0
@@ -44,8 +45,15 @@ class InspectingMixin(RunPages):
             raise PermissionDenied
         alive = beats(run)
         asking = alive and not is_asked(run)
-        found = gateway.inspect(run, actor=actor, timeout=PATIENCE if asking else 0)
-        run = Run.objects.select_related("worker").get(pk=run.pk)
+        try:
+            found = gateway.inspect(run, actor=actor, timeout=PATIENCE if asking else 0)
+        except NoRun as problem:
+            raise Http404(problem.message) from None
+        except LivesimError as problem:
+            if problem.code != Code.TOO_MANY:
+                raise
+            asking, found = False, gateway.inspect(run, actor=actor, timeout=0)
+        run = get_object_or_404(Run.objects.select_related("worker"), pk=run.pk)
         seen = look(run, found, asking) | {"silent": run.worker is not None and not alive}
         if request.GET.get("part") == "now":
             response = render(request, "admin/livesim/run/inspect_now.html", seen)

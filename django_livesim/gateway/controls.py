@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django_livesim import conf, registry
 from django_livesim.gateway import limits
 from django_livesim.gateway.finding import SERVER, get
+from django_livesim.gateway.owning import check_not_followed
 from django_livesim.gateway.sending import answered, body_hash, insert, known, ring, unless_deleted
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
@@ -108,30 +109,45 @@ def _control(
             with transaction.atomic(using=conf.settings.DATABASE):
                 row, created = insert(run, Kind.CONTROL, verb, args, actor, client_id, body, {})
                 if created:
-                    if run.ended and verb in (Verb.RESUME, Verb.RESTART):
-                        limits.check_going_on(actor, run)
-                    _carry_out(run, verb, row)
+                    _carry_out(run, verb, row, actor)
                 return row
         except intake.Overtaken:
             run.refresh_from_db()
     raise LivesimError(_("The run is changing hands; try again."), code=Code.BUSY, retry=1)
 
 
-def _carry_out(run: Run, verb: Verb, row: Command) -> None:
+def _carry_out(run: Run, verb: Verb, row: Command, actor: Actor) -> None:
     """Do what the gateway itself may do; the rest is for the worker."""
-    if run.ended and verb in (Verb.STOP, Verb.RESTART):
-        intake.apply_at_once(row, run.tick)
-        if verb is Verb.RESTART:
-            locked = Run.objects.select_for_update().get(id=run.id)
-            ring(intake.succeed(locked, UUID(row.args["next"]), version=present_version(run)))
-        return
     target = _direct(run, verb)
-    if target is None:
-        return
-    intake.carry_out(row, run, target, _reason(verb))
+    if run.ended and verb in (Verb.RESUME, Verb.RESTART):
+        _go_on(run, verb, row, actor)
+    elif run.ended and verb is Verb.STOP:
+        intake.apply_at_once(row, run.tick)
+    elif target is not None:
+        intake.carry_out(row, run, target, _reason(verb))
+        if verb is Verb.RESTART:
+            _follow(run, row)
     if verb is Verb.RESTART:
-        intake.succeed(run, UUID(row.args["next"]), version=present_version(run))
-    run.status = str(target)
+        limits.check_start(actor)
+
+
+def _go_on(run: Run, verb: Verb, row: Command, actor: Actor) -> None:
+    """Go on with a run that has ended, or follow it: within the quotas, and where no other has yet."""
+    limits.enter(actor)
+    locked = Run.objects.select_for_update().get(id=run.id)
+    if locked.status != run.status:
+        raise intake.Overtaken
+    check_not_followed(locked)
+    if verb is Verb.RESTART:
+        intake.apply_at_once(row, locked.tick)
+        _follow(locked, row)
+    else:
+        intake.carry_out(row, locked, Status.WAITING)
+    limits.check_quotas(actor, locked)
+
+
+def _follow(run: Run, row: Command) -> None:
+    ring(intake.succeed(run, UUID(row.args["next"]), version=present_version(run)))
 
 
 def present_version(run: Run) -> int | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from datetime import timedelta
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from django.core.cache import cache
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from django_livesim import conf
@@ -18,93 +18,106 @@ from django_livesim.models import Run
 from django_livesim.permissions import Actor
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import Code, LivesimError
-from django_livesim.protocol.names import ENDED
+from django_livesim.protocol.names import ENDED, Status
 from django_livesim.store import turnstile
-from django_livesim.store.moments import Moment
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
 
+GOING_ON = [str(status) for status in Status if status not in ENDED]
 QUOTA_RETRY = 60.0  # seconds after which one may ask again; nobody knows when a run will end
 
+_passed: ContextVar[set[str] | None] = ContextVar("livesim_passed", default=None)
+"""Within `as_one`: the senders that have been counted."""
 
-def check_start(actor: Actor, owner: Any, session: str) -> None:
-    """Raise `too_many` unless a person may begin one more run, of the owner or session given.
 
-    Belongs into the transaction that makes the run, before it: from here to
-    its end nobody else begins one.
+def enter(actor: Actor) -> None:
+    """Where runs are counted, be the only one who begins any or goes on with one, to the transaction's end.
+
+    Belongs before the lock of any run, so that no two wait for each other.
     """
-    limit = conf.parse_rate(conf.settings.RATE_LIMITS["STARTS"])
-    if actor.trusted or (limit is None and not _has_quotas()):
-        return
-    turnstile.enter("runs")
-    if limit is not None:
-        _check_starts(_whose(owner, session), *limit)
-    _check_quotas(owner, session)
-
-
-def check_going_on(actor: Actor, run: Run) -> None:
-    """Raise `too_many` unless a run that had ended may go on, or be followed; as `check_start`."""
     if not actor.trusted and _has_quotas():
         turnstile.enter("runs")
-        _check_quotas(run.owner_id, run.session)
+
+
+def check_quotas(actor: Actor, run: Run) -> None:
+    """Raise `too_many` unless the quotas have room for a run that goes on now, or will by a restart.
+
+    Belongs after `enter`, and after the write that makes it go on.
+    """
+    if actor.trusted:
+        return
+    quotas = conf.settings.QUOTAS
+    mine, total = quotas["RUNS_PER_USER"], quotas["RUNS"]
+    going_on = Run.objects.filter(status__in=GOING_ON)
+    if mine is not None and going_on.filter(owner=run.owner_id, **_session(run)).count() > mine:
+        told = _("Too many: %(times)s runs of one person may go on at a time. Stop one first.")
+        raise _too_many(told % {"times": mine}, QUOTA_RETRY)
+    if total is not None and going_on.count() > total:
+        told = _("Too many: %(times)s runs may go on at a time, of all. Try again when one has ended.")
+        raise _too_many(told % {"times": total}, QUOTA_RETRY)
 
 
 def _has_quotas() -> bool:
     return any(quota is not None for quota in conf.settings.QUOTAS.values())
 
 
-def _whose(owner: Any, session: str) -> dict[str, Any]:
-    return {"owner": owner} if owner is not None else {"owner": None, "session": session}
+def _session(run: Run) -> dict[str, str]:
+    return {} if run.owner_id is not None else {"session": run.session}
 
 
-def _check_quotas(owner: Any, session: str) -> None:
-    quotas = conf.settings.QUOTAS
-    going_on = Run.objects.exclude(status__in=[str(status) for status in ENDED])
-    mine, total = quotas["RUNS_PER_USER"], quotas["RUNS"]
-    if mine is not None and going_on.filter(**_whose(owner, session)).count() >= mine:
-        told = _("Too many: %(times)s runs of one person may go on at a time. Stop one first.")
-        raise _too_many(told % {"times": mine}, QUOTA_RETRY)
-    if total is not None and going_on.count() >= total:
-        told = _("Too many: %(times)s runs may go on at a time, of all. Try again when one has ended.")
-        raise _too_many(told % {"times": total}, QUOTA_RETRY)
+def check_start(actor: Actor) -> None:
+    """Raise `too_many` where the person has begun as many runs as they may in this span of time.
 
-
-def _check_starts(whose: dict[str, Any], times: int, seconds: int) -> None:
-    recent = Run.objects.filter(**whose, created_at__gt=Moment() - timedelta(seconds=seconds))
-    newest = list(recent.order_by("-created_at").values_list("created_at", flat=True)[:times])
-    if len(newest) >= times:
-        left = newest[-1] + timedelta(seconds=seconds) - timezone.now()
-        told = _("Too many: %(times)s runs may be started in %(span)s s. Try again in %(left)s s.")
-        raise _slow_down(told, times, seconds, left.total_seconds())
+    Belongs after all else that may refuse the run; as `check_command`.
+    """
+    told = _("Too many: %(times)s runs may be started in %(span)s s. Try again in %(left)s s.")
+    _count(actor, "STARTS", told)
 
 
 def check_command(actor: Actor) -> None:
     """Raise `too_many` where the sender has sent as many commands as it may in this span of time.
 
     Counted in Django's cache, in spans that begin at full seconds, minutes
-    or hours. A cache that does not answer limits nobody.
+    or hours. A cache that does not answer limits nobody. Within `as_one`
+    only the first is counted.
     """
-    limit = conf.parse_rate(conf.settings.RATE_LIMITS["COMMANDS"])
+    passed = _passed.get()
+    if passed is not None and actor.sender in passed:
+        return
+    told = _("Too many: %(times)s commands may be sent in %(span)s s. Try again in %(left)s s.")
+    _count(actor, "COMMANDS", told)
+    if passed is not None:
+        passed.add(actor.sender)
+
+
+@contextmanager
+def as_one() -> Iterator[None]:
+    """What a sender sends in here is counted as one command, as one act on many runs is."""
+    before = _passed.set(set())
+    try:
+        yield
+    finally:
+        _passed.reset(before)
+
+
+def _count(actor: Actor, what: str, told: str) -> None:
+    """Count one more of what `RATE_LIMITS` limits; raise with `told` where it is one too many."""
+    limit = conf.parse_rate(conf.settings.RATE_LIMITS[what])
     if actor.trusted or limit is None:
         return
     times, seconds = limit
     span, gone = divmod(time.time(), seconds)
-    key = f"livesim.commands.{plain.digest(actor.sender.encode())}.{span:.0f}"
+    key = f"livesim.{what.lower()}.{plain.digest(actor.sender.encode())}.{span:.0f}"
     try:
         cache.add(key, 0, timeout=2 * seconds)
-        sent = cache.incr(key)
+        counted = cache.incr(key)
     except Exception:
-        seldom.warning("The cache does not count commands; nobody is limited", exc_info=True)
+        seldom.warning("The cache does not count; nobody is limited", exc_info=True)
         return
-    if sent > times:
-        told = _("Too many: %(times)s commands may be sent in %(span)s s. Try again in %(left)s s.")
-        raise _slow_down(told, times, seconds, seconds - gone)
-
-
-def _slow_down(told: str, times: int, seconds: int, left: float) -> LivesimError:
-    retry = max(1, math.ceil(left))
-    return _too_many(told % {"times": times, "span": seconds, "left": retry}, retry)
+    if counted > times:
+        left = max(1, math.ceil(seconds - gone))
+        raise _too_many(told % {"times": times, "span": seconds, "left": left}, left)
 
 
 def _too_many(message: str, retry: float) -> LivesimError:

@@ -11,8 +11,10 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.utils.translation import gettext as _
 
 from django_livesim import registry
+from django_livesim.gateway import limits
 from django_livesim.gateway.finding import SERVER, get
-from django_livesim.gateway.sending import await_outcome, body_hash, insert, is_pending, wait
+from django_livesim.gateway.owning import told_key
+from django_livesim.gateway.sending import await_outcome, body_hash, insert, is_pending, unless_deleted, wait
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor, may_inspect, visible
 from django_livesim.protocol import packed
@@ -27,7 +29,7 @@ def facts(run: Run) -> dict[str, Any]:
     """A run's facts under the names of the contract."""
     return {
         "run": str(run.id),
-        "key": run.key,
+        "key": told_key(run),
         "name": run.name,
         "simulation": run.simulation,
         "status": run.status,
@@ -57,7 +59,8 @@ def inspect(
 
     Asks the worker that holds the run to store its state now; where it does
     not answer within `timeout` seconds, the state last stored is given. So it is
-    inside a transaction, where no worker could see that it is asked.
+    inside a transaction, where no worker could see that it is asked. Asking
+    counts as a command. Raises `NoRun` where the run is deleted meanwhile.
     """
     row, asked = _ask(run, actor or SERVER, timeout)
     if asked is not None:
@@ -86,8 +89,10 @@ def _ask(run: Run | UUID | str, actor: Actor, timeout: float) -> tuple[Run, Comm
         raise Forbidden(_("To inspect a state needs livesim.inspect_run, or to be the owner."))
     if row.worker_id is None or timeout <= 0 or is_pending():
         return row, None
+    limits.check_command(actor)
     body = body_hash(Kind.CONTROL, INSPECT, {})
-    return row, insert(row, Kind.CONTROL, INSPECT, {}, actor, None, body, {})[0]
+    with unless_deleted(row):
+        return row, insert(row, Kind.CONTROL, INSPECT, {}, actor, None, body, {})[0]
 
 
 def _tell(row: Run, asked: Command | None) -> dict[str, Any]:
@@ -95,7 +100,8 @@ def _tell(row: Run, asked: Command | None) -> dict[str, Any]:
     if asked is not None:
         answer = asked.result or {}
         asked.delete()  # a look leaves no trace in the journal
-        row.refresh_from_db()
+        with unless_deleted(row):
+            row.refresh_from_db()
     stored = journal.newest_checkpoint(row.id)
     recent = Command.objects.filter(run=row.id).exclude(name=INSPECT).order_by("-id")[:20]
     return facts(row) | {

@@ -7,15 +7,20 @@ starts at once make one run, and nobody takes another's.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
 from django.utils.translation import gettext as _
 
+from django_livesim import registry
 from django_livesim.gateway.finding import SERVER
 from django_livesim.models import Run
 from django_livesim.permissions import Actor, level
-from django_livesim.protocol.errors import Forbidden
+from django_livesim.protocol.errors import Forbidden, RunEnded, UnknownSimulation
+
+SESSION_KEY = re.compile(r"s:[0-9a-f]{32}")
+"""How the key of a session's run begins."""
 
 
 def own_key(simulation: Any, actor: Actor, owner: Any = None, key: str | None = None) -> str | None:
@@ -68,3 +73,41 @@ def _session(simulation: Any, actor: Actor, owner: Any) -> str | None:
 def _written(user: Any) -> str:
     """A user's id with nothing in it that parts a key."""
     return quote(str(user.pk), safe="")
+
+
+def told_key(run: Run) -> str | None:
+    """The run's key as it may be told; None where it would tell the hash of a session."""
+    return None if run.key and SESSION_KEY.match(run.key) else run.key
+
+
+def check_not_followed(run: Run) -> None:
+    """Raise `RunEnded` for an ended run whose key has gone over to another, where each person has one run.
+
+    To be asked with the row locked: a restart takes the key away.
+    """
+    if run.key is not None or not _is_followed(run):
+        return
+    mine = Run.objects.filter(simulation=run.simulation, owner=run.owner_id, session=run.session)
+    newest = mine.exclude(key=None).order_by("-created_at").first()
+    if newest is None:
+        told = _("There is one run of %(simulation)s for each, and this one was followed. Start it anew.")
+        raise RunEnded(told % {"simulation": run.simulation})
+    told = _("There is one run of %(simulation)s for each, and this one was followed. Go on with %(run)s.")
+    raise RunEnded(told % {"simulation": run.simulation, "run": newest.id})
+
+
+def _is_followed(run: Run) -> bool:
+    """Whether a run without a key had one that was made of a person.
+
+    The server starts runs of nobody without one; and where each browser has
+    its own, those of users whose browser it does not know.
+    """
+    try:
+        sharing = registry.get(run.simulation).sharing
+    except UnknownSimulation:
+        return False
+    if sharing == "shared":
+        return False
+    if sharing == "per_session" and not run.session:
+        return run.owner_id is not None and run.children.exists()
+    return run.owner_id is not None or bool(run.session)

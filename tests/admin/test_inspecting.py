@@ -12,6 +12,7 @@ import orjson
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -196,6 +197,27 @@ class TestAsking:
         )
         look(boss, run)
         assert asked == [0]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_run_that_is_deleted_meanwhile_is_not_found(
+        self, boss: Client, make: Make, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = make(worker=worker, status=Status.RUNNING)
+        monkeypatch.setattr("django_livesim.gateway.looking.wait", lambda *args: gateway.delete(run))
+        assert look(boss, run).status_code == 404
+
+    @pytest.mark.django_db(transaction=True)
+    def test_who_has_sent_too_many_commands_sees_what_was_stored(
+        self, boss: Client, make: Make, worker: Worker, monkeypatch: pytest.MonkeyPatch, settings: Any
+    ) -> None:
+        settings.LIVESIM = {"RATE_LIMITS": {"COMMANDS": "1/h"}}
+        cache.clear()
+        monkeypatch.setattr(inspecting, "PATIENCE", 0.05)
+        run = make(worker=worker, status=Status.RUNNING, tick=50)
+        store(run, {"value": 1}, tick=40)
+        texts = [text_of(look(boss, run)) for _ in range(2)]
+        assert ["did not answer in time" in text for text in texts] == [True, False]
+        assert all("value" in text for text in texts)
 
     @pytest.mark.django_db(transaction=True)
     def test_an_unresponsive_worker_is_waited_for_a_moment_and_no_question_is_left(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,16 +11,15 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.cache import cache
-from django.db import connections
-from django.db.models import F
+from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 
 from django_livesim import gateway
 from django_livesim.gateway import limits
-from django_livesim.models import Command, Run
+from django_livesim.models import Command, Run, Worker
 from django_livesim.permissions import Actor
-from django_livesim.protocol.errors import Code, LivesimError
+from django_livesim.protocol.errors import Code, LivesimError, RunEnded
 from django_livesim.protocol.names import Status
 from tests.test_socket import Socket, log_in
 
@@ -117,20 +116,102 @@ class TestQuotas:
             each.join()
         assert done.count(Code.TOO_MANY) == 4 and Run.objects.count() == 2, done
 
+    def test_they_are_counted_by_an_index(self) -> None:
+        going_on = Run.objects.filter(status__in=limits.GOING_ON)
+        Run.objects.bulk_create(Run(simulation="counter", status=str(Status.FINISHED)) for _ in range(5000))
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("ANALYZE livesim_run")
+        assert "livesim_run_status" in going_on.order_by().explain()
+
+    def test_a_start_and_a_restart_of_one_run_do_not_wait_for_each_other(
+        self, settings: Any, ann: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each waits where runs are counted, and has no row locked that the other wants."""
+        settings.LIVESIM = {"QUOTAS": {"RUNS_PER_USER": 5}}
+        actor = Actor.from_user(ann)
+        run = gateway.start("garden", actor=actor)
+        Run.objects.update(status=str(Status.FINISHED))
+        both, enter, failed = threading.Barrier(2), limits.turnstile.enter, []
+
+        def meet(name: str) -> None:
+            with suppress(threading.BrokenBarrierError):  # on SQLite one of them is inside alone
+                both.wait(1 if connection.vendor == "sqlite" else 10)
+            enter(name)
+
+        def act(function: Any) -> None:
+            try:
+                function()
+            except RunEnded:  # the start was quicker
+                pass
+            except Exception as exc:
+                failed.append(exc)
+            finally:
+                connections.close_all()
+
+        monkeypatch.setattr(limits.turnstile, "enter", meet)
+        start, restart = (
+            threading.Thread(target=act, args=[lambda: gateway.start("garden", actor=actor)]),
+            threading.Thread(target=act, args=[lambda: gateway.restart(run, actor=actor)]),
+        )
+        for each in (start, restart):
+            each.start()
+        for each in (start, restart):
+            each.join()
+        assert failed == [] and Run.objects.count() == 2
+
 
 class TestRates:
-    def test_starts(self, settings: Any, ann: Any) -> None:
+    def test_starts(self, settings: Any, ann: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         settings.LIVESIM = {"RATE_LIMITS": {"STARTS": "2/m"}}
+        now = 1000 * 60 + 20.0
+        monkeypatch.setattr(limits.time, "time", lambda: now)
         actor = Actor.from_user(ann)
         gateway.start("counter", actor=actor)
-        Run.objects.update(created_at=F("created_at") - timedelta(seconds=20))
         gateway.start("counter", actor=actor)
         problem = too_many(gateway.start, "counter", actor=actor)
-        assert problem.retry and 35 <= problem.retry <= 40
-        assert problem.message.startswith("Too many: 2 runs may be started in 60 s. Try again in ")
+        assert problem.retry == 40 and Run.objects.count() == 2
+        assert problem.message == "Too many: 2 runs may be started in 60 s. Try again in 40 s."
         gateway.start("counter", owner=ann)
-        Run.objects.update(created_at=F("created_at") - timedelta(seconds=61))
+        now += 40
         gateway.start("counter", actor=actor)
+
+    def test_a_start_whose_run_is_deleted_was_one(self, settings: Any, ann: Any) -> None:
+        settings.LIVESIM = {"RATE_LIMITS": {"STARTS": "2/h"}}
+        actor = Actor.from_user(ann)
+        for _ in range(2):
+            gateway.delete(gateway.start("counter", actor=actor), actor=actor)
+        too_many(gateway.start, "counter", actor=actor)
+
+    @pytest.mark.parametrize("held", [False, True])
+    def test_a_restart_is_a_start(self, settings: Any, ann: Any, held: bool) -> None:
+        settings.LIVESIM = {"RATE_LIMITS": {"STARTS": "2/h"}}
+        actor = Actor.from_user(ann)
+        run = gateway.start("counter", actor=actor)
+        Run.objects.update(worker=Worker.objects.create() if held else None)
+        gateway.restart(run, id="a", actor=actor)
+        gateway.restart(run, id="a", actor=actor)  # one sent again is no new one
+        too_many(gateway.restart, run, actor=actor)
+        assert Command.objects.count() == 1 and run.children.count() == (0 if held else 1)
+
+    def test_a_start_that_is_refused_for_another_reason_is_none(self, settings: Any, ann: Any) -> None:
+        settings.LIVESIM = {"RATE_LIMITS": {"STARTS": "2/h"}, "QUOTAS": {"RUNS_PER_USER": 1}}
+        actor = Actor.from_user(ann)
+        run = gateway.start("counter", actor=actor)
+        too_many(gateway.start, "counter", actor=actor)
+        gateway.stop(run, actor=actor)
+        gateway.start("counter", actor=actor)
+
+    def test_a_look_into_a_state_that_asks_the_worker_is_a_command(self, settings: Any, ann: Any) -> None:
+        settings.LIVESIM = {"RATE_LIMITS": {"COMMANDS": "1/h"}}
+        run = gateway.start("counter", owner=ann)
+        actor = Actor.from_user(ann)
+        for _ in range(3):
+            gateway.inspect(run, actor=actor)  # nobody is asked
+        Run.objects.update(worker=Worker.objects.create())
+        gateway.inspect(run, actor=actor, timeout=0.01)
+        too_many(gateway.inspect, run, actor=actor, timeout=0.01)
+        assert not Command.objects.exists()
 
     def test_commands_and_controls(self, settings: Any, ann: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         settings.LIVESIM = {"RATE_LIMITS": {"COMMANDS": "3/m"}}
@@ -175,10 +256,12 @@ class TestRates:
         form = {"run-simulation": "counter", "run-visibility": "private", "start": "0"}
         url = browser.post(reverse("livesim:run-start"), form)["Location"]
         again = browser.post(reverse("livesim:run-start"), form)
+        assert 1 <= int(again["Retry-After"]) <= 3600
         assert again.status_code == 429 and "1 runs may be started in 3600 s." in again.content.decode()
         add = f"{url}commands/add/"
         assert browser.post(add, {"n": "1"}, headers={"HX-Request": "true"}).status_code == 200
-        assert browser.post(add, {"n": "1"}).status_code == 429
+        refused = browser.post(add, {"n": "1"})
+        assert refused.status_code == 429 and 1 <= int(refused["Retry-After"]) <= 3600
         htmx = browser.post(add, {"n": "1"}, headers={"HX-Request": "true"})
         assert "1 commands may be sent in 3600 s." in htmx.content.decode()
         assert Command.objects.count() == 1

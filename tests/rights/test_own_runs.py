@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
 from django_livesim import checks, gateway, registry
-from django_livesim.gateway import autostart
+from django_livesim.gateway import autostart, controls, starting
 from django_livesim.models import Run
 from django_livesim.permissions import Actor
-from django_livesim.protocol.errors import Forbidden, RegistrationError
+from django_livesim.protocol.errors import Code, Forbidden, LivesimError, RegistrationError, RunEnded
 from django_livesim.protocol.names import Status
+from django_livesim.store import intake
 from tests.test_views import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -114,6 +116,134 @@ class TestPerUser:
             each.join()
         assert len(ids) == 4 and len(set(ids)) == 1 and Run.objects.count() == 1
 
+    @pytest.mark.parametrize("limits", [{"QUOTAS": {"RUNS_PER_USER": 1}}, {"RATE_LIMITS": {"STARTS": "1/h"}}])
+    def test_the_second_of_two_at_once_is_led_to_the_run_where_one_is_all_they_may(
+        self, settings: Any, ann: Any, monkeypatch: pytest.MonkeyPatch, limits: Any
+    ) -> None:
+        settings.LIVESIM = limits
+        cache.clear()
+        barrier, done, new_seed = threading.Barrier(2), [], intake.new_seed
+
+        def slow() -> int:
+            barrier.wait(10)
+            return new_seed()
+
+        def begin() -> None:
+            try:
+                done.append(gateway.start("garden", actor=Actor.from_user(ann)).id)
+            except LivesimError as problem:
+                done.append(problem.code)
+            finally:
+                connections.close_all()
+
+        monkeypatch.setattr(intake, "new_seed", slow)
+        threads = [threading.Thread(target=begin) for _ in range(2)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert done == [Run.objects.get().id] * 2
+
+    def test_one_that_was_followed_is_gone_on_with_no_more(self, ann: Any) -> None:
+        actor = Actor.from_user(ann)
+        first = gateway.start("garden", actor=actor)
+        gateway.restart(first, actor=actor)
+        second = Run.objects.get(parent=first.id)
+        for act in (gateway.restart, gateway.resume):
+            with pytest.raises(RunEnded) as caught:
+                act(first, actor=actor)
+            assert caught.value.message == (
+                f"There is one run of garden for each, and this one was followed. Go on with {second.id}."
+            )
+        gateway.delete(second)
+        with pytest.raises(RunEnded, match="this one was followed. Start it anew."):
+            gateway.restart(first, actor=actor)
+        assert Run.objects.count() == 1 and not first.commands.filter(name="resume").exists()
+
+    def test_two_restarts_at_once_of_one_that_has_ended_make_one(
+        self, ann: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = gateway.start("garden", owner=ann)
+        gateway.stop(first)
+        barrier, done, check = threading.Barrier(2), [], controls.limits.check_command
+
+        def slow(actor: Actor) -> None:
+            barrier.wait(10)
+            check(actor)
+
+        def again() -> None:
+            try:
+                done.append(gateway.restart(first).name)
+            except RunEnded:
+                done.append("refused")
+            finally:
+                connections.close_all()
+
+        monkeypatch.setattr(controls.limits, "check_command", slow)
+        threads = [threading.Thread(target=again) for _ in range(2)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert sorted(done) == ["refused", "restart"] and first.children.count() == 1
+
+    def test_what_the_server_started_for_nobody_is_restarted_as_often_as_it_likes(self) -> None:
+        run = gateway.start("garden")
+        gateway.restart(run)
+        gateway.restart(run)
+        assert run.children.count() == 2
+
+    def test_a_start_makes_a_new_run_where_the_one_before_is_deleted_meanwhile(
+        self, ann: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gone = gateway.start("garden", owner=ann)
+        Run.objects.update(status=str(Status.FINISHED))
+        require = starting.require
+
+        def slow(*args: Any) -> None:
+            require(*args)
+            gateway.delete(gone)
+
+        monkeypatch.setattr(starting, "require", slow)
+        browser = browser_of(ann)
+        assert start(browser, "garden").status_code == 303
+        run = Run.objects.get()
+        assert run.id != gone.id and run.key == f"u:{ann.pk}"
+
+    @pytest.mark.parametrize("becomes", [None, Status.FINISHED])
+    def test_a_start_goes_on_with_what_there_is_where_a_stopped_one_changes_meanwhile(
+        self, ann: Any, monkeypatch: pytest.MonkeyPatch, becomes: Status | None
+    ) -> None:
+        before = gateway.start("garden", owner=ann)
+        gateway.stop(before)
+        control = starting.control
+
+        def slow(run: Run, *args: Any, **kwargs: Any) -> Any:
+            if becomes is None:
+                gateway.delete(run)
+            else:
+                Run.objects.filter(id=run.id).update(status=str(becomes))
+            return control(run, *args, **kwargs)
+
+        monkeypatch.setattr(starting, "control", slow)
+        run = gateway.start("garden", actor=Actor.from_user(ann))
+        assert (run.id != before.id, run.status, run.key) == (True, Status.WAITING, f"u:{ann.pk}")
+
+    def test_a_key_that_is_given_up_again_and_again_is_told_as_busy(
+        self, ann: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = intake.create_run
+
+        def beaten(**fields: Any) -> None:
+            rival = create(**fields)
+            assert rival is not None and create(**fields) is None
+            rival.delete()
+
+        monkeypatch.setattr(intake, "create_run", beaten)
+        with pytest.raises(LivesimError, match="is changing hands; try again") as caught:
+            gateway.start("garden", actor=Actor.from_user(ann))
+        assert (caught.value.code, caught.value.retry) == (Code.BUSY, 1)
+
     def test_another_may_not_have_it_though_they_may_see_it(self, ann: Any, bob: Any) -> None:
         gateway.start("garden", owner=ann, visibility="public")
         assert gateway.own_run(registry.get("garden"), actor=Actor.from_user(bob)) is None
@@ -137,6 +267,27 @@ class TestPerSession:
             first, again = start(browser, "kiosk"), start(browser, "kiosk")
             assert first["Location"] == again["Location"]
         assert Run.objects.filter(owner=ann, key__startswith="s:").count() == 2
+
+    def test_one_that_was_followed_is_restarted_no_more(self, ann: Any) -> None:
+        """Neither a visitor's nor a user's; one that the server starts for a user never had a key."""
+        visitor = start(Client(), "kiosk")["Location"]
+        user = start(browser_of(ann), "kiosk")["Location"]
+        for place in (visitor, user):
+            run = Run.objects.get(id=place.rstrip("/").rpartition("/")[2])
+            gateway.restart(run)
+            with pytest.raises(RunEnded, match="There is one run of kiosk for each"):
+                gateway.restart(run)
+        servers = gateway.start("kiosk", owner=ann)
+        gateway.stop(servers)
+        assert gateway.resume(servers).outcome == "applied"
+
+    def test_facts_do_not_tell_the_hash_of_a_session(self, ann: Any) -> None:
+        start(Client(), "kiosk")
+        start(browser_of(ann), "kiosk")
+        for run in Run.objects.all():
+            assert run.key and gateway.facts(run)["key"] is None
+        assert gateway.facts(gateway.start("garden", owner=ann))["key"] == f"u:{ann.pk}"
+        assert gateway.facts(gateway.start("counter", key="s:mine"))["key"] == "s:mine"
 
     def test_without_a_session_it_cannot_be_told_whose_it_is(self, ann: Any) -> None:
         for actor in (Actor(visitor="v"), Actor.from_user(ann)):
