@@ -55,6 +55,13 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
             )
 
 
+@pytest.fixture
+def row_locks() -> None:
+    """For what only a database with locks of single rows can show."""
+    if connection.vendor != "postgresql":
+        pytest.skip("PostgreSQL alone locks rows")
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Redis-compatible server."""

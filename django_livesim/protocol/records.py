@@ -131,6 +131,8 @@ class Committed(StrEnum):
     """Another worker holds the run; drop the memory."""
     FAILED = "failed"
     """Not written, or not known to be; drop the memory and load it again."""
+    LATER = "later"
+    """Not written, since somebody else has the run locked; the ledger tries again, and says nothing yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

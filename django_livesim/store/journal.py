@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, DataError, IntegrityError, transaction
+from django.db import DatabaseError, DataError, IntegrityError
 from django.db.models import BigIntegerField, Case, CharField, F, Q, Value, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 
@@ -18,7 +18,7 @@ from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import ENDED, Kind, Status, run_group
 from django_livesim.protocol.records import Committed, Entry, Held, RunInfo, Stored, Verdict, Write
-from django_livesim.store import intake, transitions
+from django_livesim.store import intake, locks, transitions
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition
 
@@ -150,19 +150,22 @@ def _in_turn(rows: Any) -> list[Command]:
 def refuse_orphans() -> int:
     """Refuse commands that came in while their run ended; how many there were."""
     ended = [str(status) for status in ENDED]
-    return intake.refuse_waiting(run__status__in=ended)
+    with locks.brief():
+        return intake.refuse_waiting(run__status__in=ended)
 
 
 def note_ticks(worker: UUID, ticks: Mapping[UUID, int]) -> None:
     """Note how far runs are, in one statement: what lists show, and how far an heir plays history again.
 
-    Never lowers a tick: a write of the same batch may have gone further.
+    Never lowers a tick: a write of the same batch may have gone further. What somebody else has locked
+    is passed over; the next note is soon.
     """
     if not ticks:
         return
     cases = [When(id=run, tick__lt=tick, then=Value(tick)) for run, tick in ticks.items()]
-    behind = Run.objects.filter(worker=worker, id__in=list(ticks))
-    behind.update(tick=Case(*cases, default=F("tick"), output_field=BigIntegerField()))
+    with locks.brief():
+        behind = Run.objects.filter(worker=worker, id__in=set(ticks) - locks.taken(ticks))
+        behind.update(tick=Case(*cases, default=F("tick"), output_field=BigIntegerField()))
 
 
 def write(
@@ -175,18 +178,24 @@ def write(
 
     Where the data of one is at fault, each is tried alone, and the run of
     the bad one fails with the error told, since to try it again would fail
-    again. Where the database is at fault, all have failed. `versions` are
-    those of the code there is, by simulation: what a restart begins with.
-    `tell` gets each change of status once it has committed.
+    again. Where the database is at fault, all have failed. Where somebody
+    else has locked a run, its write is for later, and changes nothing.
+    `versions` are those of the code there is, by simulation: what a restart
+    begins with. `tell` gets each change of status once it has committed.
     """
     try:
-        with transaction.atomic(using=conf.settings.DATABASE):
-            results = [_write(worker, one, versions or {}) for one in writes]
-    except (Overtaken, *DATA_ERRORS) as exc:
+        with locks.brief():
+            taken = locks.taken([one.run for one in writes])
+            results = [
+                Committed.LATER if one.run in taken else _write(worker, one, versions or {}) for one in writes
+            ]
+    except (Overtaken, locks.Locked, *DATA_ERRORS) as exc:
         if len(writes) > 1:
             return [result for one in writes for result in write(worker, [one], versions, tell)]
         if isinstance(exc, Overtaken):
             return [Committed.FENCED]
+        if isinstance(exc, locks.Locked):
+            return [Committed.LATER]
         return [_give_up(worker, writes[0], exc, tell)]
     except DatabaseError:
         logger.exception("%s writes failed worker=%s", len(writes), worker)
@@ -202,7 +211,7 @@ def _give_up(worker: UUID, one: Write, exc: Exception, tell: Tell = transitions.
     logger.error("what a run did cannot be stored run=%s epoch=%s", one.run, one.epoch, exc_info=exc)
     reason = f"what it did cannot be stored: {type(exc).__name__}"
     try:
-        with transaction.atomic(using=conf.settings.DATABASE):
+        with locks.brief():
             held = Run.objects.filter(id=one.run, worker=worker, epoch=one.epoch)
             changed = held.update(
                 status=str(Status.FAILED),

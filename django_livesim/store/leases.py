@@ -21,6 +21,7 @@ from django.db.models import F, Q
 
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.records import Position
+from django_livesim.store import locks
 from django_livesim.store.identity import Identity, is_gone
 from django_livesim.store.moments import Moment
 
@@ -109,12 +110,18 @@ def claim(
     """Take up to `limit` runs that nobody alive holds; the ids of those that are now the worker's.
 
     Its own rows that are not in `held` count as nobody's: they were dropped
-    from memory and are loaded again under a new epoch.
+    from memory and are loaded again under a new epoch. Rows that somebody
+    else has locked are left for the next look.
     """
     free = Q(worker=None) | Q(worker__state=Worker.State.GONE) | (Q(worker=worker) & ~Q(id__in=list(held)))
     wanted = Run.objects.claimable().filter(free, queue__in=list(queues), simulation__in=list(simulations))
-    candidates = wanted.order_by("created_at").values_list("id", "epoch", "worker")[:limit]
-    return [run for run, epoch, holder in candidates if _claim_one(worker, run, epoch, holder)]
+    candidates = list(wanted.order_by("created_at").values_list("id", "epoch", "worker")[:limit])
+    if not candidates:
+        return []
+    with locks.brief():
+        taken = locks.taken([run for run, _, _ in candidates])
+        untaken = [each for each in candidates if each[0] not in taken]
+        return [run for run, epoch, holder in untaken if _claim_one(worker, run, epoch, holder)]
 
 
 def _claim_one(worker: UUID, run: UUID, epoch: int, holder: UUID | None) -> bool:

@@ -1,7 +1,8 @@
 """The database, in a thread of its own, so that neither steps nor frames wait for it.
 
 Jobs are done in the order in which they came, writes that wait together in
-one transaction. Answers go back to the step thread by `post`.
+one transaction; a write whose run somebody else has locked is tried again
+until it is not. Answers go back to the step thread by `post`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 PEERS_EVERY = 0.5  # seconds between two looks at the other workers
 TICKS_EVERY = 1.0  # seconds between two notes of how far the held runs are
 SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
+AGAIN = 0.1  # seconds before a write is tried again whose run somebody else has locked
 RETRY = 1.0  # seconds before a worker that could not register tries again
 LOADS = 3  # failures to load a run before it is left out
 LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
@@ -74,6 +76,8 @@ class Ledger:
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0}
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
+        self._later: list[Any] = []  # writes to be tried again
+        self._later_due = math.inf
         self._ticks_due = 0.0
         self._complained = 0.0
 
@@ -107,7 +111,7 @@ class Ledger:
             jobs = self._take()
             going_on = None not in jobs
             real = [job for job in jobs if job is not None]
-            self._write([job for job in real if job[0] == "write"])
+            self._write([*self._take_later(), *(job for job in real if job[0] == "write")])
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
                 self._answer(done, self._guarded(partial(self._poll, held, claiming)))
             if going_on and time.monotonic() >= min(self._due.values()):
@@ -116,13 +120,21 @@ class Ledger:
         connections.close_all()
 
     def _take(self) -> list[Any]:
-        """All jobs that wait; waits for one until the lease needs care."""
+        """All jobs that wait; waits for one until the lease needs care, or a write is tried again."""
+        until = min(self._later_due, *self._due.values())
         try:
-            jobs = [self._jobs.get(timeout=max(0.0, min(self._due.values()) - time.monotonic()))]
+            jobs = [self._jobs.get(timeout=max(0.0, until - time.monotonic()))]
         except queue.Empty:
             return []
         while not self._jobs.empty():
             jobs.append(self._jobs.get_nowait())
+        return jobs
+
+    def _take_later(self) -> list[Any]:
+        """The writes whose time has come again."""
+        if time.monotonic() < self._later_due:
+            return []
+        jobs, self._later, self._later_due = self._later, [], math.inf
         return jobs
 
     def _answer(self, done: Callable[..., None], answer: Any) -> None:
@@ -158,8 +170,12 @@ class Ledger:
             results = self._guarded(lambda: journal.write(worker, writes, versions, self._tell))
         if results is not None and Committed.FAILED in results:
             connections[conf.settings.DATABASE].close()
-        for index, (_, _, done) in enumerate(jobs):
-            self._answer(done, Committed.FAILED if results is None else results[index])
+        for job, result in zip(jobs, results or [Committed.FAILED] * len(jobs), strict=True):
+            if result == Committed.LATER:
+                self._later.append(job)
+                self._later_due = time.monotonic() + AGAIN
+            else:
+                self._answer(job[2], result)
 
     # -- looking for work ---------------------------------------------------------------------
 
