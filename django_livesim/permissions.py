@@ -47,6 +47,8 @@ PERMISSIONS = (
     (Level.VIEW, "livesim.view_run"),
 )
 
+INSPECT = "livesim.inspect_run"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
@@ -148,18 +150,36 @@ def level(actor: Actor, run: Run, command: str | None = None) -> Level | None:
     """
     if actor.trusted or is_owner(actor, run):
         return Level.DELETE
-    found = max((level for level in (_permitted(actor, run), _shown(actor, run)) if level), default=None)
+    return _decide(actor, run, _permitted(actor, run), command)
+
+
+def levels(actor: Actor, runs: Iterable[Run]) -> dict[Any, Level | None]:
+    """As `level`, by the ids of visible runs: for lists, where permissions on single objects are not asked.
+
+    A back end for these may ask the database each time.
+    """
+    permitted = _permitted(actor)
+    return {
+        run.pk: Level.DELETE if actor.trusted or is_owner(actor, run) else _decide(actor, run, permitted)
+        for run in runs
+    }
+
+
+def _decide(actor: Actor, run: Run, permitted: Level | None, command: str | None = None) -> Level | None:
+    """From what the permissions give, what there is with visibility and POLICY; for who is not the owner."""
+    found = max((level for level in (permitted, _shown(actor, run)) if level), default=None)
     return _apply_policy(actor, run, found, command)
 
 
-def _permitted(actor: Actor, run: Run) -> Level | None:
-    """What the permissions give, asked for the object and for the model."""
+def _permitted(actor: Actor, run: Run | None = None) -> Level | None:
+    """What the permissions give, asked for the model, and for the object where there is one."""
+    return next((level for level, name in PERMISSIONS if _has(actor, name, run)), None)
+
+
+def _has(actor: Actor, name: str, run: Run | None) -> bool:
     if not actor.authenticated:
-        return None
-    user = actor.user
-    return next(
-        (level for level, name in PERMISSIONS if user.has_perm(name) or user.has_perm(name, run)), None
-    )
+        return False
+    return bool(actor.user.has_perm(name) or (run is not None and actor.user.has_perm(name, run)))
 
 
 def _shown(actor: Actor, run: Run) -> Level | None:
@@ -230,12 +250,13 @@ def may_start(actor: Actor, simulation: Definition) -> bool:
 
 def may_inspect(actor: Actor, run: Run) -> bool:
     """Whether `actor` may see the stored state itself, beyond what `view(role)` shows."""
-    if actor.trusted or is_owner(actor, run):
-        return True
-    if not actor.authenticated:
-        return False
-    name = "livesim.inspect_run"
-    return bool(actor.user.has_perm(name) or actor.user.has_perm(name, run))
+    return actor.trusted or is_owner(actor, run) or _has(actor, INSPECT, run)
+
+
+def inspectable(actor: Actor, runs: Iterable[Run]) -> set[Any]:
+    """As `may_inspect`, the ids of those: for lists, where permissions on single objects are not asked."""
+    every = actor.trusted or _has(actor, INSPECT, None)
+    return {run.pk for run in runs if every or is_owner(actor, run)}
 
 
 def visible(actor: Actor) -> QuerySet[Run]:
@@ -244,19 +265,25 @@ def visible(actor: Actor) -> QuerySet[Run]:
     Links and POLICY open single runs and are not in lists; neither are
     permissions on single objects. What POLICY hides is left out by `shown`.
     """
-    runs: QuerySet[Run] = Run.objects.all()
+    return Run.objects.filter(visible_to(actor))
+
+
+def visible_to(actor: Actor) -> Q:
+    """As `visible`, to narrow a query that there is already."""
     if actor.trusted:
-        return runs
+        return Q()
+    public = Q(visibility=Visibility.PUBLIC)
     if not actor.authenticated:
-        mine = Q(owner=None, session=actor.session) if actor.session else Q(pk__in=[])
-        return runs.filter(mine | Q(visibility=Visibility.PUBLIC))
-    if any(actor.user.has_perm(name) for _, name in PERMISSIONS):
-        return runs
-    return runs.filter(Q(owner=actor.user.pk) | Q(visibility=Visibility.PUBLIC))
+        return public | Q(owner=None, session=actor.session) if actor.session else public
+    if any(actor.user.has_perm(name) for _level, name in PERMISSIONS):
+        return Q()
+    return public | Q(owner=actor.user.pk)
 
 
 def shown(actor: Actor, runs: Iterable[Run]) -> list[Run]:
     """Those of some visible runs that POLICY does not hide."""
     if conf.settings.POLICY is None:
         return list(runs)
-    return [run for run in runs if level(actor, run) is not None]
+    runs = list(runs)
+    found = levels(actor, runs)
+    return [run for run in runs if found[run.pk] is not None]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 else:
     Base = object  # the host's ModelAdmin comes after the mixins
 
+SINGLE = "livesim_single"
+"""Kept by a request while one run is looked for: it takes a right on this run, not a place in the list."""
+
 View = Callable[..., HttpResponse]
 Told = TypeVar("Told", bound=Callable[..., HttpResponse])
 
@@ -42,7 +45,18 @@ class RunPages(Base):
         return replace(Actor.from_request(request), key="")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        return super().get_queryset(request) & permissions.visible(self.actor(request))
+        """The runs that who asks may see in lists; within `get_object`, all."""
+        runs = super().get_queryset(request)
+        return runs if SINGLE in vars(request) else runs.filter(permissions.visible_to(self.actor(request)))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Run | None:
+        """The run, where who asks may see it by itself; what the host leaves out is not there."""
+        vars(request)[SINGLE] = True
+        try:
+            run: Run | None = super().get_object(request, object_id, from_field)
+        finally:
+            del vars(request)[SINGLE]
+        return None if run is None or self.level(request, run) is None else run
 
     def has_view_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
         return self.has_module_permission(request) if obj is None else self.level(request, obj) is not None
@@ -76,8 +90,7 @@ class RunPages(Base):
     def run_or_404(self, request: HttpRequest, run_id: Any, level: Level = Level.VIEW) -> Run:
         """The run, where who asks may know of it. Raises PermissionDenied where they lack `level`."""
         run = self.get_object(request, str(run_id))
-        found = None if run is None else self.level(request, run)
-        if run is None or found is None:
+        if run is None:
             raise Http404(_("There is no such run."))
         if found < level:
             raise PermissionDenied

@@ -68,11 +68,16 @@ class CommandAdmin(RecordAdmin):
         return rows.defer(*RUN_DEFERRED, "args", "result", "message").annotate(**begins)
 
     def permitted(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
-        return note_told(request, super().permitted(request, rows))
+        rows = super().permitted(request, rows)
+        inspectable = permissions.inspectable(asker(request), {row.run for row in rows})
+        return note_told(request, rows, inspectable)
 
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         row = super().get_object(request, *args, **kwargs)
-        return row and note_told(request, [row])[0]
+        if row is not None:
+            may = permissions.may_inspect(asker(request), row.run)
+            note_told(request, [row], {row.run_id} if may else set())
+        return row
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -109,9 +114,9 @@ class CommandAdmin(RecordAdmin):
         return _("waiting")
 
 
-def note_told(request: HttpRequest, rows: list[Any]) -> list[Any]:
+def note_told(request: HttpRequest, rows: list[Any], inspectable: set[Any]) -> list[Any]:
     """Note at each command as `told` whether its arguments and its result are for who asks."""
-    actor = asker(request)
+    sender = asker(request).sender
     for row in rows:
-        row.told = row.sender == actor.sender or permissions.may_inspect(actor, row.run)
+        row.told = row.sender == sender or row.run_id in inspectable
     return rows

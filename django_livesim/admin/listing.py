@@ -18,14 +18,19 @@ from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_livesim import conf
+from django_livesim import conf, permissions
 from django_livesim.admin.base import RunPages
+from django_livesim.admin.lookups import from_rows, is_offered
 from django_livesim.models import Run
 from django_livesim.permissions import Level
 from django_livesim.templatetags.livesim import age, iso
 
 OWNERS = 100
 """Users whose names fit a search, at most: the runs of these are found."""
+
+
+LONGEST = 200
+"""Characters of a search; more of them than a pattern may have are an error in SQLite."""
 
 
 class RunList(ChangeList):
@@ -37,11 +42,18 @@ class RunList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        level = cast(RunPages, self.model_admin).level
+        actor = cast(RunPages, self.model_admin).actor(request)
+        levels = permissions.levels(actor, self.result_list)
         for run in self.result_list:
-            run.level = level(request, run)
+            run.level = levels[run.pk]
         if conf.settings.POLICY is not None:
-            self.result_list = [run for run in self.result_list if run.level is not None]
+            self._leave_out_hidden()
+
+    def _leave_out_hidden(self) -> None:
+        self.result_list = [run for run in self.result_list if run.level is not None]
+        self.show_full_result_count = False
+        if not self.multi_page:
+            self.result_count = len(self.result_list)
 
 
 class ListingMixin(RunPages):
@@ -65,9 +77,23 @@ class ListingMixin(RunPages):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList
 
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Where there is a POLICY, without those whose choices are read from runs: it may hide these."""
+        filters = super().get_list_filter(request)
+        if conf.settings.POLICY is None:
+            return filters
+        return [each for each in filters if not from_rows(each)]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        filters = self.get_list_filter(request)
+        return is_offered(lookup, filters, "id", "worker", self.date_hierarchy) and super().lookup_allowed(
+            lookup, value, request
+        )
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
+        search_term = search_term[:LONGEST]
         found, doubles = super().get_search_results(request, queryset, search_term)
         if term := search_term.strip():
             found = found | queryset.filter(Q(owner__in=owners_named(term)) | ids_from(term))

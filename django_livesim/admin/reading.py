@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_livesim import gateway, permissions
+from django_livesim.admin.lookups import is_offered
 from django_livesim.models import Run
 from django_livesim.permissions import Actor
 from django_livesim.protocol.errors import NoRun
@@ -34,6 +35,9 @@ COUNTED = 10_000
 
 RUN = "run__id__exact"
 """The parameter by which a list is narrowed to one run."""
+
+OLDER = "id__lt"
+"""The parameter by which a list goes on to older rows."""
 
 HIDDEN = "\N{EN DASH}"
 """Shown for what who asks may not see."""
@@ -78,6 +82,8 @@ class RecordList(ChangeList):
         rows = list(self.result_list)
         self.last_id = rows[-1].pk if rows else None
         self.result_list = self.model_admin.permitted(request, rows)
+        if not self.multi_page:
+            self.result_count = len(self.result_list)
 
     @property
     def unsearched(self) -> str:
@@ -90,7 +96,7 @@ class RecordList(ChangeList):
         ends = self.paginator.more and self.page_num == self.paginator.num_pages
         if not (ends and self.model_admin.of_runs and self.last_id):
             return ""
-        return self.get_query_string({"id__lt": self.last_id}, [PAGE_VAR])
+        return self.get_query_string({OLDER: self.last_id}, [PAGE_VAR])
 
 
 class RecordAdmin(Admin):
@@ -121,6 +127,12 @@ class RecordAdmin(Admin):
         if obj is None:
             return self.has_module_permission(request)
         return permissions.level(asker(request), obj.run) is not None
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        ours = lookup in (RUN, OLDER) and self.of_runs
+        return (ours or is_offered(lookup, self.get_list_filter(request))) and super().lookup_allowed(
+            lookup, value, request
+        )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordList

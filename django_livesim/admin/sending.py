@@ -73,7 +73,7 @@ class SendingMixin(RunPages):
         command = gateway.send(run, *sent, actor=actor, id=client_id, wait=True, timeout=PATIENCE)
         level, text = outcome_of(command)
         if not again:
-            self.log_change(request, run, _("Sent a command: %(outcome)s") % {"outcome": text})
+            self.log_change(request, run, noted(command))
         self.message_user(request, text, level)
         return command
 
@@ -137,6 +137,16 @@ def outcome_of(command: Command) -> tuple[int, str]:
         return messages.INFO, _("%(name)s: accepted, not applied yet; see the run's commands.") % names
     text = _("%(name)s: applied at tick %(tick)s.") % names
     return messages.SUCCESS, text if command.result is None else f"{text} → {one_line(command.result)}"
+
+
+def noted(command: Command) -> str:
+    """What the history of the run has of it: not its answer, which is not for all who read there."""
+    names = {"id": command.pk, "name": command.name, "tick": command.apply_tick}
+    if command.outcome == Outcome.APPLIED:
+        return _("Sent command %(id)s, %(name)s: applied at tick %(tick)s.") % names
+    if command.outcome == Outcome.REFUSED:
+        return _("Sent command %(id)s, %(name)s: refused.") % names
+    return _("Sent command %(id)s, %(name)s.") % names
 
 
 def why_closed(run: Run) -> str:

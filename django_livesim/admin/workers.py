@@ -14,7 +14,8 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_livesim.admin.reading import RecordAdmin
+from django_livesim import permissions
+from django_livesim.admin.reading import RecordAdmin, asker
 from django_livesim.models import Run, Worker
 from django_livesim.templatetags.livesim import load_label
 from django_livesim.views.vitals import workers_alive
@@ -77,10 +78,17 @@ class WorkerAdmin(RecordAdmin):
             return "0"
         return self.linked("run_changelist", text=worker.runs_held, query=f"?worker__id__exact={worker.pk}")
 
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """With those runs noted that POLICY does not hide from who asks."""
+        worker = super().get_object(request, *args, **kwargs)
+        if worker is not None:
+            runs = worker.runs.order_by("-created_at").defer("params", "result", "error")[:HELD_SHOWN]
+            worker.runs_shown = permissions.shown(asker(request), runs)
+        return worker
+
     @admin.display(description=gettext_lazy("runs held"))
-    def held_runs(self, worker: Worker) -> str:
-        runs = worker.runs.order_by("-created_at").defer("params", "result", "error")[:HELD_SHOWN]
-        links = [(self.linked("run_change", run.pk, text=run),) for run in runs]
+    def held_runs(self, worker: Any) -> str:
+        links = [(self.linked("run_change", run.pk, text=run),) for run in worker.runs_shown]
         return format_html_join(", ", "{}", links) or self.get_empty_value_display()
 
 

@@ -129,11 +129,12 @@ def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     runs = permissions.visible(actor).select_related("worker").prefetch_related("owner")
     runs = runs.defer("params", "result", "error")
     page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
-    page.object_list = permissions.shown(actor, page.object_list)
+    levels = permissions.levels(actor, page.object_list)
+    page.object_list = [run for run in page.object_list if levels[run.pk] is not None]
     waits = any(run.status == Status.WAITING for run in page) or (
         page.has_other_pages() and runs.filter(status=Status.WAITING).exists()
     )
-    controlled = {run.pk for run in page if (permissions.level(actor, run) or 0) >= Level.CONTROL}
+    controlled = {run.pk for run in page if (levels[run.pk] or 0) >= Level.CONTROL}
     return {"page": page, "controlled": controlled, "no_worker": waits and not workers_alive()}
 
 

@@ -7,10 +7,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.db.models import Count
 from django.test import Client
 from django.urls import path
 
+from django_livesim.admin import RunAdminMixin
 from django_livesim.models import Run
 from django_livesim.protocol.names import Status
 from tests import urls
@@ -84,3 +87,56 @@ def test_an_action_of_the_host_stands_beside_ours(boss: Client, make: Any) -> No
     assert 'value="publish"' in page and 'value="pause_runs"' in page
     boss.post(LIST, {"action": "publish", "_selected_action": [str(run.pk)]})
     assert Run.objects.get().visibility == "public"
+
+
+@pytest.mark.parametrize(
+    "narrow", [lambda runs: runs.distinct(), lambda runs: runs.annotate(n=Count("commands"))]
+)
+def test_a_queryset_of_the_hosts_that_is_distinct_or_counts_is_taken(
+    narrow: Any, settings: Any, enter: Any, person: Any, make: Any
+) -> None:
+    class Mine(RunAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+        def get_queryset(self, request: Any) -> Any:
+            return narrow(super().get_queryset(request))
+
+    class Shop(admin.ModelAdmin):  # type: ignore[type-arg]
+        def get_queryset(self, request: Any) -> Any:
+            return narrow(super().get_queryset(request))
+
+    class Below(RunAdminMixin, Shop):
+        pass
+
+    run = make(name="seen", visibility="public")
+    make(name="hidden")
+    browser = enter(person("bob", "start_run"))
+    for each in (Mine, Below):
+        site = admin.AdminSite(name="narrow")
+        site.register(Run, each)
+        settings.ROOT_URLCONF = module_of(site)
+        page = browser.get("/narrow/livesim/run/", {"q": "ee"})
+        assert [str(found) for found in page.context["cl"].result_list] == ["seen"]
+        assert browser.get(f"/narrow/livesim/run/{run.pk}/change/").status_code == 200
+
+
+def test_what_the_host_leaves_out_is_not_opened_by_a_right_either(
+    settings: Any, boss: Client, make: Any
+) -> None:
+    class Mine(RunAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+        def get_queryset(self, request: Any) -> Any:
+            return super().get_queryset(request).filter(queue="ours")
+
+    site = admin.AdminSite(name="narrow")
+    site.register(Run, Mine)
+    settings.ROOT_URLCONF = module_of(site)
+    theirs, ours = make(visibility="public"), make(queue="ours")
+    for run, status in ((theirs, 404), (ours, 200)):
+        assert boss.get(f"/narrow/livesim/run/{run.pk}/send/").status_code == status
+    assert boss.get(f"/narrow/livesim/run/{theirs.pk}/change/").status_code == 302
+    boss.post(f"/narrow/livesim/run/{theirs.pk}/delete/", {"post": "yes"})
+    assert Run.objects.filter(pk=theirs.pk).exists()
+
+
+def module_of(site: admin.AdminSite) -> Any:
+    urlconf = ModuleType("tests.admin.urls_of_a_narrow_site")
+    urlconf.urlpatterns = [path("narrow/", site.urls), *urls.urlpatterns]  # type: ignore[attr-defined]
+    return urlconf

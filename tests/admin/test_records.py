@@ -119,12 +119,41 @@ class TestRights:
         hidden = gateway.send(make(), "add")
         shown = gateway.send(make(name="open"), "add")
         settings.LIVESIM = {"POLICY": "tests.admin.test_records.only_open"}
-        assert rows(boss.get(*listed("command"))) == [shown]
+        page = boss.get(*listed("command"))
+        assert rows(page) == [shown]
+        assert page.context["cl"].result_count == 1
         assert boss.get(changed("command", hidden.pk)).status_code == 403
 
 
 def only_open(user: Any, action: str, run: Run, command: str | None) -> bool | None:
     return None if run.name == "open" else False
+
+
+class TestLookups:
+    @pytest.mark.parametrize(
+        "lookup",
+        [
+            {"args__icontains": "4711"},
+            {"result__icontains": "4712"},
+            {"message__contains": "safe"},
+            {"sender__regex": "(x+x+)+y"},
+            {"run__link_token__startswith": "a"},
+            {"run__params__icontains": "7"},
+            {"created_at__year": "2026"},
+        ],
+    )
+    def test_a_list_of_commands_takes_none_that_it_does_not_offer(
+        self, person: Make, enter: Make, secret: Command, lookup: dict[str, str]
+    ) -> None:
+        assert enter(person("ann", "view_run")).get(*listed("command", **lookup)).status_code == 400
+
+    def test_nor_do_those_of_checkpoints_and_workers(
+        self, person: Make, enter: Make, make: Make, worker: Worker
+    ) -> None:
+        client = enter(person("ann", "view_run"))
+        assert client.get(*listed("checkpoint", hash__startswith="a")).status_code == 400
+        assert client.get(*listed("worker", runs__params__icontains="7")).status_code == 400
+        assert rows(client.get(*listed("worker", state__exact="alive"))) == [worker]
 
 
 class TestArguments:
@@ -305,6 +334,15 @@ class TestWorkers:
         response = boss.get(changed("worker", worker.pk))
         assert changed("run", run.pk) in response.content.decode()
         assert f"?worker__id__exact={worker.pk}" in response.content.decode()
+
+    def test_a_worker_names_no_run_that_policy_hides(
+        self, boss: Client, make: Make, worker: Worker, settings: Any
+    ) -> None:
+        make(name="secret", worker=worker)
+        make(name="open", worker=worker)
+        settings.LIVESIM = {"POLICY": "tests.admin.test_records.only_open"}
+        text = text_of(boss.get(changed("worker", worker.pk)))
+        assert "open" in text and "secret" not in text
 
     def test_the_link_of_its_runs_leads_to_them(self, boss: Client, make: Make, worker: Worker) -> None:
         run = make(worker=worker, status="running")

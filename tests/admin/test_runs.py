@@ -19,6 +19,7 @@ from django_livesim.admin import RunAdmin
 from django_livesim.models import Run
 from django_livesim.protocol.names import Status
 from tests.admin.conftest import said, text_of, url
+from tests.rights.backend import ASKED
 
 pytestmark = pytest.mark.django_db
 
@@ -86,6 +87,10 @@ class TestList:
         for term in (str(run.pk), run.pk.hex, str(run.pk)[:13], run.pk.hex[:4].upper()):
             assert shown(boss.get(LIST, {"q": term})) == ["one"]
 
+    def test_of_a_long_search_the_beginning_is_looked_for(self, boss: Client, make: Any) -> None:
+        make(name="x" * 120)
+        assert boss.get(LIST, {"q": "x" * 60_000}).status_code == 200
+
     def test_a_search_with_nul_finds_nothing_and_harms_nothing(self, boss: Client) -> None:
         assert boss.get(LIST, {"q": "a\0b"}).status_code == 200
 
@@ -111,6 +116,72 @@ class TestList:
             "POLICY": lambda user, action, run, command: False if run.name == "secret" else None
         }
         assert shown(boss.get(LIST)) == ["open"]
+
+    def test_what_a_policy_hides_is_neither_counted_nor_a_choice_of_a_filter(
+        self, boss: Client, make: Any, settings: Any
+    ) -> None:
+        make(name="open", queue="weather")
+        make(name="secret", queue="nuclear")
+        assert "nuclear" in text_of(boss.get(LIST))
+        settings.LIVESIM = {
+            "POLICY": lambda user, action, run, command: False if run.name == "secret" else None
+        }
+        page = boss.get(LIST)
+        assert page.context["cl"].result_count == 1
+        assert "nuclear" not in text_of(page)
+        assert "2 total" not in text_of(boss.get(LIST, {"status__exact": "waiting"}))
+        assert boss.get(LIST, {"q": "secret"}).context["cl"].result_count == 0
+        assert boss.get(LIST, {"queue": "nuclear"}).status_code == 400
+
+    @pytest.mark.parametrize(
+        "lookup",
+        [
+            {"link_token__regex": "^a"},
+            {"error__contains": "password"},
+            {"params__icontains": "7"},
+            {"session__startswith": "a"},
+            {"seed__gt": "5"},
+            {"owner__password__startswith": "a"},
+            {"commands__args__icontains": "7"},
+            {"worker__host__startswith": "m"},
+            {"status__regex": "(.*)*x"},
+            {"created_at__iregex": "1"},
+        ],
+    )
+    def test_no_other_lookups_are_taken_than_those_that_the_list_offers(
+        self, enter: Any, person: Any, make: Any, lookup: dict[str, str]
+    ) -> None:
+        make(visibility="link")
+        assert enter(person("bob", "view_run")).get(LIST, lookup).status_code == 400
+
+    def test_links_to_some_runs_are_taken(self, boss: Client, make: Any, worker: Any) -> None:
+        run = make(name="one", worker=worker)
+        make(name="two")
+        today = run.created_at.date()
+        for lookup in (
+            {"id__exact": str(run.pk)},
+            {"id__in": str(run.pk)},
+            {"worker__id__exact": str(worker.pk)},
+            {"status__in": "waiting", "worker__isnull": "0"},
+            {"created_at__day": str(today.day), "worker": str(worker.pk)},
+        ):
+            assert shown(boss.get(LIST, lookup)) == ["one"], lookup
+
+    def test_a_back_end_for_single_runs_is_not_asked_about_each_row(
+        self, enter: Any, person: Any, make: Any, settings: Any
+    ) -> None:
+        model = "django.contrib.auth.backends.ModelBackend"
+        settings.AUTHENTICATION_BACKENDS = [model, "tests.rights.backend.ObjectPermissions"]
+        run = make(visibility="public")
+        gateway.send(run, "add")
+        browser = enter(person("bob", "view_run"))
+        ASKED.clear()
+        commands = reverse("admin:livesim_command_changelist")
+        for page in (LIST, commands, reverse("livesim:run-list")):
+            assert browser.get(page).status_code == 200
+        assert ASKED == []
+        browser.get(url("change", run.pk))
+        assert ("livesim.control_run", run.pk) in ASKED
 
 
 class TestRights:

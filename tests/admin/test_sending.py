@@ -78,7 +78,7 @@ class TestSending:
         assert (sent.args, sent.client_id) == ({"n": 7}, "one")
         entry = LogEntry.objects.get(object_id=str(run.pk))
         assert sent.sender == f"u:{entry.user_id}"
-        assert "Sent a command: add: accepted" in entry.get_change_message()
+        assert entry.get_change_message() == f"Sent command {sent.pk}, add."
 
     def test_posted_twice_it_has_one_effect_and_one_entry(self, boss: Client, make: Make) -> None:
         run = make()
@@ -173,8 +173,12 @@ class TestWithAWorker:
             gateway.pause(run, wait=True)
             applied = send(boss, run, "add", n="5")
             refused = send(boss, run, "decline", why="not today")
+        history = text_of(boss.get(url("history", run.pk)))
         assert re.match(r"add: applied at tick \d+\. → 10\d\d$", said(applied)[0])
         assert said(refused) == ["decline: refused: not today"]
+        assert re.search(r"Sent command \d+, add: applied at tick \d+\.", history)
+        assert re.search(r"Sent command \d+, decline: refused\.", history)
+        assert "→" not in history and "not today" not in history  # viewers read it
 
     def test_it_is_waited_for_where_requests_are_transactions(
         self, boss: Client, make: Make, settings: Any, monkeypatch: pytest.MonkeyPatch

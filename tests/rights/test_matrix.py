@@ -119,13 +119,15 @@ def test_lists(person: Person, owner: Any) -> None:
     problems = []
     listed = EXPECTED[person.row]["list"]
     found = {cell: run for cell, run, _ in cells(person, owner)}
+    other = gateway.start("chess", owner=owner)
     page = person.browser.get(reverse("livesim:run-list")).content.decode()
     for cell, run in found.items():
         expected = listed in ("all", "own") or run.visibility == "public"
         problems += wrong(cell, "list", expected, f"run-{run.id.hex}" in page)
     if listed == "own":
-        other = gateway.start("chess", owner=owner)
-        problems += wrong(person.row, "somebody else's", False, other.id.hex in page)
+        problems += wrong(person.row, "somebody else's", False, f"run-{other.id.hex}" in page)
+        visible = permissions.visible(person.actor(other))
+        problems += wrong(person.row, "somebody else's, in Python", False, other in visible)
     assert problems == []
 
 
