@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
 from django_livesim import conf
 from django_livesim.models import Run, Visibility
@@ -222,7 +223,7 @@ def role(actor: Actor, run: Run) -> Role:
     """What `view(role)` is asked for. Raises `Forbidden` where there is no right at all."""
     found = level(actor, run)
     if found is None:
-        raise Forbidden("You may not see this run. Ask its owner for the link or the right.")
+        raise Forbidden(_("You may not see this run. Ask its owner for the link or the right."))
     return ROLES[found]
 
 
@@ -230,11 +231,12 @@ def require(actor: Actor, needed: Level, run: Run, command: str | None = None) -
     """Raise `Forbidden` unless `actor` has `needed` on `run`."""
     found = level(actor, run, command)
     if found is None or found < needed:
-        have = "no right" if found is None else f"the right to {found.name.lower()}"
-        raise Forbidden(
-            f"This needs the right to {needed.name.lower()} on the run; you have {have}."
-            f" Ask its owner, or an administrator for livesim.{needed.name.lower()}_run."
+        have = _("no right") if found is None else _("the right to %(level)s") % {"level": found.name.lower()}
+        told = _(
+            "This needs the right to %(level)s on the run; you have %(have)s."
+            " Ask its owner, or an administrator for livesim.%(level)s_run."
         )
+        raise Forbidden(told % {"level": needed.name.lower(), "have": have})
 
 
 def may_start(actor: Actor, simulation: Definition) -> bool:

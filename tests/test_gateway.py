@@ -9,10 +9,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.db import IntegrityError, transaction
+from django.utils.translation import _trans, gettext
 
 from django_livesim import gateway, permissions
 from django_livesim.bus import doorbells
-from django_livesim.gateway import controls
+from django_livesim.gateway import controls, looking
 from django_livesim.models import Command, Run, Worker
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import (
@@ -531,6 +532,40 @@ def test_a_wait_inside_a_transaction_returns_at_once():
     with transaction.atomic():
         assert gateway.send(run, "add", wait=True, timeout=30).outcome == ""
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("when", ["may_inspect", "wait"])
+def test_a_look_into_a_run_that_is_deleted_meanwhile_meets_no_run(monkeypatch, when):
+    """Before its worker is asked, and after it was waited for."""
+    run = gateway.start("counter")
+    Run.objects.update(worker=Worker.objects.create())
+
+    def slow(*args):
+        gateway.delete(run)
+        return True
+
+    monkeypatch.setattr(looking, when, slow)
+    with pytest.raises(NoRun, match="has just been deleted"):
+        gateway.inspect(run, timeout=0.01)
+
+
+def test_refusals_are_in_the_language_of_the_reader(monkeypatch, ann):
+    run = gateway.start("counter", visibility="public")
+    actor = Actor.from_user(ann)
+    gettext("the translations are there")
+    monkeypatch.setattr(_trans, "gettext", lambda message: f"XX {message}")
+    refused = [
+        lambda: gateway.start("counter", actor=actor),
+        lambda: gateway.start("counter", key=""),
+        lambda: gateway.start("counter", name="x" * 201),
+        lambda: gateway.start("counter", seed=-1),
+        lambda: gateway.pause(run, actor=actor),
+        lambda: permissions.role(actor, Run()),
+    ]
+    for act in refused:
+        with pytest.raises(LivesimError, match="^XX "):
+            act()
+    assert str(intake.ENDED_MESSAGE).startswith("XX ")
 
 
 async def test_the_async_twins_do_the_same():
