@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import ProtectedError, RestrictedError
+from django.db.models.deletion import Collector
 from django.utils.translation import gettext as _
 
 from django_livesim import conf
@@ -16,28 +17,66 @@ from django_livesim.gateway.finding import SERVER, get
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import Code, LivesimError
+from django_livesim.store import intake
+
+BATCH = 5000  # commands deleted in one transaction
 
 
 def delete(run: Run | UUID | str, *, actor: Actor | None = None) -> None:
-    """Remove a run with its commands and checkpoints, in one transaction; it cannot be undone.
+    """Remove a run with its commands and checkpoints; it cannot be undone.
 
     A running one too: its worker finds that it holds it no more, and drops
     it. Commands that wait go with it; whoever waits for one gets `NoRun`.
     Viewers' sockets are closed with 4410. Runs that follow it, or were
     forked from it, stay. Rows of the host's own that point to the run are
     dealt with as their `on_delete` says.
+
+    It is one transaction, or part of the caller's. With a long journal and
+    no transaction of the caller's it is several short ones, so that others
+    may write in between: the run is stopped, its commands go by and by,
+    then the rest. What breaks that off leaves a stopped run without its
+    first commands, to be deleted again.
     """
     alias = conf.settings.DATABASE
+    in_parts = not connections[alias].in_atomic_block
     try:
         with transaction.atomic(using=alias):
             row = get(run, actor=actor or SERVER, level=Level.DELETE, lock=True)
-            bell = partial(doorbells.ring, row.id, row.worker_id, look=True)
-            _delete_rows(row, alias)
-            transaction.on_commit(bell, using=alias, robust=True)
+            if not (in_parts and _is_long(row)):
+                _delete_rows(row, alias)
+                return
+            _Others(using=alias).collect([row])  # raises where the host's own rows keep it
+            intake.take_away(row)
+            _ring(row)
+        _shorten(row, alias)
+        with transaction.atomic(using=alias):
+            _delete_rows(get(row, lock=True), alias)
     except (ProtectedError, RestrictedError) as exc:
         kinds = sorted({str(each._meta.verbose_name_plural) for each in _holders(exc)})
         told = _("The run cannot be deleted while %(others)s point to it; delete those first.")
         raise LivesimError(told % {"others": ", ".join(kinds)}, code=Code.REFUSED) from exc
+
+
+def _ring(run: Run) -> None:
+    """Have its worker and its viewers look again once this has committed."""
+    bell = partial(doorbells.ring, run.id, run.worker_id, look=True)
+    transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
+
+
+def _journal(run: Run) -> Any:
+    return Command.objects.filter(run=run.pk).order_by("id").values_list("id", flat=True)
+
+
+def _is_long(run: Run) -> bool:
+    return bool(_journal(run)[BATCH : BATCH + 1])
+
+
+def _shorten(run: Run, alias: str) -> None:
+    """Delete its oldest commands, `BATCH` at a time, until no more than that are left."""
+    last = 0
+    while found := list(_journal(run).filter(id__gt=last)[BATCH - 1 : BATCH]):
+        Command.objects.filter(run=run.pk, id__gt=last, id__lte=found[0])._raw_delete(alias)
+        last = found[0]
 
 
 def _delete_rows(run: Run, alias: str) -> None:
@@ -45,7 +84,16 @@ def _delete_rows(run: Run, alias: str) -> None:
     for model in (Command, Checkpoint):
         model.objects.filter(run=run.pk)._raw_delete(alias)
     Run.objects.filter(parent=run.pk).update(parent=None)
+    _ring(run)
     run.delete()
+
+
+class _Others(Collector):
+    """What Django would delete with a run, but for its commands and checkpoints, which are many."""
+
+    def related_objects(self, related_model: Any, related_fields: Any, objs: Any) -> Any:
+        rows = super().related_objects(related_model, related_fields, objs)
+        return rows.none() if related_model in (Command, Checkpoint) else rows
 
 
 def _holders(exc: ProtectedError | RestrictedError) -> set[Any]:

@@ -34,6 +34,7 @@ CARRIED = (
 """What a restarted run keeps of the one before it."""
 
 RESTARTED = "restarted"
+DELETED = "is being deleted"
 
 ENDED_MESSAGE = _("The run has ended; start it again to send commands.")
 
@@ -150,6 +151,12 @@ def carry_out(command: Command, run: Run, status: Status, reason: str = "") -> N
     apply_at_once(command, run.tick, apply_seq=run.next_seq, epoch=epoch)
     if status in ENDED:
         refuse_waiting(run=run.id)
+
+
+def take_away(run: Run) -> None:
+    """Stop a run that is about to be deleted, whoever holds it: its worker can write nothing more of it."""
+    ended = {} if run.ended else {"status": str(Status.STOPPED), "reason": DELETED, "ended_at": Moment()}
+    Run.objects.filter(id=run.id).update(worker=None, epoch=F("epoch") + 1, **ended)
 
 
 def apply_at_once(command: Command, tick: int, **fields: Any) -> None:

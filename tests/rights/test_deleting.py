@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db import connection
-from django.db.models.signals import post_delete
+from django.db import connection, models, transaction
+from django.db.models import F
+from django.db.models.signals import post_delete, pre_delete
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_livesim import gateway
-from django_livesim.gateway import controls, sending
+from django_livesim.gateway import controls, deleting, sending
 from django_livesim.models import Checkpoint, Command, Run, Worker
 from django_livesim.permissions import Actor
-from django_livesim.protocol.errors import Forbidden, NoRun
+from django_livesim.protocol.errors import Forbidden, LivesimError, NoRun
 from django_livesim.protocol.names import Status
 from tests.test_socket import Socket, log_in
 
@@ -33,6 +36,42 @@ def owner() -> Any:
 @pytest.fixture
 def run(owner: Any) -> Run:
     return gateway.start("counter", owner=owner, name="mill")
+
+
+@pytest.fixture
+def veto() -> Any:
+    """A receiver of the host's that will not have a run deleted, while the block lasts."""
+
+    def refuse(**kwargs: Any) -> None:
+        raise RuntimeError("not this one")
+
+    @contextmanager
+    def refusing() -> Iterator[None]:
+        pre_delete.connect(refuse, sender=Run)
+        try:
+            yield
+        finally:
+            pre_delete.disconnect(refuse, sender=Run)
+
+    return refusing()
+
+
+@pytest.fixture
+def invoice(transactional_db: None) -> Iterator[Any]:
+    """A model of the host's own whose rows keep a run from being deleted."""
+    body = {
+        "__module__": __name__,
+        "run": models.ForeignKey(Run, on_delete=models.PROTECT, related_name="+"),
+        "Meta": type("Meta", (), {"app_label": "app"}),
+    }
+    model: Any = type("Invoice", (models.Model,), body)
+    with connection.schema_editor() as editor:
+        editor.create_model(model)
+    yield model
+    with connection.schema_editor() as editor:
+        editor.delete_model(model)
+    del apps.all_models["app"]["invoice"]
+    apps.clear_cache()
 
 
 def test_a_deleted_run_leaves_nothing_but_the_runs_that_came_of_it(run: Run) -> None:
@@ -71,6 +110,74 @@ def test_a_long_journal_is_deleted_unseen_whoever_listens(run: Run) -> None:
         post_delete.disconnect(hear)
     assert not Command.objects.exists() and heard == [Run]
     assert len(queries) <= 20
+
+
+class TestALongJournal:
+    """Deleted in parts, each a transaction of its own."""
+
+    @pytest.fixture(autouse=True)
+    def _long(self, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+        monkeypatch.setattr(deleting, "BATCH", 10)
+        Run.objects.update(worker=Worker.objects.create(), status=Status.RUNNING, epoch=3)
+        rows = (Command(run=run, name="add", sender="p:x", client_id=f"c{each}") for each in range(35))
+        Command.objects.bulk_create(rows)
+        Checkpoint.objects.create(run=run, tick=1, apply_seq=1, epoch=1, hash="x", data=b"x")
+
+    def test_goes_while_others_write_and_its_worker_no_more(self, run: Run) -> None:
+        other = gateway.start("counter")
+        left: list[int] = []
+
+        def meanwhile() -> None:
+            with transaction.atomic():
+                now = Run.objects.select_for_update(nowait=connection.vendor == "postgresql").get(id=run.id)
+                assert (now.status, now.worker, now.epoch) == (Status.STOPPED, None, 4)
+                Run.objects.filter(id=other.id).update(tick=F("tick") + 1)
+                left.append(Command.objects.filter(run=run).count())
+            connection.close()
+
+        def between(execute: Any, sql: str, *args: Any) -> Any:
+            if sql.startswith("DELETE") and not connection.in_atomic_block:
+                thread = threading.Thread(target=meanwhile)
+                thread.start()
+                thread.join()
+            return execute(sql, *args)
+
+        with connection.execute_wrapper(between):
+            gateway.delete(run)
+        assert left == [35, 25, 15]
+        assert Run.objects.get().tick == 3 and Run.objects.get().id == other.id
+        assert not Command.objects.exists() and not Checkpoint.objects.exists()
+
+    def test_is_deleted_again_after_that_was_broken_off(self, run: Run, veto: Any) -> None:
+        with veto, pytest.raises(RuntimeError):
+            gateway.delete(run)
+        run.refresh_from_db()
+        assert (run.status, run.reason, run.worker) == (Status.STOPPED, "is being deleted", None)
+        gateway.delete(run)
+        assert not Run.objects.exists() and not Command.objects.exists()
+
+    def test_is_left_as_it_is_where_rows_of_the_hosts_keep_the_run(self, run: Run, invoice: Any) -> None:
+        invoice.objects.create(run=run)
+        with pytest.raises(LivesimError, match="cannot be deleted while invoices point to it"):
+            gateway.delete(run)
+        run.refresh_from_db()
+        assert (run.status, run.epoch, Command.objects.count()) == (Status.RUNNING, 3, 35)
+
+    def test_within_a_transaction_of_the_callers_it_is_all_or_nothing(self, run: Run) -> None:
+        with transaction.atomic():
+            gateway.delete(run)
+            assert not Run.objects.exists()
+            transaction.set_rollback(True)
+        run.refresh_from_db()
+        assert (run.status, run.epoch, Command.objects.count()) == (Status.RUNNING, 3, 35)
+
+
+def test_a_short_journal_is_all_or_nothing(run: Run, veto: Any) -> None:
+    gateway.send(run, "add")
+    with veto, pytest.raises(RuntimeError):
+        gateway.delete(run)
+    run.refresh_from_db()
+    assert run.status == Status.WAITING and Command.objects.count() == 1
 
 
 @pytest.mark.parametrize("right", ["view_run", "command_run", "control_run"])
