@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
-from typing import Any
 from uuid import UUID, uuid4
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_livesim import conf, gateway, permissions
-from django_livesim.admin.base import RunPages
-from django_livesim.admin.plans import LABELS, TO_CONFIRM, Act, Result, verb_of, why_not
+from django_livesim.admin.asking import SHOWN, AskingMixin, posted_id
+from django_livesim.admin.plans import LABELS, TO_CONFIRM, TOLD, Act, Result, verb_of, why_not
+from django_livesim.gateway import limits
 from django_livesim.gateway.sending import is_pending
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError
-from django_livesim.protocol.names import CLIENT_ID
 from django_livesim.views.respond import SeeOther
 
 PATIENCE = 2.0
 """Seconds that outcomes are waited for, of all runs together."""
+
+LOOK = 0.05
+"""Seconds between two looks for them."""
 
 AT_ONCE = 500
 """Runs that one action takes; each is a transaction of its own."""
 
 MAY_ACT = "livesim_may_act"
 """Where a request keeps whether there may be a run to act on."""
-
-SHOWN = 20
-"""Runs that are told of one by one; the others are counted."""
 
 QUESTIONS = {
     Act.STOP: gettext_lazy("Stop? Each state is stored, and a stopped run can be resumed."),
@@ -56,7 +55,7 @@ class RunActionForm(ActionForm):
     )
 
 
-class ActingMixin(RunPages):
+class ActingMixin(AskingMixin):
     """The acts, through the gateway; results are told per run, and each is in the run's history."""
 
     action_form = RunActionForm
@@ -109,11 +108,12 @@ class ActingMixin(RunPages):
             return SeeOther(self.address("change", run.pk))
         chosen = Act(act)
         if chosen in TO_CONFIRM and "confirmed" not in request.POST and not self._left(request, chosen, run):
-            return self._ask(request, chosen, [run], [], run=run)
+            return self.ask_of_one(request, run, question=QUESTIONS[chosen], act=LABELS[chosen])
         (result,) = self.act_on(request, [run], chosen)
         self.tell(request, [result])
-        following = result.successor
-        return SeeOther(self.address("change", following or run.pk))
+        if not Run.objects.filter(pk=run.pk).exists():
+            return SeeOther(self.way_back(request))
+        return SeeOther(self.address("change", result.successor or run.pk))
 
     def act_on(self, request: HttpRequest, runs: Sequence[Run], act: Act) -> list[Result]:
         """Do it to those where it is legal; posted twice, a form does it once."""
@@ -125,27 +125,27 @@ class ActingMixin(RunPages):
                 run__in=list(ids), sender=actor.sender, client_id__in=list(ids.values())
             )
         }
-        results = [
-            Result(run=run, act=act, command=earlier[run.pk], again=True)
-            if run.pk in earlier
-            else self._act(request, run, act, ids[run.pk])
-            for run in runs
-        ]
-        await_all([each.command for each in results if each.command is not None])
-        for each in results:
-            if each.command is not None and not each.again:
-                self.log_change(request, each.run, each.text())
-        return results
+        with limits.as_one():
+            results = [
+                Result(run=run, act=act, command=earlier[run.pk], again=True)
+                if run.pk in earlier
+                else self._act(request, run, act, ids[run.pk])
+                for run in runs
+            ]
+        return await_all(results)
 
     def _act(self, request: HttpRequest, run: Run, act: Act, client_id: str) -> Result:
+        """Do it to one; what the gateway takes or refuses is in the history from here on."""
         verb = verb_of(act, run.status)
         if (left := self._left(request, act, run)) or verb is None:
             return Result(run=run, act=act, left=left)
         try:
             command = gateway.control(run, verb, actor=self.actor(request), id=client_id)
+            result = Result(run=run, act=act, command=command)
         except LivesimError as problem:
-            return Result(run=run, act=act, refusal=problem.message)
-        return Result(run=run, act=act, command=command)
+            result = Result(run=run, act=act, refusal=problem.message)
+        self.log_change(request, run, result.note())
+        return result
 
     def _left(self, request: HttpRequest, act: Act, run: Run) -> str:
         return why_not(act, run, self.level(request, run))
@@ -158,7 +158,7 @@ class ActingMixin(RunPages):
             if touched := [run for run in runs if run.pk not in apart]:
                 return self._ask(request, act, touched, left)
         self.tell(request, self.act_on(request, runs, act))
-        return None
+        return self.back_to_narrowed(request)
 
     def chosen(self, request: HttpRequest, queryset: QuerySet[Run]) -> list[Run]:
         """The runs of an action, without those that POLICY hides; none where they are too many."""
@@ -167,35 +167,33 @@ class ActingMixin(RunPages):
             text = _("Choose at most %(count)s runs at once, by a filter for example; nothing was done.")
             self.message_user(request, text % {"count": AT_ONCE}, messages.ERROR)
             return []
-        return permissions.shown(self.actor(request), runs)
+        shown = permissions.shown(self.actor(request), runs)
+        self._tell_missing(request, len(shown))
+        return shown
+
+    def _tell_missing(self, request: HttpRequest, found: int) -> None:
+        """Of the runs that were ticked some may have left the list since: by its filter, or for ever."""
+        ticked = set(request.POST.getlist(ACTION_CHECKBOX_NAME))
+        missing = len(ticked) - found
+        if missing > 0 and request.POST.get("select_across", "0") == "0":
+            text = ngettext(
+                "%(count)s chosen run is not in this list any more and was left out; choose it again.",
+                "%(count)s chosen runs are not in this list any more and were left out; choose them again.",
+                missing,
+            )
+            self.message_user(request, text % {"count": missing}, messages.WARNING)
 
     def _ask(
-        self,
-        request: HttpRequest,
-        act: Act,
-        touched: Sequence[Run],
-        left: Sequence[tuple[Run, str]],
-        run: Run | None = None,
+        self, request: HttpRequest, act: Act, touched: Sequence[Run], left: Sequence[tuple[Run, str]]
     ) -> HttpResponse:
-        """The page that asks; for one run its buttons' own, else for the action `act`_runs."""
-        context: dict[str, Any] = {
-            "question": QUESTIONS[act],
-            "act": LABELS[act],
-            "action": f"{act}_runs",
-            "target": self.address("act", run.pk, act) if run is not None else "",
-            "back": self.address("change", run.pk) if run is not None else request.get_full_path(),
-            "touched": touched,
-            "left": left,
-            "shown": SHOWN,
-            "client_id": posted_id(request),
-        }
-        title = _("Are you sure?")
-        context = (
-            self.run_context(request, run, title=title, **context)
-            if run is not None
-            else self.page_context(request, title=title, **context)
+        return self.ask(
+            request,
+            question=QUESTIONS[act],
+            act=LABELS[act],
+            action=f"{act}_runs",
+            touched=touched,
+            left=left,
         )
-        return TemplateResponse(request, "admin/livesim/run/confirm.html", context)
 
     def tell(self, request: HttpRequest, results: Sequence[Result]) -> None:
         """What became of each run, and of the many the sum."""
@@ -209,36 +207,38 @@ class ActingMixin(RunPages):
             self.message_user(request, summed_up(rest), max(each.level for each in rest))
 
 
-def posted_id(request: HttpRequest) -> str:
-    """The id of the form that was posted; a fresh one where it has none."""
-    given = request.POST.get("livesim_id", "")
-    return given if CLIENT_ID.match(given) else uuid4().hex
-
-
 def own_id(posted: str, run: Run, act: str) -> str:
     """The id of the command that a form makes for one run."""
     return blake2b(f"{posted} {run.pk} {act}".encode(), digest_size=16).hexdigest()
 
 
-def await_all(commands: Iterable[Command]) -> None:
+def await_all(results: Sequence[Result]) -> list[Result]:
     """Give all of them together a moment to come to an outcome; inside a transaction none can."""
-    if is_pending():
-        return
+    commands = {each.command.pk: each.command for each in results if each.command is not None}
+    waiting = [] if is_pending() else [number for number, row in commands.items() if not row.outcome]
     until = time.monotonic() + PATIENCE
-    for command in commands:
-        gateway.wait(command, until - time.monotonic())
+    while waiting:
+        last = time.monotonic() >= until
+        seen = Command.objects.defer("result").in_bulk(waiting)
+        for number in set(waiting) - set(seen):
+            del commands[number]
+        commands |= seen
+        waiting = [] if last else [number for number, row in seen.items() if not row.outcome]
+        if waiting:
+            time.sleep(LOOK)
+    return [each if each.command is None else _now(each, commands.get(each.command.pk)) for each in results]
+
+
+def _now(result: Result, command: Command | None) -> Result:
+    """With the command as it is by now; it goes only with its run."""
+    left = "" if command is not None else _("it was deleted meanwhile")
+    return replace(result, command=command, left=left)
 
 
 def summed_up(results: Sequence[Result]) -> str:
     """Of many runs, how many had which outcome."""
-    kinds = Counter(each.level for each in results)
-    names = {
-        messages.SUCCESS: _("applied"),
-        messages.INFO: _("accepted, not applied yet"),
-        messages.WARNING: _("left out"),
-        messages.ERROR: _("refused"),
-    }
-    counts = ", ".join(f"{names[level]}: {kinds[level]}" for level in names if kinds[level])
+    kinds = Counter(each.became for each in results)
+    counts = ", ".join(f"{word}: {kinds[kind]}" for kind, (_level, word) in TOLD.items() if kinds[kind])
     text = ngettext(
         "And %(count)s run more: %(counts)s.", "And %(count)s runs more: %(counts)s.", len(results)
     )

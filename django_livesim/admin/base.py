@@ -92,13 +92,19 @@ class RunPages(Base):
         run = self.get_object(request, str(run_id))
         if run is None:
             raise Http404(_("There is no such run."))
-        if found < level:
+        if (self.level(request, run) or 0) < level:
             raise PermissionDenied
         return run
 
     def address(self, what: str, *args: Any) -> str:
         """Where a page of this admin is: `change`, `changelist`, `act`, `inspect`, ..."""
         return reverse(f"admin:livesim_run_{what}", args=args, current_app=self.admin_site.name)
+
+    def way_back(self, request: HttpRequest) -> str:
+        """The list; for who may not see it, the front page of the site."""
+        if self.has_view_permission(request):
+            return self.address("changelist")
+        return reverse("admin:index", current_app=self.admin_site.name)
 
     def page_context(self, request: HttpRequest, *, title: str, **more: Any) -> dict[str, Any]:
         """What every template of ours gets: the context of the site, `title`, `opts`, `media` and `more`.
@@ -177,7 +183,7 @@ def live_url(run: Run) -> str:
 
 
 def told(view: Told) -> Told:
-    """Where the gateway refuses, go back to the list and say why."""
+    """Where the gateway refuses, go back and say why."""
 
     @wraps(view)
     def answering(self: RunPages, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -185,6 +191,6 @@ def told(view: Told) -> Told:
             return view(self, request, *args, **kwargs)
         except LivesimError as problem:
             self.message_user(request, problem.message, messages.ERROR)
-            return SeeOther(self.address("changelist"))
+            return SeeOther(self.way_back(request))
 
     return cast(Told, answering)

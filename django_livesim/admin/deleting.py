@@ -10,12 +10,12 @@ from django.contrib.admin.models import LogEntry
 from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_livesim import gateway
-from django_livesim.admin.acting import SHOWN, ActingMixin, posted_id
+from django_livesim.admin.acting import ActingMixin
+from django_livesim.admin.asking import SHOWN
 from django_livesim.admin.base import told
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol.errors import LivesimError
@@ -28,7 +28,9 @@ class DeletingMixin(ActingMixin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().delete_view(request, object_id, extra_context)
+        """All or nothing, also where the site's history is in another database than the runs."""
+        with transaction.atomic(using=router.db_for_write(LogEntry)):
+            return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: Run) -> None:
         gateway.delete(obj, actor=self.actor(request))
@@ -54,7 +56,15 @@ class DeletingMixin(ActingMixin):
         mine = [run for run in runs if self.has_delete_permission(request, run)]
         left = [(run, _("you have no right to delete it")) for run in runs if run not in mine]
         if mine and "confirmed" not in request.POST:
-            return self._ask_to_delete(request, mine, left)
+            return self.ask(
+                request,
+                question=_("Delete for ever? This cannot be undone."),
+                act=_("delete"),
+                action="delete_selected",
+                touched=mine,
+                left=left,
+                counts=counts(mine).items(),
+            )
         for run, why in left[:SHOWN]:
             text = _("“%(run)s”: left out: %(why)s") % {"run": run, "why": why}
             self.message_user(request, text, messages.WARNING)
@@ -62,7 +72,7 @@ class DeletingMixin(ActingMixin):
         if deleted:
             text = ngettext("%(count)s run was deleted.", "%(count)s runs were deleted.", deleted)
             self.message_user(request, text % {"count": deleted}, messages.SUCCESS)
-        return None
+        return self.back_to_narrowed(request)
 
     def _delete(self, request: HttpRequest, run: Run) -> bool:
         try:
@@ -73,24 +83,6 @@ class DeletingMixin(ActingMixin):
             self.message_user(request, f"“{run}”: {problem.message}", messages.ERROR)
             return False
         return True
-
-    def _ask_to_delete(
-        self, request: HttpRequest, runs: list[Run], left: list[tuple[Run, str]]
-    ) -> HttpResponse:
-        context = self.page_context(
-            request,
-            title=_("Are you sure?"),
-            question=_("Delete for ever? This cannot be undone."),
-            act=_("delete"),
-            action="delete_selected",
-            back=request.get_full_path(),
-            touched=runs,
-            left=left,
-            shown=SHOWN,
-            counts=counts(runs).items(),
-            client_id=posted_id(request),
-        )
-        return TemplateResponse(request, "admin/livesim/run/confirm.html", context)
 
 
 def counts(runs: list[Run]) -> dict[str, int]:

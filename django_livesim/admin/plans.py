@@ -77,6 +77,27 @@ def why_not(act: Act, run: Run, level: Level | None) -> str:
     return ""
 
 
+class Became(StrEnum):
+    """What an act came to."""
+
+    APPLIED = "applied"
+    PENDING = "pending"
+    DONE = "done"
+    """The same form had done it already."""
+    LEFT = "left"
+    REFUSED = "refused"
+
+
+TOLD: Mapping[Became, tuple[int, Promise]] = {
+    Became.APPLIED: (messages.SUCCESS, gettext_lazy("applied")),
+    Became.PENDING: (messages.INFO, gettext_lazy("accepted, not applied yet")),
+    Became.DONE: (messages.INFO, gettext_lazy("done already")),
+    Became.LEFT: (messages.WARNING, gettext_lazy("left out")),
+    Became.REFUSED: (messages.ERROR, gettext_lazy("refused")),
+}
+"""The level of the message that tells it, and the word for it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What became of one run: one of `command`, which was taken, `refusal`, or `left` out, and why."""
@@ -103,22 +124,43 @@ class Result:
         return self.command.args.get("next", "") if restarted and self.command else ""
 
     @property
+    def became(self) -> Became:
+        if self.refused:
+            return Became.REFUSED
+        if self.left:
+            return Became.LEFT
+        if self.command is None or self.command.outcome != Outcome.APPLIED:
+            return Became.PENDING
+        return Became.DONE if self.again else Became.APPLIED
+
+    @property
     def level(self) -> int:
         """Of the message that tells it."""
-        if self.refused:
-            return messages.ERROR
-        if self.left:
-            return messages.WARNING
-        applied = self.command is not None and self.command.outcome == Outcome.APPLIED
-        return messages.SUCCESS if applied else messages.INFO
+        return TOLD[self.became][0]
 
     def text(self) -> str:
         """What became of the act, without the run's name."""
-        names: dict[str, Any] = {"act": LABELS[self.act], "why": self.refused or self.left}
-        if self.refused:
-            return _("%(act)s: refused: %(why)s") % names
-        if self.left:
-            return _("%(act)s: left out: %(why)s") % names
-        if self.command is not None and self.command.outcome == Outcome.APPLIED:
-            return _("%(act)s: applied at tick %(tick)s.") % (names | {"tick": self.command.apply_tick})
-        return _("%(act)s: accepted, not applied yet; load the page again to see.") % names
+        return {
+            Became.REFUSED: _("%(act)s: refused: %(why)s"),
+            Became.LEFT: _("%(act)s: left out: %(why)s"),
+            Became.APPLIED: _("%(act)s: applied at tick %(tick)s."),
+            Became.DONE: _(
+                "%(act)s: this form did it already, at tick %(tick)s; load the page again to repeat it."
+            ),
+            Became.PENDING: _("%(act)s: accepted, not applied yet; load the page again to see."),
+        }[self.became] % self._names()
+
+    def note(self) -> str:
+        """The same for the history, which is read later: what is not applied yet has its number there."""
+        if self.became is Became.PENDING:
+            return _("%(act)s: asked for, command #%(number)s.") % self._names()
+        return self.text()
+
+    def _names(self) -> dict[str, Any]:
+        command = self.command
+        return {
+            "act": LABELS[self.act],
+            "why": self.refused or self.left,
+            "tick": None if command is None else command.apply_tick,
+            "number": None if command is None else command.pk,
+        }

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from django_livesim import gateway
 from django_livesim.admin.acting import ActingMixin
+from django_livesim.admin.asking import AskingMixin
 from django_livesim.admin.base import live_url, told
 from django_livesim.admin.deleting import DeletingMixin
 from django_livesim.admin.inspecting import InspectingMixin
@@ -26,13 +27,14 @@ from django_livesim.admin.starting import StartingMixin
 from django_livesim.models import Run, Visibility
 from django_livesim.permissions import Level
 from django_livesim.templatetags.livesim import as_json, speed_label
+from django_livesim.views import once
 from django_livesim.views.respond import SeeOther, outside_transactions
 
 EDITABLE = ("name", "visibility")
 """What the change form changes; all else is the worker's or the gateway's to write."""
 
 
-class ChangingMixin(ListingMixin):
+class ChangingMixin(ListingMixin, AskingMixin):
     """The page of a run: its facts, its buttons, its name and who may watch it."""
 
     view_on_site = False  # the links of the page have the live page
@@ -118,14 +120,24 @@ class ChangingMixin(ListingMixin):
 
     @told
     def link_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
-        """By post: a new link; the one before opens nothing any more."""
+        """By post: a new link; asked about first, since the one before opens nothing any more."""
         run = self.run_or_404(request, run_id, Level.DELETE)
-        if request.method == "POST":
-            gateway.share(run, renew=True, actor=self.actor(request))
-            self.log_change(request, run, _("Made a new link; the one before opens nothing any more."))
-            text = _("“%(run)s” has a new link; the one before opens nothing any more.") % {"run": run}
-            self.message_user(request, text, messages.SUCCESS)
+        if once.came_to(request, once.RENEWED):
+            text = _("This form made the new link already, and no other; load the page again to make one.")
+            self.message_user(request, text, messages.INFO)
+        elif request.method == "POST":
+            if run.visibility == Visibility.LINK and "confirmed" not in request.POST:
+                question = _("Make a new link? The one before opens nothing any more.")
+                return self.ask_of_one(request, run, question=question, act=_("make a new link"))
+            self._renew_link(request, run)
         return SeeOther(self.address("change", run.pk))
+
+    def _renew_link(self, request: HttpRequest, run: Run) -> None:
+        gateway.share(run, renew=True, actor=self.actor(request))
+        once.remember(request, once.RENEWED, run.pk)
+        self.log_change(request, run, _("Made a new link; the one before opens nothing any more."))
+        text = _("“%(run)s” has a new link; the one before opens nothing any more.") % {"run": run}
+        self.message_user(request, text, messages.SUCCESS)
 
     @admin.display(description=gettext_lazy("speed"))
     def speed_name(self, run: Run) -> str:

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from django_livesim import gateway, params
-from django_livesim.admin.acting import posted_id
+from django_livesim.admin.asking import posted_id
 from django_livesim.admin.base import RunPages
 from django_livesim.admin.plans import LABELS
 from django_livesim.admin.starting import fieldset

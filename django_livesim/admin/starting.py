@@ -14,16 +14,13 @@ from django.utils.html import conditional_escape
 from django.utils.translation import gettext as _
 
 from django_livesim import gateway, params, permissions, registry
-from django_livesim.admin.acting import posted_id
+from django_livesim.admin.asking import posted_id
 from django_livesim.admin.base import RunPages
 from django_livesim.forms import add_refusal, start_forms
 from django_livesim.models import Run
 from django_livesim.protocol.errors import LivesimError
+from django_livesim.views import once
 from django_livesim.views.respond import SeeOther, Shown, outside_transactions
-
-STARTED = "livesim_admin_started"
-"""Where a session keeps which run each of its newest forms started: pairs of the form's id and the run's."""
-REMEMBERED = 20
 
 
 class StartingMixin(RunPages):
@@ -36,7 +33,7 @@ class StartingMixin(RunPages):
         """The simulations to choose from; for a chosen one its form; posted, the run."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        if (earlier := _started(request)) is not None:
+        if (earlier := once.came_to(request, once.STARTED)) is not None:
             return SeeOther(self.address("change", earlier))
         simulation = self._simulation(request)
         if simulation is None:
@@ -73,7 +70,7 @@ class StartingMixin(RunPages):
             visibility=own.cleaned_data["visibility"],
             actor=self.actor(request),
         )
-        _remember(request, run)
+        once.remember(request, once.STARTED, run.pk)
         if run == earlier:  # of which each person has one; it may have been paused or stopped
             self.log_change(request, run, _("Went on."))
             text = _("You have one already, and this is it. To begin anew, restart it.")
@@ -113,15 +110,3 @@ def fieldset(form: forms.Form, name: str) -> Fieldset:
         field.help_text = conditional_escape(field.help_text)
     visible = [field.name for field in form.visible_fields()]
     return Fieldset(cast(Any, form), name=name, fields=visible, classes=("module", "aligned"))
-
-
-def _started(request: HttpRequest) -> str | None:
-    """The id of the run that this form has started already."""
-    if request.method != "POST":
-        return None
-    return dict(request.session.get(STARTED, ())).get(request.POST.get("livesim_id", ""))
-
-
-def _remember(request: HttpRequest, run: Run) -> None:
-    newest = [*request.session.get(STARTED, ()), [posted_id(request), str(run.pk)]]
-    request.session[STARTED] = newest[-REMEMBERED:]

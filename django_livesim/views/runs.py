@@ -18,7 +18,8 @@ from django_livesim.forms import add_refusal, start_forms
 from django_livesim.models import Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError
-from django_livesim.protocol.names import CLIENT_ID, Status
+from django_livesim.protocol.names import Status
+from django_livesim.views import once
 from django_livesim.views.respond import (
     Shown,
     by_htmx,
@@ -33,10 +34,6 @@ from django_livesim.views.vitals import workers_alive
 
 PAGE = 25
 """Runs on one page of the list."""
-
-STARTED = "livesim_started"
-"""Where a session keeps which run each of its newest forms started: pairs of the form's id and the run's."""
-REMEMBERED = 20
 
 
 @never_cache
@@ -86,7 +83,7 @@ def run_start(request: HttpRequest) -> HttpResponse:
     except LivesimError as problem:
         add_refusal(form, problem)
         return with_retry(_refuse(request, actor, panel, status_of(problem)), problem)
-    _remember(request, run)
+    once.remember(request, once.STARTED, run.id)
     if earlier is not None and earlier.id == run.id:
         told = _("You have one already, and this is it. To begin anew, restart it.")
         messages.info(request, told, fail_silently=True)
@@ -101,25 +98,12 @@ def _own_run(simulation: str, actor: Actor) -> Run | None:
 
 def _started(request: HttpRequest) -> Run | None:
     """The run that this form has started already."""
-    pairs = request.session.get(STARTED, ()) if hasattr(request, "session") else ()
-    run_id = dict(pairs).get(_form_id(request))
+    run_id = once.came_to(request, once.STARTED)
     return Run.objects.filter(id=run_id).first() if run_id else None
 
 
-def _remember(request: HttpRequest, run: Run) -> None:
-    form_id = _form_id(request)
-    if form_id and hasattr(request, "session"):
-        newest = [*request.session.get(STARTED, ()), [form_id, str(run.id)]]
-        request.session[STARTED] = newest[-REMEMBERED:]
-
-
-def _form_id(request: HttpRequest) -> str:
-    given = request.POST.get("livesim_id", "")
-    return given if CLIENT_ID.match(given) else ""
-
-
 def _refuse(request: HttpRequest, actor: Actor, panel: dict[str, Any], status: int) -> HttpResponse:
-    panel["client_id"] = _form_id(request)
+    panel["client_id"] = once.form_id(request)
     if by_htmx(request):
         return fragment(request, "start.html", panel, status=422)
     return render(request, "django_livesim/run_list.html", _rows(request, actor) | panel, status=status)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.cache import cache
+from django.db import connections
 from django.test import Client
 
 from django_livesim import gateway
@@ -14,12 +20,15 @@ from django_livesim.admin import acting
 from django_livesim.admin.plans import Act, verb_of, why_not
 from django_livesim.models import Command, Run, Worker
 from django_livesim.permissions import Level
+from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import Status, Verb
 from tests.admin.conftest import said, text_of, url
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/livesim/run/"
+
+LEFT_THE_LIST = "1 chosen run is not in this list any more and was left out; choose it again."
 
 
 def choose(browser: Client, action: str, *runs: Run, **fields: Any) -> Any:
@@ -121,7 +130,14 @@ class TestButtons:
         first = boss.post(url("act", run.pk, "restart"), answer, follow=True)
         again = boss.post(url("act", run.pk, "restart"), answer, follow=True)
         assert Run.objects.count() == 2
-        assert again.redirect_chain == first.redirect_chain and said(again) == said(first)
+        assert again.redirect_chain == first.redirect_chain
+        assert said(first) == ["“run”: restart: applied at tick 0. Go to the run that follows it"]
+        assert said(again) == [
+            (
+                "“run”: restart: this form did it already, at tick 0; load the page again to repeat it. "
+                "Go to the run that follows it"
+            )
+        ]
         assert LogEntry.objects.count() == Command.objects.count() == 1
 
     def test_what_is_no_act_is_not_found(self, boss: Client, make: Any) -> None:
@@ -151,7 +167,22 @@ class TestButtons:
         run = make(name="run", status=Status.RUNNING, worker=worker)
         response = boss.post(url("act", run.pk, "pause"), follow=True)
         assert said(response) == ["“run”: pause: accepted, not applied yet; load the page again to see."]
-        assert Command.objects.get().outcome == ""
+        command = Command.objects.get()
+        assert command.outcome == ""
+        assert LogEntry.objects.get().get_change_message() == f"pause: asked for, command #{command.pk}."
+
+    def test_what_the_gateway_refuses_is_in_the_history_too(
+        self, boss: Client, make: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise LivesimError("The run is changing hands; try again.")
+
+        monkeypatch.setattr(gateway, "control", refuse)
+        response = boss.post(url("act", make(name="run").pk, "pause"), follow=True)
+        assert said(response) == ["“run”: pause: refused: The run is changing hands; try again."]
+        assert LogEntry.objects.get().get_change_message() == (
+            "pause: refused: The run is changing hands; try again."
+        )
 
 
 @pytest.mark.parametrize(
@@ -213,7 +244,8 @@ class TestMany:
         runs = [make(name=f"run-{number}") for number in range(3)]
         answer = hidden(choose(boss, "restart_runs", *runs))
         first, again = (boss.post(LIST, answer, follow=True) for _ in range(2))
-        assert said(again) == said(first)
+        assert all("applied at tick 0" in text for text in said(first))
+        assert all("this form did it already, at tick 0" in text for text in said(again))
         assert Run.objects.count() == 6
         assert LogEntry.objects.count() == Command.objects.count() == 3
 
@@ -257,7 +289,7 @@ class TestMany:
         bob = person("bob", "start_run")
         secret, own = make(name="secret"), make(name="own", owner=bob)
         response = choose(enter(bob), "pause_runs", secret, own)
-        assert said(response) == ["“own”: pause: applied at tick 0."]
+        assert said(response) == [LEFT_THE_LIST, "“own”: pause: applied at tick 0."]
         assert status_of(secret) == Status.WAITING
 
     def test_a_policy_is_heard(self, boss: Client, make: Any, settings: Any) -> None:
@@ -269,10 +301,129 @@ class TestMany:
             "“run”: pause: left out: you have no right to control it"
         ]
         settings.LIVESIM = {"POLICY": lambda user, action, run, command: False}
-        assert said(choose(boss, "pause_runs", run)) == []
+        assert said(choose(boss, "pause_runs", run)) == [LEFT_THE_LIST]
 
     def test_a_run_whose_code_is_gone_can_still_be_stopped(self, boss: Client, make: Any) -> None:
         run = make(name="run")
         Run.objects.filter(pk=run.pk).update(simulation="vanished", owner_id=987)
         boss.post(LIST, hidden(choose(boss, "stop_runs", run)))
         assert status_of(run) == Status.STOPPED
+
+    def test_one_action_is_one_command_of_the_sender(self, boss: Client, make: Any, settings: Any) -> None:
+        cache.clear()
+        settings.LIVESIM = {"RATE_LIMITS": {"COMMANDS": "2/h"}}
+        runs = [make() for _ in range(5)]
+        choose(boss, "pause_runs", *runs)
+        assert {status_of(run) for run in runs} == {Status.PAUSED}
+        choose(boss, "resume_runs", *runs)
+        assert {status_of(run) for run in runs} == {Status.WAITING}
+        told = said(choose(boss, "pause_runs", *runs))
+        assert len(told) == 5 and all("refused: Too many" in text for text in told)
+        assert {status_of(run) for run in runs} == {Status.WAITING}
+
+    def test_a_run_that_left_a_narrowed_list_is_missed_aloud(self, boss: Client, make: Any) -> None:
+        run = make(status=Status.PAUSED)
+        data = {"action": "resume_runs", "_selected_action": [str(run.pk)]}
+        response = boss.post(f"{LIST}?status__exact=running", data, follow=True)
+        assert said(response) == [LEFT_THE_LIST]
+        assert status_of(run) == Status.PAUSED
+
+    def test_all_of_a_list_are_not_missed(self, boss: Client, make: Any) -> None:
+        runs = [make(name="one"), make(name="two")]
+        response = choose(boss, "pause_runs", runs[0], select_across="1")
+        assert len(said(response)) == 2
+
+    def test_a_confirmed_act_finds_runs_that_left_the_narrowed_list_meanwhile(
+        self, boss: Client, make: Any
+    ) -> None:
+        run = make(name="run")
+        data = {"action": "stop_runs", "_selected_action": [str(run.pk)]}
+        page = boss.post(f"{LIST}?status__exact=waiting", data)
+        Run.objects.update(status=Status.PAUSED)
+        target = re.search(r'<form method="post" action="([^"]*)">', page.content.decode())
+        assert target is not None and target[1] == LIST
+        response = boss.post(target[1], hidden(page), follow=True)
+        assert said(response) == ["“run”: stop: applied at tick 0."]
+        assert response.redirect_chain == [(f"{LIST}?status__exact=waiting", 303)]
+        assert status_of(run) == Status.STOPPED
+
+    def test_what_a_form_did_is_not_told_as_done_again(self, boss: Client, make: Any) -> None:
+        run = make(name="run")
+        choose(boss, "pause_runs", run, livesim_id="abc")
+        choose(boss, "resume_runs", run)
+        response = choose(boss, "pause_runs", run, livesim_id="abc")
+        assert said(response) == [
+            "“run”: pause: this form did it already, at tick 0; load the page again to repeat it."
+        ]
+        assert status_of(run) == Status.WAITING
+
+    def test_runs_that_a_form_acted_on_before_are_summed_up_as_such(
+        self, boss: Client, make: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(acting, "SHOWN", 0)
+        run = make()
+        for expected in ("applied", "done already"):
+            told = said(choose(boss, "pause_runs", run, livesim_id="abc"))
+            assert told == [f"And 1 run more: {expected}: 1."]
+
+
+@contextmanager
+def meanwhile(asked: int, act: Callable[[], object]) -> Iterator[None]:
+    """While a page waits: what happens once so many commands are asked for."""
+    happened = []
+
+    def go() -> None:
+        until = time.monotonic() + 10
+        while Command.objects.filter(name="pause").count() < asked and time.monotonic() < until:
+            time.sleep(0.01)
+        act()
+        happened.append(True)
+        connections.close_all()
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    assert happened, "it went wrong in its thread"
+
+
+@pytest.mark.django_db(transaction=True)
+class TestWaiting:
+    def test_a_silent_worker_of_one_run_does_not_hide_what_became_of_the_others(
+        self, boss: Client, make: Any, worker: Worker
+    ) -> None:
+        healthy = [make(name="healthy", worker=worker, status=Status.RUNNING) for _ in range(3)]
+        stuck = make(name="stuck", worker=worker, status=Status.RUNNING)
+
+        def apply() -> None:
+            Command.objects.exclude(run=stuck).update(outcome="applied", apply_tick=7)
+
+        with meanwhile(4, apply):
+            told = said(choose(boss, "pause_runs", *healthy, stuck))
+        assert sorted(told) == [
+            *["“healthy”: pause: applied at tick 7."] * 3,
+            "“stuck”: pause: accepted, not applied yet; load the page again to see.",
+        ]
+
+    def test_a_run_that_is_deleted_meanwhile_is_told_with_the_others(
+        self, boss: Client, make: Any, worker: Worker
+    ) -> None:
+        gone, free = make(name="gone", worker=worker, status=Status.RUNNING), make(name="free")
+        with meanwhile(2, lambda: gateway.delete(gone)):
+            told = said(choose(boss, "pause_runs", gone, free))
+        assert sorted(told) == [
+            "“free”: pause: applied at tick 0.",
+            "“gone”: pause: left out: it was deleted meanwhile",
+        ]
+        assert set(LogEntry.objects.values_list("object_repr", flat=True)) == {"gone", "free"}
+
+    def test_a_button_of_a_run_that_is_deleted_meanwhile_leads_to_the_list(
+        self, boss: Client, make: Any, worker: Worker
+    ) -> None:
+        run = make(name="gone", worker=worker, status=Status.RUNNING)
+        with meanwhile(1, lambda: gateway.delete(run)):
+            response = boss.post(url("act", run.pk, "pause"), follow=True)
+        assert response.redirect_chain == [(LIST, 303)]
+        assert said(response) == ["“gone”: pause: left out: it was deleted meanwhile"]

@@ -15,7 +15,7 @@ from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor
 from django_livesim.protocol.errors import LivesimError
 from tests.admin.conftest import said, text_of, url
-from tests.admin.test_acting import LIST, choose, hidden
+from tests.admin.test_acting import LEFT_THE_LIST, LIST, choose, hidden
 
 pytestmark = pytest.mark.django_db
 
@@ -120,6 +120,11 @@ class TestMany:
         response = boss.post(LIST, hidden(choose(boss, "delete_selected", kept, gone)), follow=True)
         assert sorted(said(response)) == ["1 run was deleted.", "“kept”: Not this one."]
         assert LogEntry.objects.get().object_repr == "gone"
+
+    def test_posted_twice_it_says_that_there_is_nothing_left_to_delete(self, boss: Client, make: Any) -> None:
+        answer = hidden(choose(boss, "delete_selected", make()))
+        boss.post(LIST, answer, follow=True)
+        assert said(boss.post(LIST, answer, follow=True)) == [LEFT_THE_LIST]
 
     def test_a_hundred_thousand_commands_are_counted_and_not_loaded(self, boss: Client, make: Any) -> None:
         run = make(name="run")

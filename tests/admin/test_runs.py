@@ -308,16 +308,50 @@ class TestPage:
 
     def test_a_link_is_taken_back_by_a_new_one(self, boss: Client, make: Any) -> None:
         run = make(visibility="link")
-        response = boss.post(url("link", run.pk), follow=True)
         old = run.link_token
+        page = boss.post(url("link", run.pk), {"livesim_id": "abc"})
+        assert "Make a new link? The one before opens nothing any more." in text_of(page)
+        assert Run.objects.get().link_token == old
+        answer = {"livesim_id": "abc", "confirmed": "1"}
+        response = boss.post(url("link", run.pk), answer, follow=True)
         run.refresh_from_db()
         assert run.link_token and run.link_token != old
         assert "has a new link" in said(response)[0]
         assert "new link" in LogEntry.objects.get().get_change_message()
         assert boss.get(url("link", run.pk)).status_code == 303
+        again = said(boss.post(url("link", run.pk), answer, follow=True))
+        assert again == [
+            "This form made the new link already, and no other; load the page again to make one."
+        ]
+        assert Run.objects.get().link_token == run.link_token, "a form that is posted twice has one effect"
+
+    def test_a_form_for_a_new_link_has_an_id_of_its_own_and_so_has_the_question(
+        self, boss: Client, make: Any
+    ) -> None:
+        run = make(visibility="link")
+        form = re.search(
+            r'<form method="post" action="[^"]*/link/">.*?</form>',
+            boss.get(url("change", run.pk)).content.decode(),
+            re.S,
+        )
+        assert form is not None
+        own_id = re.search(r'name="livesim_id" value="(\w+)"', form[0])
+        assert own_id is not None
+        page = boss.post(url("link", run.pk), {"livesim_id": own_id[1]}).content.decode()
+        assert f'name="livesim_id" value="{own_id[1]}"' in page
 
     def test_a_link_that_is_none_is_refused_with_words(self, boss: Client, make: Any) -> None:
         response = boss.post(url("link", make().pk), follow=True)
+        assert said(response) == [
+            "Only a run that is shared by link has one to renew; this one would be private."
+        ]
+
+    def test_an_owner_who_is_refused_comes_to_a_page_that_they_may_see(
+        self, owner: Any, enter: Any, make: Any
+    ) -> None:
+        response = enter(owner).post(url("link", make().pk), follow=True)
+        assert response.status_code == 200
+        assert response.redirect_chain == [("/admin/", 303)]
         assert said(response) == [
             "Only a run that is shared by link has one to renew; this one would be private."
         ]
