@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from django_livesim import params
 from django_livesim.models import Visibility
 from django_livesim.params.containers import copy
-from django_livesim.params.fields import StrictDecoder
+from django_livesim.params.examples import hint
+from django_livesim.params.fields import JsonField, StrictDecoder
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import Verb
 
@@ -101,12 +102,20 @@ def start_forms(simulation: Any, data: Any = None) -> tuple[StartForm, forms.For
     own = StartForm(
         data, initial={"simulation": simulation.name, "visibility": simulation.visibility}, auto_id="id_%s"
     )
-    return own, params.form_class(simulation)(data, auto_id="id_param_%s")
+    return own, _hinted(params.form_class(simulation)(data, auto_id="id_param_%s"))
 
 
 def command_form(spec: Any, data: Any = None) -> forms.Form:
     """The form of one declared command; its ids differ from those of other commands on the page."""
-    return params.form_class(spec)(data, auto_id=f"id_{spec.name}_%s")
+    return _hinted(params.form_class(spec)(data, auto_id=f"id_{spec.name}_%s"))
+
+
+def _hinted(form: forms.Form) -> forms.Form:
+    """The same, where fields of JSON say so if their author does not."""
+    for field in form.fields.values():
+        if isinstance(field, JsonField) and not field.help_text:
+            field.help_text = hint(field)
+    return form
 
 
 def add_refusal(form: forms.Form, problem: LivesimError) -> None:

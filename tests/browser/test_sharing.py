@@ -19,6 +19,18 @@ def share(page: Page, visibility: str, said: str) -> None:
     expect(page.locator("#ls-share .ls-answer")).to_have_text(said)
 
 
+def colour_of(page: Page, name: str) -> str:
+    """What the browser makes of a variable of the style sheet."""
+    script = """name => {
+        const element = document.body.appendChild(document.createElement("i"));
+        element.style.color = `var(${name})`;
+        const colour = getComputedStyle(element).color;
+        element.remove();
+        return colour;
+    }"""
+    return str(page.evaluate(script, name))
+
+
 def watch(visitor: Visitor, url: str) -> None:
     visitor.page.goto(url)
     expect(visitor.page.locator('[data-ls="connection"]')).to_have_text("live")
@@ -30,7 +42,7 @@ def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit
     page.on("dialog", lambda dialog: dialog.accept())
     expect(page.locator("#ls-visibility")).to_have_text("private")
     share(page, "link", "It is shared by link now.")
-    expect(page.locator("#ls-visibility")).to_have_text("who has the link")
+    expect(page.locator("#ls-visibility")).to_have_text("shared by link")
     link = page.locator("#share-link").get_attribute("href") or ""
     guest = visit(site)
     watch(guest, link)
@@ -40,6 +52,12 @@ def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit
     expect(page.locator("#ls-share .ls-answer")).to_have_text(re.compile("^There is a new link."))
     notice = guest.page.locator('[data-ls="lost-text"]')
     expect(notice).to_have_text("You may not watch this run any more.", timeout=3000)
+    gone = guest.page
+    expect(gone.get_by_text("You may watch this run, not steer it.")).to_be_hidden()
+    expect(gone.locator('[data-ls="state"]')).to_be_hidden()
+    expect(gone.locator('[data-ls="pill"]')).to_have_css("color", colour_of(gone, "--ls-muted"))
+    gone.get_by_role("link", name="All runs").click()
+    gone.wait_for_url("**/livesim/")
     assert page.locator("#share-link").get_attribute("href") not in ("", link)
 
     share(page, "public", "It is public now.")
@@ -49,6 +67,8 @@ def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit
     page.wait_for_url("**/livesim/")
     expect(page.locator(".ls-message").first).to_have_text(re.compile("^The run .* has been deleted.$"))
     expect(notice).to_have_text("This run has been deleted.", timeout=3000)
+    expect(gone.get_by_role("link", name="All runs")).to_be_visible()
+    expect(gone.locator('[data-ls="state"]')).to_be_visible()
 
 
 def test_the_same_without_javascript(visit: Visit, site: Site) -> None:

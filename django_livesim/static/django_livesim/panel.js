@@ -110,7 +110,10 @@ export class Panel {
     const strip = this.#part("lost");
     this.root.dataset.connection = state;
     this.#write("connection", say(`socket_${state}`));
-    if (state === "open") strip.hidden = true;
+    if (state === "open") {
+      strip.hidden = true;
+      this.#gone(null);
+    }
     if (state === "connecting" && this.#wasLost) this.#write("lost-count", say("trying"));
     if (state === "waiting") this.#lost(strip, delay);
     if (state === "closed" && CLOSED[code]) this.#closed(strip, CLOSED[code]);
@@ -134,10 +137,18 @@ export class Panel {
   }
 
   #closed(strip, reason) {
+    if (reason !== "too_many") this.#gone(reason);
     this.#write("lost-text", say(reason));
     this.#write("lost-count", "");
     this.#part("reconnect").hidden = true;
     strip.hidden = false;
+  }
+
+  /** There is no run here any more for who looks: what the page could do is taken off it, and the list offered. */
+  #gone(reason) {
+    if (reason) this.root.dataset.gone = reason;
+    else delete this.root.dataset.gone;
+    this.#part("all-runs").hidden = !reason;
   }
 
   #hello({ status, role }) {

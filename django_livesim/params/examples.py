@@ -1,0 +1,36 @@
+"""What a page says of a field of JSON to who has never seen any."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from django_livesim.params.fields import JsonField
+
+ITEMS = {"string": "text", "integer": 1, "number": 1.5, "boolean": True}
+"""An example for each type of JSON Schema that is no container."""
+
+
+def hint(field: JsonField) -> str:
+    """The help of a field that has none: an example, where there is one that the field takes."""
+    example = _example(field.kind.schema())
+    try:
+        field.kind.check(field.kind.read(example))
+    except ValidationError:
+        return _("As JSON.")
+    text = json.dumps(example, ensure_ascii=False)
+    return _("As JSON, for example %(example)s.") % {"example": text}
+
+
+def _example(schema: dict[str, Any]) -> Any:
+    """A value of that schema; a small one, which limits may yet refuse."""
+    inner = next(iter(schema.get("anyOf", [])), schema)
+    kind = inner.get("type", "")
+    if kind == "array":
+        return [_example(inner["items"])]
+    if kind == "object":
+        return {"name": _example(inner["additionalProperties"])}
+    return inner.get("enum", [ITEMS.get(kind, 1)])[0]
