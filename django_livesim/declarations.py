@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.utils.functional import Promise
@@ -112,6 +114,18 @@ def check_commands(target: Target) -> None:
 def place_of(target: Target) -> str:
     """How an error names a simulation."""
     return where(target.function if isinstance(target, Loop) else target)
+
+
+@contextmanager
+def declared_in(source: Any) -> Iterator[None]:
+    """Note at a RegistrationError the file of `source`, a class or function or what takes their place."""
+    try:
+        yield
+    except RegistrationError as exc:
+        code = getattr(source, "__code__", None)
+        module = sys.modules.get(getattr(source, "__module__", ""))
+        exc.filename = code.co_filename if code else getattr(module, "__file__", None)
+        raise
 
 
 def check_known_options(options: Mapping[str, Any], place: str) -> None:

@@ -150,8 +150,9 @@ def register(target: Any = None, /, **options: Any) -> Any:
     """
 
     def enter(target: Any) -> Any:
-        registered = _registered(target, options)
-        _registry.add(registered)
+        with declarations.declared_in(target):
+            registered = _registered(target, options)
+            _registry.add(registered)
         return registered
 
     return enter if target is None else enter(target)
@@ -190,4 +191,5 @@ def autodiscover() -> None:
     """
     autodiscover_modules("simulations")
     for target in all():
-        declarations.check_commands(target)
+        with declarations.declared_in(target.function if isinstance(target, Loop) else target):
+            declarations.check_commands(target)

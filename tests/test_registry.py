@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django import forms
-from django.utils import translation
+from django.utils import autoreload, translation
 
 from django_livesim import Simulation, command, declarations, params, registry
 from django_livesim.protocol.errors import RegistrationError, UnknownSimulation
@@ -357,3 +359,33 @@ def test_simulations_may_be_declared_where_django_is_not_configured(tmp_path: An
     environment = {"PYTHONPATH": ".", "PATH": ""}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
     assert done.stdout == "['orbit']\n", done.stderr
+
+
+def test_runserver_watches_the_file_of_a_bad_simulation_and_starts_again_when_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = tmp_path / "bad_pond.py"
+    bad.write_text(
+        "from django_livesim import Simulation, register\n@register\nclass Pond(Simulation):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(autoreload, "_error_files", [])
+    monkeypatch.setattr(autoreload, "_exception", None)
+    with pytest.raises(RegistrationError, match="Pond has no step"):
+        autoreload.check_errors(importlib.import_module)("bad_pond")
+    assert autoreload._error_files == [str(bad)]
+
+
+def test_the_file_of_a_loop_whose_command_cannot_work_is_told_too(
+    own: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @register
+    def shop(sim: Any) -> None: ...
+
+    @shop.command
+    def hire(sim: Any, name) -> None: ...  # type: ignore[no-untyped-def]
+
+    monkeypatch.setattr(registry, "autodiscover_modules", lambda name: None)
+    with pytest.raises(RegistrationError) as caught:
+        registry.autodiscover()
+    assert caught.value.filename == __file__

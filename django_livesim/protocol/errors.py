@@ -111,3 +111,6 @@ class BadState(LivesimError):
 
 class RegistrationError(Exception):
     """A simulation is declared in a way that cannot work; raised at import."""
+
+    filename: str | None = None
+    """Where it is declared: `runserver` reads this, and starts again when that file has changed."""
