@@ -133,7 +133,7 @@ RULES: dict[str, tuple[str, Valid]] = {
         "None, a callable (user, action, run, command) or the dotted path of one",
         optional(policy),
     ),
-    "HTMX_VERSION": ("2 or 4", one_of(2, 4)),
+    "HTMX_VERSION": ("2", one_of(2)),
     "CHANNEL_LAYER": ("an alias in CHANNEL_LAYERS", alias_in("CHANNEL_LAYERS")),
     "DATABASE": ("an alias in DATABASES", alias_in("DATABASES")),
 }
