@@ -40,6 +40,28 @@ def test_a_moment_for_scripts_has_its_offset_with_and_without_time_zones(setting
     assert livesim.iso(datetime(2026, 1, 2, 3, 4)) == "2026-01-02T03:04:00-06:00"
 
 
+@pytest.mark.parametrize(
+    ("shown", "most", "mark"), [(livesim.as_json, 20_000, "\n…"), (livesim.one_line, 300, "…")]
+)
+def test_of_long_data_only_what_is_shown_is_encoded(shown, most, mark):
+    class Value:
+        encoded = 0
+
+        def __str__(self):
+            Value.encoded += 1
+            return "x" * 100
+
+    text = shown([Value() for _ in range(1000)])
+    assert len(text) == most + len(mark)
+    assert text.endswith(f"x{mark}")
+    assert Value.encoded <= most / 100
+
+
+def test_short_data_is_shown_as_json():
+    assert livesim.one_line({"é": [1, None]}) == '{"é": [1, null]}'
+    assert livesim.as_json({"é": [1]}) == '{\n  "é": [\n    1\n  ]\n}'
+
+
 class TestNonce:
     TAG = "{% livesim_nonce as csp_nonce %}{{ csp_nonce }}"
 

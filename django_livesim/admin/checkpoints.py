@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_livesim import permissions
-from django_livesim.admin.cutting import MARK, as_block
-from django_livesim.admin.reading import HIDDEN, RUN_DEFERRED, RecordAdmin, asker
+from django_livesim.admin.reading import HIDDEN, RUN_DEFERRED, RecordAdmin, as_block, asker
 from django_livesim.models import Checkpoint
 from django_livesim.protocol import packed
+from django_livesim.protocol.cutting import MARK
 
 
 @admin.register(Checkpoint)

@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_livesim import permissions
-from django_livesim.admin.cutting import as_block, cut
 from django_livesim.admin.narrowing import KindFilter, OutcomeFilter, search_commands
-from django_livesim.admin.reading import HIDDEN, RUN_DEFERRED, RecordAdmin, asker
+from django_livesim.admin.reading import HIDDEN, RUN_DEFERRED, RecordAdmin, as_block, asker
 from django_livesim.models import Command
+from django_livesim.protocol.cutting import cut
 from django_livesim.protocol.names import Kind, Outcome
 
 LINE = 80

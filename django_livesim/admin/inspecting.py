@@ -15,11 +15,11 @@ from django.views.decorators.http import require_safe
 
 from django_livesim import gateway, permissions
 from django_livesim.admin.base import RunPages
-from django_livesim.admin.cutting import cut_json
 from django_livesim.admin.workers import ago
 from django_livesim.conf import settings
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol import plain
+from django_livesim.protocol.cutting import cut_json
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import INSPECT, Status
 

@@ -21,6 +21,7 @@ from django_livesim import gateway, permissions
 from django_livesim.admin.lookups import is_offered
 from django_livesim.models import Run
 from django_livesim.permissions import Actor
+from django_livesim.protocol.cutting import cut_json
 from django_livesim.protocol.errors import NoRun
 
 if TYPE_CHECKING:
@@ -214,3 +215,8 @@ def find_run(actor: Actor, run_id: str) -> Run | None:
         return gateway.get(run_id, actor=actor)
     except NoRun:
         return None
+
+
+def as_block(value: Any) -> str:
+    """Data as indented JSON for a page, cut."""
+    return format_html('<pre class="livesim-data" tabindex="0">{}</pre>', cut_json(value)[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from django.shortcuts import resolve_url
 from django.template import Context
 from django.template.defaultfilters import filesizeformat
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 from django.utils import timezone
 from django.utils.encoding import escape_uri_path
 from django.utils.http import urlencode
@@ -25,11 +24,9 @@ from django.utils.translation import gettext as _
 from django_livesim.conf import settings
 from django_livesim.forms import TIMES
 from django_livesim.models import STATUS_LABELS, Run, Worker
+from django_livesim.protocol.cutting import cut_json
 
 register = template.Library()
-
-MAX_SHOWN = 20_000
-"""Characters of a state that is shown without JavaScript."""
 
 
 @register.filter
@@ -61,15 +58,13 @@ def iso(moment: datetime) -> str:
 @register.filter
 def as_json(value: Any) -> str:
     """Data as indented JSON, cut where it is too long to read."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}\n…"
+    return cut_json(value)[0]
 
 
 @register.filter
 def one_line(value: Any) -> str:
     """Data as JSON on one line of at most 300 characters."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 300 else f"{text[:300]}…"
+    return cut_json(value, 300, indent=None)[0]
 
 
 @register.filter
@@ -137,7 +132,15 @@ def livesim_login(request: HttpRequest) -> str:
     if not django_settings.LOGIN_URL:
         return ""
     path = next(filter(_is_a_page, (_address(django_settings.LOGIN_URL), _address("admin:login"))), "")
-    return f"{path}?{urlencode({'next': _without_key(request)})}" if path else ""
+    return f"{path}?{urlencode({'next': _way_back(request)})}" if path else ""
+
+
+def _way_back(request: HttpRequest) -> str:
+    """The page that was asked for; where something was posted, its run's page, or the list of runs."""
+    if request.method in ("GET", "HEAD"):
+        return _without_key(request)
+    run_id = request.resolver_match.kwargs.get("run_id") if request.resolver_match else None
+    return reverse("livesim:run-detail", args=[run_id]) if run_id else reverse("livesim:run-list")
 
 
 def _without_key(request: HttpRequest) -> str:

@@ -5,34 +5,29 @@ from __future__ import annotations
 from json import JSONEncoder
 from typing import Any
 
-from django.utils.html import format_html
-
 MAX_SHOWN = 20_000
 """Characters of one value that a page shows."""
 
 MARK = "…"
 
 
-def cut_json(value: Any, limit: int = MAX_SHOWN) -> tuple[str, bool]:
-    """Data as indented JSON of at most `limit` characters, and whether that is not all of it.
+def cut_json(value: Any, limit: int = MAX_SHOWN, *, indent: int | None = 2) -> tuple[str, bool]:
+    """Data as JSON of at most `limit` characters and a mark, and whether that is not all of it.
 
-    Only what is shown is encoded, so that megabytes cost no more than the limit.
+    Only what is shown is encoded, so that megabytes cost no more than the
+    limit. `indent` None is one line.
     """
     pieces: list[str] = []
     size = 0
-    for piece in JSONEncoder(indent=2, ensure_ascii=False, default=str).iterencode(value):
+    for piece in JSONEncoder(indent=indent, ensure_ascii=False, default=str).iterencode(value):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
-            return f"{''.join(pieces)[:limit]}\n{MARK}", True
+            mark = MARK if indent is None else f"\n{MARK}"
+            return f"{''.join(pieces)[:limit]}{mark}", True
     return "".join(pieces), False
 
 
 def cut(text: str, limit: int) -> str:
     """A text of at most `limit` characters, with a mark where it was longer."""
     return text if len(text) <= limit else f"{text[: limit - 1]}{MARK}"
-
-
-def as_block(value: Any) -> str:
-    """Data as indented JSON for a page, cut."""
-    return format_html('<pre class="livesim-data" tabindex="0">{}</pre>', cut_json(value)[0])
