@@ -20,9 +20,11 @@ from django.db import connections
 from django_livesim import gateway, worker
 from django_livesim.cli import doctor as doctor_module
 from django_livesim.cli.arguments import add_verbs
+from django_livesim.cli.errors import NotDone
 from django_livesim.cli.output import printable
 from django_livesim.cli.watch import Watcher
-from django_livesim.models import Command, Run, Worker
+from django_livesim.models import Checkpoint, Command, Run, Worker
+from django_livesim.protocol import packed, plain
 from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import Status
 from django_livesim.worker import Engine
@@ -206,6 +208,22 @@ def test_an_empty_list_says_how_to_start():
 def test_what_is_printed_cannot_steer_the_terminal():
     assert printable("a\x1b[31mb\r\n") == "a\\x1b[31mb\\r\\n"
     assert printable({"é": 1}) == '{"é":1}'
+
+
+@pytest.mark.parametrize("steers", ["\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\r"])
+def test_nothing_that_a_run_says_steers_the_terminal(run, steers):
+    data = plain.encode({"state": {"said": steers}})
+    Checkpoint.objects.create(
+        run=run, tick=0, apply_seq=9, epoch=0, hash=plain.digest(data), data=packed.pack(data)
+    )
+    Run.objects.update(error=f"Traceback\nValueError: '{steers}'", status="failed", reason=steers)
+    told = livesim("inspect", run.id).out
+    assert f"Traceback\nValueError: '{printable(steers)}'" in told
+    assert '"said": "' in told
+    assert [char for char in told if not char.isprintable()] == ["\n"] * told.count("\n")
+    with pytest.raises(CommandError) as caught:
+        raise NotDone("refused", f"no: {steers}")
+    assert str(caught.value).isprintable()
 
 
 # -- which run ----------------------------------------------------------------------------------

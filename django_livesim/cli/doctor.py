@@ -19,7 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django_livesim import checks, conf, registry
 from django_livesim.bus.layers import get_layer, is_local
 from django_livesim.cli.errors import NotDone, one_line
-from django_livesim.cli.output import Output, printable
+from django_livesim.cli.output import Output
 from django_livesim.cli.workers import how_to_start_one, live_workers
 from django_livesim.models import Run, Worker
 from django_livesim.store.moments import Moment
@@ -54,7 +54,7 @@ def doctor(options: Namespace, out: Output) -> None:
 
 def _print(findings: list[Finding], out: Output) -> None:
     for finding in findings:
-        out.line(f"{finding.status:<8} {finding.name:<12} {printable(one_line(finding.message))}")
+        out.line(f"{finding.status:<8} {finding.name:<12} {one_line(finding.message)}")
         for line in finding.hint.splitlines():
             out.line(f"{'':<21} {line}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.management import CommandError
 
+from django_livesim.cli.output import printable
 from django_livesim.protocol.errors import Code, LivesimError
 
 REFUSED = 1
@@ -48,5 +49,5 @@ def _no_table(exc: Exception) -> bool:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks."""
-    return " ".join(text.split())
+    """The text without line breaks, and without what could steer the terminal."""
+    return printable(" ".join(text.split()))

@@ -48,7 +48,7 @@ def show(watcher: Watcher, out: Output, ask_wait: float = 0) -> None:
         for line in watcher.look():
             out.json(line) if out.as_json else out.line(_words(line))
     except OperationalError as exc:
-        out.hint(f"db_down: {printable(str(exc).strip())}; trying again")
+        out.hint(f"db_down: {str(exc).strip()}; trying again")
         connections[conf.settings.DATABASE].close()
 
 

@@ -19,15 +19,15 @@ class Output:
 
     def json(self, value: Any) -> None:
         """One JSON value on one line."""
-        self.line(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
+        self._write(compact(value))
 
     def line(self, text: str = "") -> None:
-        self.stdout.write(f"{text}\n")
-        self.stdout.flush()
+        """One line or more, in which nothing can steer the terminal."""
+        self._write(harmless(text))
 
     def hint(self, text: str) -> None:
         """What to do next; on stderr, so that what is piped stays clean."""
-        self.stderr.write(f"{text}\n")
+        self.stderr.write(f"{harmless(text)}\n")
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Columns as wide as their widest cell, the last one as long as it is."""
@@ -42,6 +42,10 @@ class Output:
         for name, value in values.items():
             self.line(f"{name.ljust(width)}  {printable(value)}".rstrip())
 
+    def _write(self, text: str) -> None:
+        self.stdout.write(f"{text}\n")
+        self.stdout.flush()
+
 
 def printable(value: Any) -> str:
     """A value in a table: None is empty, and nothing in it can steer the terminal."""
@@ -49,6 +53,11 @@ def printable(value: Any) -> str:
         return ""
     text = compact(value) if isinstance(value, dict | list) else str(value)
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def harmless(text: str) -> str:
+    """Lines of text, each as `printable` has it."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def compact(value: Any) -> str:
