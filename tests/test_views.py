@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -125,6 +127,13 @@ class TestList:
         assert "livesim_worker" not in alive
         assert "No worker is running" in gone and "python manage.py livesim_worker" in gone
 
+    def test_a_paused_run_says_why(self, browser: Client, make: Any) -> None:
+        make(status=Status.PAUSED, reason="nobody is watching")
+        make(status=Status.RUNNING, reason="goes on from tick 7")
+        text = text_of(browser.get(reverse("livesim:run-list")))
+        assert "counter · nobody is watching" in text
+        assert "goes on" not in text
+
     def test_hostile_names_are_text(self, browser: Client, make: Any) -> None:
         run = make(name=HOSTILE)
         for page in (reverse("livesim:run-list"), run.get_absolute_url()):
@@ -163,6 +172,15 @@ class TestStart:
         assert response.status_code == 422 and not Run.objects.exists()
         assert 'id="id_param_start_error"' in body and 'value="many"' in body
         assert ("<html" in body) is not htmx
+
+    def test_errors_at_fields_are_summed_up_and_other_refusals_speak_for_themselves(
+        self, browser: Client, settings: Any
+    ) -> None:
+        told = "Nothing was started. Correct what is wrong below."
+        assert told in text_of(self.start(browser, start="many"))
+        settings.LIVESIM = {"QUOTAS": {"RUNS": 0}}
+        response = self.start(browser, start="1")
+        assert (response.status_code, told in text_of(response)) == (429, False)
 
     def test_a_visibility_that_there_is_not(self, browser: Client) -> None:
         assert self.start(browser, **{"run-visibility": "all"}).status_code == 422
@@ -261,6 +279,18 @@ class TestLivePage:
         run = make("echo")
         body = browser.get(run.get_absolute_url()).content.decode()
         assert f'action="{url("run-message", run)}"' in body
+
+    def test_what_happens_unwatched_is_said_while_it_can_happen(self, browser: Client, make: Any) -> None:
+        hidden = {}
+        for status in (Status.RUNNING, Status.STOPPED):
+            page = browser.get(make(status=status).get_absolute_url()).content.decode()
+            hidden[status] = " hidden>While nobody watches" in page
+        assert hidden == {Status.RUNNING: False, Status.STOPPED: True}
+
+    def test_who_may_watch_is_said_in_two_words(self, browser: Client, make: Any) -> None:
+        shared = text_of(browser.get(make(visibility="link").get_absolute_url()))
+        assert "started by ada · shared by link ·" in shared
+        assert "started by ada · private ·" in text_of(browser.get(make().get_absolute_url()))
 
     def test_code_that_is_not_installed(self, browser: Client, make: Any) -> None:
         run = make()
@@ -655,6 +685,33 @@ def test_the_key_of_a_link_is_for_no_other_page(client):
         * 2
     )
     assert '<meta name="referrer" content="same-origin">' in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["run-control", "run-start"])
+def test_who_was_logged_out_comes_back_to_a_page_and_not_to_where_only_forms_go(client, owner, make, name):
+    run = make("counter")
+    places = {
+        "run-control": (url("run-control", run, "pause"), run.get_absolute_url()),
+        "run-start": (reverse("livesim:run-start"), reverse("livesim:run-list")),
+    }
+    target, leads_to = places[name]
+    page = client.post(target, {"run-simulation": "counter"}).content.decode()
+    (link, *_others) = re.findall(r'href="/accounts/login/\?next=([^"]*)"', page)
+    client.force_login(owner)
+    assert unquote(link) == leads_to
+    assert client.get(leads_to).status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "fragment"])
+def test_a_start_of_what_may_not_be_started_says_so_at_once_and_only_once(client, headers):
+    client.force_login(User.objects.create_user("bob"))
+    told = "There is no simulation 'counter' that you may start."
+    answer = client.post(reverse("livesim:run-start"), {"run-simulation": "counter"}, headers=headers)
+    assert answer.status_code == 422
+    assert html.unescape(text_of(answer)).count(told) == 1
+    assert told not in html.unescape(text_of(client.get(reverse("livesim:run-list"))))
 
 
 @pytest.mark.django_db

@@ -64,7 +64,7 @@ def run_start(request: HttpRequest) -> HttpResponse:
     simulation = panel["chosen"]
     if simulation is None:
         problem = _("There is no simulation %(name)r that you may start. Choose one of those shown.")
-        messages.error(request, problem % {"name": chosen}, fail_silently=True)
+        panel["refusal"] = problem % {"name": chosen}
         return _refuse(request, actor, panel, 422)
     own, form = panel["own_form"], panel["params_form"]
     if not (own.is_valid() & form.is_valid()):
