@@ -66,20 +66,20 @@ class Worker(models.Model):
         DRAINING = "draining", _("draining")
         GONE = "gone", _("gone")
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid.uuid4, editable=False)
     beat = models.BigIntegerField(
-        default=0, help_text=_("grows while the worker lives; its silence is what peers time")
+        _("beat"), default=0, help_text=_("grows while the worker lives; its silence is what peers time")
     )
-    state = models.CharField(max_length=8, choices=State.choices, default=State.ALIVE)
-    host = models.CharField(max_length=255, blank=True)
-    boot_id = models.CharField(max_length=64, blank=True)
-    pid_namespace = models.CharField(max_length=64, blank=True)
-    pid = models.IntegerField(default=0)
-    pid_started = models.CharField(max_length=32, blank=True)
-    queues = models.JSONField(default=list)
-    load = models.JSONField(default=dict, blank=True)
-    started_at = models.DateTimeField(auto_now_add=True)
-    beat_at = models.DateTimeField(auto_now=True)
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.ALIVE)
+    host = models.CharField(_("host"), max_length=255, blank=True)
+    boot_id = models.CharField(_("boot id"), max_length=64, blank=True)
+    pid_namespace = models.CharField(_("process namespace"), max_length=64, blank=True)
+    pid = models.IntegerField(_("process"), default=0)
+    pid_started = models.CharField(_("process started"), max_length=32, blank=True)
+    queues = models.JSONField(_("queues"), default=list)
+    load = models.JSONField(_("load"), default=dict, blank=True)
+    started_at = models.DateTimeField(_("started"), auto_now_add=True)
+    beat_at = models.DateTimeField(_("last sign of life"), auto_now=True)
 
     objects = Rows.from_queryset(WorkerQuerySet)()
 
@@ -112,7 +112,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 class Run(models.Model):
     """One execution of a simulation."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid.uuid4, editable=False)
     key = models.CharField(_("key"), max_length=200, null=True, blank=True)
     name = models.CharField(_("name"), max_length=200, blank=True)
     simulation = models.CharField(_("simulation"), max_length=200, db_index=True)
@@ -128,35 +128,49 @@ class Run(models.Model):
         related_name="livesim_runs",
         verbose_name=_("owner"),
     )
-    session = models.CharField(max_length=64, blank=True, help_text=_("hash of the session that started it"))
+    session = models.CharField(
+        _("session"), max_length=64, blank=True, help_text=_("hash of the session that started it")
+    )
     visibility = models.CharField(
         _("visibility"), max_length=8, choices=Visibility.choices, default=Visibility.PRIVATE
     )
-    link_token = models.CharField(max_length=64, blank=True)
-    source = models.CharField(max_length=8, choices=Source.choices, default=Source.WORKER)
+    link_token = models.CharField(_("link token"), max_length=64, blank=True)
+    source = models.CharField(_("source"), max_length=8, choices=Source.choices, default=Source.WORKER)
     queue = models.CharField(_("queue"), max_length=64, default="default")
     status = models.CharField(
         _("status"), max_length=12, choices=choices(STATUS_LABELS), default=str(Status.WAITING), db_index=True
     )
     reason = models.CharField(_("reason"), max_length=500, blank=True)
-    epoch = models.BigIntegerField(default=0)
-    worker = models.ForeignKey(Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
+    epoch = models.BigIntegerField(_("epoch"), default=0)
+    worker = models.ForeignKey(
+        Worker,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="runs",
+        verbose_name=_("worker"),
+    )
     tick = models.BigIntegerField(_("tick"), default=0)
-    horizon = models.BigIntegerField(default=0)
-    next_seq = models.BigIntegerField(default=1)
+    horizon = models.BigIntegerField(_("horizon"), default=0)
+    next_seq = models.BigIntegerField(_("next number"), default=1)
     speed = models.FloatField(_("speed"), default=1.0, help_text=_("0 means as fast as possible"))
     progress = models.FloatField(_("progress"), null=True, blank=True)
     result = models.JSONField(_("result"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
-    adoptions = models.IntegerField(default=0)
-    strikes = models.IntegerField(default=0)
+    adoptions = models.IntegerField(_("adoptions"), default=0)
+    strikes = models.IntegerField(_("strikes"), default=0)
     parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children"
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="children",
+        verbose_name=_("parent"),
     )
-    parent_tick = models.BigIntegerField(null=True, blank=True)
+    parent_tick = models.BigIntegerField(_("tick of the parent"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True, db_index=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
     objects = Rows.from_queryset(RunQuerySet)()
 
@@ -194,29 +208,33 @@ class Run(models.Model):
 class Command(models.Model):
     """What somebody asked of a run: the journal, in order of `apply_seq`."""
 
-    id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="commands", db_index=False)
-    kind = models.CharField(max_length=8, choices=[(str(k), str(k)) for k in Kind], default=str(Kind.COMMAND))
-    name = models.CharField(max_length=200)
-    args = models.JSONField(default=dict, blank=True)
-    sender = models.CharField(max_length=80)
-    client_id = models.CharField(max_length=64)
-    body_hash = models.CharField(max_length=32)
-    durable = models.BooleanField(default=True)
-    due_at = models.DateTimeField(null=True, blank=True)
-    due_tick = models.BigIntegerField(null=True, blank=True)
-    every = models.FloatField(null=True, blank=True)
-    apply_seq = models.BigIntegerField(null=True, blank=True)
-    apply_tick = models.BigIntegerField(null=True, blank=True)
-    epoch = models.BigIntegerField(null=True, blank=True)
-    outcome = models.CharField(
-        max_length=8, choices=[(str(o), str(o)) for o in Outcome], blank=True, default=""
+    id = models.BigAutoField(_("id"), primary_key=True)
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="commands", db_index=False, verbose_name=_("run")
     )
-    code = models.CharField(max_length=32, blank=True)
-    message = models.TextField(blank=True)
-    result = models.JSONField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    applied_at = models.DateTimeField(null=True, blank=True)
+    kind = models.CharField(
+        _("kind"), max_length=8, choices=[(str(k), str(k)) for k in Kind], default=str(Kind.COMMAND)
+    )
+    name = models.CharField(_("name"), max_length=200)
+    args = models.JSONField(_("arguments"), default=dict, blank=True)
+    sender = models.CharField(_("sender"), max_length=80)
+    client_id = models.CharField(_("client id"), max_length=64)
+    body_hash = models.CharField(_("hash of the body"), max_length=32)
+    durable = models.BooleanField(_("durable"), default=True)
+    due_at = models.DateTimeField(_("due"), null=True, blank=True)
+    due_tick = models.BigIntegerField(_("due at tick"), null=True, blank=True)
+    every = models.FloatField(_("every"), null=True, blank=True)
+    apply_seq = models.BigIntegerField(_("order"), null=True, blank=True)
+    apply_tick = models.BigIntegerField(_("applied at tick"), null=True, blank=True)
+    epoch = models.BigIntegerField(_("epoch"), null=True, blank=True)
+    outcome = models.CharField(
+        _("outcome"), max_length=8, choices=[(str(o), str(o)) for o in Outcome], blank=True, default=""
+    )
+    code = models.CharField(_("code"), max_length=32, blank=True)
+    message = models.TextField(_("message"), blank=True)
+    result = models.JSONField(_("result"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    applied_at = models.DateTimeField(_("applied"), null=True, blank=True)
 
     objects = Rows()
 
@@ -246,15 +264,17 @@ class Command(models.Model):
 class Checkpoint(models.Model):
     """A run's stored state at a position."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checkpoints")
-    tick = models.BigIntegerField()
-    apply_seq = models.BigIntegerField()
-    epoch = models.BigIntegerField()
-    version = models.IntegerField(default=1)
-    hash = models.CharField(max_length=64)
-    data = models.BinaryField()
-    views = models.BinaryField(null=True, help_text=_("what each role was shown, for runs that nobody holds"))
-    created_at = models.DateTimeField(auto_now_add=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checkpoints", verbose_name=_("run"))
+    tick = models.BigIntegerField(_("tick"))
+    apply_seq = models.BigIntegerField(_("order"))
+    epoch = models.BigIntegerField(_("epoch"))
+    version = models.IntegerField(_("version"), default=1)
+    hash = models.CharField(_("hash"), max_length=64)
+    data = models.BinaryField(_("data"))
+    views = models.BinaryField(
+        _("views"), null=True, help_text=_("what each role was shown, for runs that nobody holds")
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = Rows()
 
