@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.parse
 from html.parser import HTMLParser
@@ -21,6 +22,7 @@ WALKED = [
     "Run it",
     "Steer it from a terminal",
     "Take it away and bring it back",
+    "A page to log in",
     "With Redis and a worker",
 ]
 
@@ -40,6 +42,11 @@ def visitor_of(walk):
             time.sleep(0.1)
     visitor.log_in("admin", PASSWORD)
     return visitor
+
+
+MAKE_KERMIT = (
+    f"from django.contrib.auth.models import User; User.objects.create_user('kermit', password='{PASSWORD}')"
+)
 
 
 class FormReader(HTMLParser):
@@ -68,6 +75,16 @@ def start_by_form(visitor, simulation, **values):
     assert values.keys() <= form.fields.keys()
     data = urllib.parse.urlencode(form.fields | values).encode()
     with visitor.opener.open(visitor.base + form.action, data, timeout=10) as answer:
+        return urllib.parse.urlsplit(answer.url).path
+
+
+def log_in_as_told(visitor):
+    """One who is not staff logs in where the list says; gives where that leads."""
+    (told,) = set(re.findall(r'href="(/accounts/login/[^"]*)"', visitor.get("/livesim/")))
+    form = FormReader(None, visitor.get(told))
+    data = urllib.parse.urlencode(form.fields | {"username": "kermit", "password": PASSWORD}).encode()
+    with visitor.opener.open(visitor.base + told, data, timeout=10) as answer:
+        assert "Log out" in answer.read().decode()
         return urllib.parse.urlsplit(answer.url).path
 
 
@@ -110,13 +127,17 @@ def test_the_page_does_what_it_says(walk, second_terminal, page, redis_url):
     assert "Kermit" in later["state"]["frogs"]
 
     walk.end("runserver")
+    walk.follow(page["A page to log in"])
+    walk.terminal.run('python manage.py shell -c "' + MAKE_KERMIT + '"')
     walk.replaced |= {"redis://localhost:6379": redis_url}
     walk.follow(page["With Redis and a worker"])
     visitor = visitor_of(walk)
     assert "Kermit" in frame(visitor, demo, after=later["tick"])["state"]["frogs"]
+    assert log_in_as_told(Visitor(walk.site)) == "/livesim/"
 
 
 def test_the_readme_wires_as_the_quickstart_does():
     ours = [block.text for block in blocks(PAGE, "python")]
+    ours = [text for text in ours if text not in sections(PAGE)["A page to log in"]]
     theirs = [block.text for block in blocks("README.md", "python")]
     assert [text for text in ours if text not in theirs] == []

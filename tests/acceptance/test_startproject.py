@@ -17,7 +17,7 @@ from scripts.services import free_port
 from tests.acceptance.conftest import PASSWORD
 from tests.distribution import Environment
 
-INSTALLED_APPS = '["daphne", *INSTALLED_APPS, "channels", "django_htmx", "django_livesim", "shop"]'
+INSTALLED_APPS = '["daphne", *INSTALLED_APPS, "channels", "django_htmx", "shop", "django_livesim"]'
 SETTINGS = f"""
 INSTALLED_APPS = {INSTALLED_APPS}
 ASGI_APPLICATION = "mysite.asgi.application"

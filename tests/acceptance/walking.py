@@ -94,14 +94,14 @@ class Walk:
     going: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def follow(self, section: str) -> None:
-        """Write what the section's Python blocks hold to where it says; type its commands."""
+        """Write what the section's code holds to where it says; type its commands."""
         steps = list(STEP.finditer("\n" + section))
         assert steps, section
         for step in steps:
             text = step["text"]
             for old, new in self.replaced.items():
                 text = text.replace(old, new)
-            if step["language"] == "python":
+            if step["language"] in ("python", "html"):
                 self.write(step["said"], text)
             else:
                 self.type(text)
@@ -111,6 +111,7 @@ class Walk:
         assert place, f"where does this go? {said!r}\n{text}"
         path = self.terminal.folder / place[2]
         before = path.read_text() if place[1] == "At the end" else ""
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(before + text)
 
     def type(self, text: str) -> None:
