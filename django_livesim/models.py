@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -40,7 +41,16 @@ STATUS_LABELS = {
 }
 
 
-def choices(labels: dict[Status, Any]) -> list[tuple[str, object]]:
+KIND_LABELS = {Kind.COMMAND: _("command"), Kind.CONTROL: _("control")}
+
+OUTCOME_LABELS = {
+    Outcome.NONE: _("waiting"),
+    Outcome.APPLIED: _("applied"),
+    Outcome.REFUSED: _("refused"),
+}
+
+
+def choices(labels: Mapping[Any, Any]) -> list[tuple[str, object]]:
     return [(str(value), label) for value, label in labels.items()]
 
 
@@ -212,9 +222,7 @@ class Command(models.Model):
     run = models.ForeignKey(
         Run, on_delete=models.CASCADE, related_name="commands", db_index=False, verbose_name=_("run")
     )
-    kind = models.CharField(
-        _("kind"), max_length=8, choices=[(str(k), str(k)) for k in Kind], default=str(Kind.COMMAND)
-    )
+    kind = models.CharField(_("kind"), max_length=8, choices=choices(KIND_LABELS), default=str(Kind.COMMAND))
     name = models.CharField(_("name"), max_length=200)
     args = models.JSONField(_("arguments"), default=dict, blank=True)
     sender = models.CharField(_("sender"), max_length=80)
@@ -228,7 +236,7 @@ class Command(models.Model):
     apply_tick = models.BigIntegerField(_("applied at tick"), null=True, blank=True)
     epoch = models.BigIntegerField(_("epoch"), null=True, blank=True)
     outcome = models.CharField(
-        _("outcome"), max_length=8, choices=[(str(o), str(o)) for o in Outcome], blank=True, default=""
+        _("outcome"), max_length=8, choices=choices(OUTCOME_LABELS), blank=True, default=""
     )
     code = models.CharField(_("code"), max_length=32, blank=True)
     message = models.TextField(_("message"), blank=True)
@@ -287,4 +295,4 @@ class Checkpoint(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.run_id} at {self.tick}"
+        return str(_("%(run)s at %(tick)s") % {"run": self.run_id, "tick": self.tick})

@@ -25,7 +25,7 @@ class CheckpointAdmin(RecordAdmin):
     """Where runs are stored. Their states are for who may inspect them."""
 
     list_display = (
-        "id",
+        "number",
         "run_link",
         "tick",
         "apply_seq",
@@ -35,7 +35,7 @@ class CheckpointAdmin(RecordAdmin):
         "size",
         "created",
     )
-    list_display_links = ("id",)
+    list_display_links = ("number",)
     ordering = ("-id",)
     fields = (
         "run_link",
@@ -61,6 +61,10 @@ class CheckpointAdmin(RecordAdmin):
         if row is not None:
             row.told = permissions.may_inspect(asker(request), row.run)
         return row
+
+    @admin.display(description=gettext_lazy("id"), ordering="id")
+    def number(self, row: Checkpoint) -> int:
+        return int(row.pk)
 
     @admin.display(description=gettext_lazy("hash"))
     def short_hash(self, row: Checkpoint) -> str:

@@ -52,7 +52,10 @@ MARKED = re.compile(r"⟦[^⟦⟧]*⟧")
 ROWS = re.compile(
     r"""
     ada@example\.com | here:0 | my\ own\ run | Traceback | Deutsch | English
-    | \b[0-9a-f]{8}\b | https?://\S+
+    | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b | \b[0-9a-f]{8}\b | [0-9a-f]{12}… | ^[0-9a-f]{32}$ | https?://\S+
+    | \bu:\d+ | ^here$ | ^default$ | \bid-(?:applied|refused)$
+    | The\ host's\ own\ administration
+    | ^True$ | ^Search$                              # Django's icons
     | \d+\.\ \w+\ \d{4}\ \d\d:\d\d                   # a date, which is Django's to translate
     | Example\ Works(?:\ Ltd)? | ^Site$
     """,
@@ -107,6 +110,14 @@ def german(settings, catalogues):
     settings.LOCALE_PATHS = [catalogues]
     yield
     translation.deactivate()
+
+
+@pytest.fixture
+def all_marked(settings, german, tmp_path_factory):
+    """Django's own texts are marked too, for pages that have ours between them."""
+    folder = tmp_path_factory.mktemp("locale")
+    pseudo.write(folder, "de", with_django=True)
+    settings.LOCALE_PATHS = [folder]
 
 
 @pytest.fixture
@@ -190,6 +201,70 @@ def test_the_words_of_the_scripts_are_translated(client):
     assert words is not None
     texts = json.loads(words[1])
     assert [text for text in texts.values() if not text.startswith("⟦")] == []
+
+
+ADMIN = "/sub/de/administration/livesim/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "run/",
+        "run/?status__exact=failed",
+        "run/{run}/change/",
+        "run/{run}/history/",
+        "run/{run}/delete/",
+        "run/{run}/inspect/",
+        "run/{run}/inspect/?part=now",
+        "run/{run}/send/",
+        "run/{run}/send/add/",
+        "run/add/",
+        "run/add/?simulation=counter",
+        "command/",
+        "command/{command}/change/",
+        "checkpoint/",
+        "checkpoint/{checkpoint}/change/",
+        "worker/",
+        "worker/{worker}/change/",
+        "",
+    ],
+)
+@pytest.mark.parametrize("status", ["running", "failed"])
+def test_nothing_of_the_admin_is_left_untranslated(client, ada, all_marked, path, status):
+    run = stored(gateway.start("counter", owner=ada, visibility="link"))
+    Run.objects.filter(id=run.id).update(status=status)
+    ids = {
+        "run": run.pk,
+        "command": Command.objects.filter(outcome="refused").get().pk,
+        "checkpoint": Checkpoint.objects.get().pk,
+        "worker": Worker.objects.get().pk,
+    }
+    page = client.get(ADMIN + path.format(**ids))
+    assert page.status_code == 200
+    assert "⟦" in page.text
+    assert untranslated(page.text) == []
+
+
+@pytest.mark.parametrize("action", ["stop_runs", "restart_runs", "pause_runs", "delete_selected"])
+@pytest.mark.parametrize("confirmed", [False, True], ids=["asked", "done"])
+def test_nor_of_what_its_actions_ask_and_tell(client, ada, all_marked, action, confirmed):
+    runs = [gateway.start("counter", owner=ada) for _ in range(25)]
+    Run.objects.filter(id=runs[0].id).update(status="quarantined")
+    form = {"action": action, "_selected_action": [str(run.pk) for run in runs]}
+    page = client.post(f"{ADMIN}run/", form | ({"confirmed": "1"} if confirmed else {}), follow=True)
+    assert page.status_code == 200
+    assert untranslated(page.text) == []
+
+
+@pytest.mark.parametrize("model", [Run, Command, Checkpoint, Worker])
+def test_every_field_has_a_label_to_translate(model):
+    with translation.override("de"):
+        labels = {
+            field.name: str(field.verbose_name)
+            for field in model._meta.concrete_fields
+            if not field.auto_created
+        }
+    assert {name: label for name, label in labels.items() if not label.startswith("⟦")} == {}
 
 
 def test_every_text_of_the_gateway_is_found():
