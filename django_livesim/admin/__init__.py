@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from django_livesim.admin import records
+from django_livesim.admin.checkpoints import CheckpointAdmin
+from django_livesim.admin.commands import CommandAdmin
 from django_livesim.admin.runs import RunAdmin, RunAdminMixin
-from django_livesim.models import Run
+from django_livesim.admin.workers import WorkerAdmin
+from django_livesim.models import Checkpoint, Command, Run, Worker
 
-__all__ = ["RunAdmin", "RunAdminMixin", "records"]
+__all__ = ["CheckpointAdmin", "CommandAdmin", "RunAdmin", "RunAdminMixin", "WorkerAdmin", "register"]
 
-admin.site.register(Run, RunAdmin)
+
+def register(site: admin.AdminSite) -> None:
+    """Register runs, commands, checkpoints and workers on a site, as they are on the default one."""
+    site.register(Run, RunAdmin)
+    site.register(Command, CommandAdmin)
+    site.register(Checkpoint, CheckpointAdmin)
+    site.register(Worker, WorkerAdmin)
+
+
+register(admin.site)

@@ -20,7 +20,6 @@ from django_livesim.protocol import packed
 from django_livesim.protocol.cutting import MARK
 
 
-@admin.register(Checkpoint)
 class CheckpointAdmin(RecordAdmin):
     """Where runs are stored. Their states are for who may inspect them."""
 

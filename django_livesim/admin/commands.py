@@ -22,7 +22,6 @@ LINE = 80
 """Characters of arguments, or of a refusal, in a list."""
 
 
-@admin.register(Command)
 class CommandAdmin(RecordAdmin):
     """The journal of every run.
 

@@ -24,7 +24,6 @@ HELD_SHOWN = 50
 """Runs that the page of a worker names."""
 
 
-@admin.register(Worker)
 class WorkerAdmin(RecordAdmin):
     """The processes that step runs. They hold everybody's, so they are for who may view every run."""
 

@@ -13,7 +13,7 @@ from django.db.models import Count
 from django.test import Client
 from django.urls import path
 
-from django_livesim.admin import RunAdminMixin
+from django_livesim.admin import RunAdminMixin, register
 from django_livesim.models import Run
 from django_livesim.protocol.names import Status
 from tests import urls
@@ -140,3 +140,11 @@ def module_of(site: admin.AdminSite) -> Any:
     urlconf = ModuleType("tests.admin.urls_of_a_narrow_site")
     urlconf.urlpatterns = [path("narrow/", site.urls), *urls.urlpatterns]  # type: ignore[attr-defined]
     return urlconf
+
+
+def test_register_puts_all_four_on_a_site_as_they_are_on_the_default_one() -> None:
+    site = admin.AdminSite(name="backstage")
+    register(site)
+    here, there = ({m: type(a) for m, a in each._registry.items()} for each in (site, admin.site))
+    assert here == {model: each for model, each in there.items() if model._meta.app_label == "livesim"}
+    assert len(here) == 4
