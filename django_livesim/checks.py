@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -30,8 +32,13 @@ LAYER_LINES = """CHANNEL_LAYERS = {"%s": {
     "CONFIG": {"hosts": [{"address": "redis://localhost:6379", "socket_timeout": None}]},
 }}"""
 URL_LINE = 'path("livesim/", include("django_livesim.urls"))'
-ASGI_LINES = """from django.core.asgi import get_asgi_application
+ASGI_LINES = """import os
+
+from django.core.asgi import get_asgi_application
+
 from django_livesim.routing import livesim_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "%s")
 
 application = livesim_application(get_asgi_application())"""
 
@@ -71,7 +78,7 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
     messages: list[CheckMessage] = [
         Error(
             str(problem),
-            hint=f"Remove {problem.key} or spell it as in docs/settings.md."
+            hint=f"Remove {problem.key} or spell it rightly. There are: {problem.known}."
             if problem.unknown
             else f"Set {problem.key} to {problem.expected}.",
             id="livesim.E001" if problem.unknown else "livesim.E002",
@@ -163,7 +170,7 @@ def check_asgi(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
             Error(
                 "ASGI_APPLICATION is not set.",
                 hint=f'Add: ASGI_APPLICATION = "{_project()}.asgi.application"\n'
-                f"Make {_project()}.asgi say:\n{ASGI_LINES}",
+                f"Make {_project()}.asgi say:\n{_asgi_lines()}",
                 id="livesim.E006",
             )
         ]
@@ -171,11 +178,29 @@ def check_asgi(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
         application = import_string(path)
     except Exception as exc:  # whatever the host's module does on import
         problem = f"ASGI_APPLICATION {path!r} cannot be imported: {type(exc).__name__}: {exc}"
-        return [Error(problem, hint=f"Make {path.rpartition('.')[0]} say:\n{ASGI_LINES}", id="livesim.E007")]
+        return [Error(problem, hint=_import_hint(path, exc), id="livesim.E007")]
     if routes_to(application, WEBSOCKET_PATH) is not False:
         return []
     problem = f"ASGI_APPLICATION {path!r} has no route for /{WEBSOCKET_PATH}: pages get no frames."
-    return [Error(problem, hint=f"Make {path.rpartition('.')[0]} say:\n{ASGI_LINES}", id="livesim.E007")]
+    hint = f"Make {path.rpartition('.')[0]} say:\n{_asgi_lines()}"
+    return [Error(problem, hint=hint, id="livesim.E007")]
+
+
+def _import_hint(path: str, exc: Exception) -> str:
+    """What to do where the module is not there, where it does not say that name, and where it fails."""
+    module, _, name = path.rpartition(".")
+    if isinstance(exc, SyntaxError):
+        return f"Correct {exc.filename}, line {exc.lineno}: {(exc.text or '').strip()}"
+    if isinstance(exc, ModuleNotFoundError) and f"{module}.".startswith(f"{exc.name}."):
+        return f'Correct the setting, as in: ASGI_APPLICATION = "{_project()}.asgi.application"'
+    if not module or (module in sys.modules and not hasattr(sys.modules[module], name)):
+        return f"Correct the setting, or make {module or 'a module'} say:\n{_asgi_lines()}"
+    return f"Correct {module}, or make it say:\n{_asgi_lines()}"
+
+
+def _asgi_lines() -> str:
+    named = os.environ.get("DJANGO_SETTINGS_MODULE") or f"{_project()}.settings"
+    return ASGI_LINES % named
 
 
 def _project() -> str:

@@ -105,9 +105,19 @@ def policy(value: Any) -> bool:
     if isinstance(value, str):
         try:
             value = import_string(value)
-        except ImportError:
+        except Exception:  # whatever the host's module does on import
             return False
     return callable(value)
+
+
+def _import_failure(value: Any) -> str:
+    """Why the dotted path `value` cannot be imported; empty where it can."""
+    if isinstance(value, str):
+        try:
+            import_string(value)
+        except Exception as exc:  # whatever the host's module does on import
+            return f"{type(exc).__name__}: {exc}"
+    return ""
 
 
 RULES: dict[str, tuple[str, Valid]] = {
@@ -150,11 +160,16 @@ class Problem:
     expected: str
     unknown: bool = False
     """The key itself is not one of ours."""
+    known: str = ""
+    """Where it is not, those that are."""
+    why: str = ""
+    """What the value itself said, where it was tried."""
 
     def __str__(self) -> str:
         if self.unknown:
             return f"{self.key} is not a setting of django-livesim. Expected: {self.expected}."
-        return f"{self.key} is {self.value!r}. Expected: {self.expected}."
+        why = f" It cannot be imported: {self.why}" if self.why else ""
+        return f"{self.key} is {self.value!r}. Expected: {self.expected}.{why}"
 
 
 def _spell(*keys: str) -> str:
@@ -163,8 +178,9 @@ def _spell(*keys: str) -> str:
 
 def _unknown(key: Any, known: Mapping[str, Any], *parents: str) -> Problem:
     near = difflib.get_close_matches(str(key).upper(), known, n=1)
-    expected = f"{near[0]!r}, perhaps" if near else "one of " + ", ".join(sorted(known))
-    return Problem(key=_spell(*parents, str(key)), value=None, expected=expected, unknown=True)
+    names = ", ".join(sorted(known))
+    expected = f"{near[0]!r}, perhaps" if near else f"one of {names}"
+    return Problem(key=_spell(*parents, str(key)), value=None, expected=expected, unknown=True, known=names)
 
 
 def _value_problems(key: str, value: Any) -> Iterator[Problem]:
@@ -172,7 +188,8 @@ def _value_problems(key: str, value: Any) -> Iterator[Problem]:
     default = DEFAULTS[key]
     if not isinstance(default, dict):
         if not valid(value):
-            yield Problem(key=_spell(key), value=value, expected=expected)
+            why = _import_failure(value) if key == "POLICY" else ""
+            yield Problem(key=_spell(key), value=value, expected=expected, why=why)
     elif not isinstance(value, Mapping):
         yield Problem(key=_spell(key), value=value, expected="a dict with " + ", ".join(default))
     else:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_an_unknown_key_and_a_bad_value_are_errors_with_a_hint():
     with override_settings(LIVESIM={"HEART": 1, "BEAT": -1}):
         unknown, bad = checks.check_settings()
     assert unknown.id == "livesim.E001"
-    assert unknown.hint == 'Remove LIVESIM["HEART"] or spell it as in docs/settings.md.'
+    assert 'Remove LIVESIM["HEART"] or spell it rightly. There are: AUTOSTART, BEAT, ' in unknown.hint
     assert bad.id == "livesim.E002"
     assert bad.msg == 'LIVESIM["BEAT"] is -1. Expected: a number of seconds above 0.'
     assert bad.hint == 'Set LIVESIM["BEAT"] to a number of seconds above 0.'
@@ -155,11 +156,47 @@ def test_no_asgi_application_is_an_error(settings):
     assert message.id == "livesim.E006"
 
 
+def test_a_policy_that_cannot_be_imported_is_told_with_the_cause(tmp_path, monkeypatch):
+    (tmp_path / "bad_policy.py").write_text("import no_such_thing\n")
+    (tmp_path / "late_policy.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for policy, why in {
+        "bad_policy.allow": "ModuleNotFoundError: No module named 'no_such_thing'",
+        "late_policy.allow": "ZeroDivisionError: division by zero",
+    }.items():
+        with override_settings(LIVESIM={"POLICY": policy}):
+            (message,) = checks.check_settings()
+        assert f"{policy!r}. Expected: None, a callable" in message.msg
+        assert message.msg.endswith(f" It cannot be imported: {why}")
+
+
 def test_an_asgi_application_that_cannot_be_imported_is_an_error_with_the_cause(settings):
     settings.ASGI_APPLICATION = "no_such_project.asgi.application"
     (message,) = checks.check_asgi()
     assert message.id == "livesim.E007"
     assert message.msg.endswith("ModuleNotFoundError: No module named 'no_such_project'")
+    assert message.hint == 'Correct the setting, as in: ASGI_APPLICATION = "tests.asgi.application"'
+
+
+def test_a_name_that_the_asgi_module_lacks_and_a_mistake_in_it_are_told_apart(
+    settings, tmp_path, monkeypatch
+):
+    settings.ASGI_APPLICATION = "tests.asgi.aplication"
+    (message,) = checks.check_asgi()
+    assert message.hint.startswith("Correct the setting, or make tests.asgi say:\nimport os\n")
+    bad = tmp_path / "bad_asgi.py"
+    bad.write_text("application = (\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.ASGI_APPLICATION = "bad_asgi.application"
+    (message,) = checks.check_asgi()
+    assert message.hint == f"Correct {bad}, line 1: application = ("
+
+
+def test_the_hint_of_the_asgi_module_is_all_that_it_holds(settings):
+    settings.ASGI_APPLICATION = None
+    (message,) = checks.check_asgi()
+    written = (Path(__file__).parent / "asgi.py").read_text().rstrip()
+    assert message.hint.partition("say:\n")[2] == written.partition("annotations\n\n")[2]
 
 
 @pytest.mark.parametrize(

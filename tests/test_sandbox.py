@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,3 +52,10 @@ def test_a_taken_port_is_named_with_the_way_out():
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit, match=f"port {port}: .* Choose another with PORT="):
             runner.refuse_taken_port("127.0.0.1", port)
+
+
+def test_a_database_url_that_names_no_database_is_told():
+    env = os.environ | {"DATABASE_URL": "foo", "DJANGO_SETTINGS_MODULE": "sandbox.config.settings"}
+    command = [sys.executable, "-m", "django", "check"]
+    done = subprocess.run(command, cwd=SANDBOX.parent, env=env, capture_output=True, text=True)
+    assert "DATABASE_URL names no database. Expected, for example: postgres://user@host/name" in done.stderr

@@ -259,7 +259,8 @@ class TestAWorker:
         wait(lambda: "clumsy failed" in caplog.text)
         record = next(each for each in caplog.records if "clumsy failed" in each.getMessage())
         assert f"run={run.id} epoch=1" in record.getMessage()
-        assert record.exc_info is not None
+        assert record.getMessage().endswith("ValueError('no such account')")
+        assert caplog.text.count("Traceback") == 1
         gateway.pause(run, wait=True)
         wait(lambda: "run_paused" in ear.names)
 

@@ -119,12 +119,7 @@ def send(transition: Transition) -> None:
         if signal is signals.run_restarted:
             told["successor"] = Run.objects.filter(id=transition.successor).first()
         for receiver, answer in signal.send_robust(sender=Run, **told):
-            if isinstance(answer, Exception):
+            if isinstance(answer, Exception):  # its traceback is in Django's own line
                 name = getattr(receiver, "__qualname__", repr(receiver))
-                logger.error(
-                    "receiver %s failed run=%s epoch=%s",
-                    name,
-                    transition.run,
-                    transition.epoch,
-                    exc_info=answer,
-                )
+                run, epoch = transition.run, transition.epoch
+                logger.error("receiver %s failed run=%s epoch=%s: %r", name, run, epoch, answer)

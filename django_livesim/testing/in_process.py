@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_livesim import conf
 from django_livesim.testing.hand import Loops
@@ -26,7 +26,8 @@ def worker_in_process(
     """A worker that steps runs while the block lasts, then stores them and leaves no connection.
 
     Over the database of the test, which another connection must be able to
-    see: raises RuntimeError inside a transaction, and for SQLite in memory.
+    see: raises RuntimeError inside a transaction, for SQLite in memory, and
+    where the test does not name the alias of LIVESIM["DATABASE"].
     """
     from django_livesim.worker import Engine
 
@@ -38,6 +39,7 @@ def worker_in_process(
     worker.start()
     try:
         wait_until(lambda: engine.ledger.worker or not worker.is_alive())
+        worker.check_started()
         yield engine
     finally:
         engine.drain()
@@ -65,6 +67,11 @@ class _Thread(threading.Thread):
         finally:
             connections.close_all()
 
+    def check_started(self) -> None:
+        """Raise where it has ended already."""
+        if self._raised is not None:
+            raise RuntimeError("The worker could not start.") from self._raised
+
     def check(self) -> None:
         """Raise where it has not ended in good order."""
         if self.is_alive():
@@ -75,8 +82,23 @@ class _Thread(threading.Thread):
             raise RuntimeError("The worker ended by itself.") from self._raised
 
 
+def _refuse_an_alias_not_allowed(connection: Any) -> None:
+    """Django's and pytest's tests reach those databases only that they name."""
+    try:
+        connection.cursor().close()
+    except AssertionError as exc:
+        alias = connection.alias
+        named = ", ".join(f'"{each}"' for each in sorted({DEFAULT_DB_ALIAS, alias}))
+        raise RuntimeError(
+            f'worker_in_process() works on LIVESIM["DATABASE"], {alias!r}, which this test does not name.'
+            f" Say databases = {{{named}}} in its class; with pytest,"
+            f" @pytest.mark.django_db(transaction=True, databases=[{named}])."
+        ) from exc
+
+
 def _refuse_what_it_cannot_see() -> None:
     connection = connections[conf.settings.DATABASE]
+    _refuse_an_alias_not_allowed(connection)
     if connection.in_atomic_block:
         raise RuntimeError(
             "worker_in_process() is used inside a transaction, of whose rows the worker sees none."
@@ -87,5 +109,5 @@ def _refuse_what_it_cannot_see() -> None:
         raise RuntimeError(
             "worker_in_process() needs an SQLite database in a file: two threads cannot write to one in"
             f' memory. Add to the settings: DATABASES["{connection.alias}"]["TEST"] ='
-            ' {"NAME": BASE_DIR / "test.sqlite3"}'
+            f' {{"NAME": BASE_DIR / "test-{connection.alias}.sqlite3"}}'
         )

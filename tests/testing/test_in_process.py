@@ -6,11 +6,13 @@ import threading
 
 import pytest
 from django.db import connection, connections, transaction
+from django.test import SimpleTestCase
 
 from django_livesim import registry, send, start
 from django_livesim.models import Run, Worker
 from django_livesim.simulation import Loop
 from django_livesim.testing import wait_until, worker_in_process
+from django_livesim.worker.ledger import Ledger
 
 
 def status_of(run: Run) -> str:
@@ -100,7 +102,8 @@ def test_sqlite_in_memory_is_refused_with_the_line_to_add(monkeypatch):
     if connection.vendor != "sqlite":
         pytest.skip("sqlite: the suite runs on another database")
     monkeypatch.setattr(type(connections["default"]), "is_in_memory_db", lambda self: True)
-    with pytest.raises(RuntimeError, match=r'DATABASES\["default"\]\["TEST"\] = \{"NAME": BASE_DIR / "test'):
+    line = r'DATABASES\["default"\]\["TEST"\] = \{"NAME": BASE_DIR / "test-default.sqlite3"'
+    with pytest.raises(RuntimeError, match=line):
         with worker_in_process():
             pytest.fail("it has started")
 
@@ -148,3 +151,22 @@ def test_wait_until_gives_what_is_true_and_says_what_came_last():
     assert wait_until(lambda: next(values)) == 7
     with pytest.raises(AssertionError, match=r"Still \[\] after 0.05 seconds of waiting"):
         wait_until(list, timeout=0.05)
+
+
+class TestOtherDatabase(SimpleTestCase):
+    """Stands for any test that does not name the database of the runs."""
+
+    def test_a_database_that_the_test_does_not_name_is_told_with_the_line_to_write(self):
+        with pytest.raises(RuntimeError, match=r"'default', which this test does not name") as caught:
+            with worker_in_process():
+                pytest.fail("it has started")
+        assert str(caught.value).endswith('@pytest.mark.django_db(transaction=True, databases=["default"]).')
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_ends_a_worker_before_it_has_started_is_told(monkeypatch):
+    monkeypatch.setattr(Ledger, "start", lambda *args: _raise())
+    with pytest.raises(RuntimeError, match="The worker could not start") as caught:
+        with worker_in_process():
+            pytest.fail("it has started")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
