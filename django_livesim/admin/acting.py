@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_livesim import conf, gateway, permissions
 from django_livesim.admin.asking import SHOWN, AskingMixin, posted_id
-from django_livesim.admin.plans import LABELS, TO_CONFIRM, TOLD, Act, Result, verb_of, why_not
+from django_livesim.admin.plans import TO_CONFIRM, TOLD, Act, Result, verb_of, why_not
 from django_livesim.gateway import limits
 from django_livesim.gateway.sending import is_pending
 from django_livesim.models import Command, Run
@@ -44,6 +44,11 @@ MAY_ACT = "livesim_may_act"
 QUESTIONS = {
     Act.STOP: gettext_lazy("Stop? Each state is stored, and a stopped run can be resumed."),
     Act.RESTART: gettext_lazy("Restart from the beginning? The runs that are under way end."),
+}
+
+YES = {
+    Act.STOP: gettext_lazy("Yes, stop"),
+    Act.RESTART: gettext_lazy("Yes, restart"),
 }
 
 
@@ -108,7 +113,7 @@ class ActingMixin(AskingMixin):
             return SeeOther(self.address("change", run.pk))
         chosen = Act(act)
         if chosen in TO_CONFIRM and "confirmed" not in request.POST and not self._left(request, chosen, run):
-            return self.ask_of_one(request, run, question=QUESTIONS[chosen], act=LABELS[chosen])
+            return self.ask_of_one(request, run, question=QUESTIONS[chosen], yes=YES[chosen])
         (result,) = self.act_on(request, [run], chosen)
         self.tell(request, [result])
         if not Run.objects.filter(pk=run.pk).exists():
@@ -189,7 +194,7 @@ class ActingMixin(AskingMixin):
         return self.ask(
             request,
             question=QUESTIONS[act],
-            act=LABELS[act],
+            yes=YES[act],
             action=f"{act}_runs",
             touched=touched,
             left=left,
@@ -198,7 +203,9 @@ class ActingMixin(AskingMixin):
     def tell(self, request: HttpRequest, results: Sequence[Result]) -> None:
         """What became of each run, and of the many the sum."""
         for each in results[:SHOWN]:
-            text = format_html("“{}”: {}", each.run, each.text())  # else the admin changes its first letter
+            text = format_html(
+                _("“{run}”: {what}"), run=each.run, what=each.text()
+            )  # else the admin changes its first letter
             if each.successor:
                 url = self.address("change", each.successor)
                 text = format_html('{} <a href="{}">{}</a>', text, url, _("Go to the run that follows it"))

@@ -24,7 +24,7 @@ class AskingMixin(RunPages):
     """Asks; the answer posts the same form again, with `confirmed`."""
 
     def ask(self, request: HttpRequest, **context: Any) -> HttpResponse:
-        """Before an action: `question`, `act`, `action`, the runs that are `touched`, and those `left` out.
+        """Before an action: `question`, `yes`, `action`, the runs that are `touched`, and those `left` out.
 
         The answer goes to the whole list: a run may leave the narrowed one while the question is read.
         """
@@ -39,7 +39,7 @@ class AskingMixin(RunPages):
         return SeeOther(f"{self.address('changelist')}?{narrowed}") if narrowed else None
 
     def ask_of_one(self, request: HttpRequest, run: Run, **context: Any) -> HttpResponse:
-        """Before something is done to one run: `question` and `act`."""
+        """Before something is done to one run: `question` and `yes`."""
         context |= {"target": request.path, "back": self.address("change", run.pk)}
         context |= {"touched": [run], "shown": SHOWN, "client_id": posted_id(request)}
         context = self.run_context(request, run, title=_("Are you sure?"), **context)

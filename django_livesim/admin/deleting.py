@@ -59,7 +59,7 @@ class DeletingMixin(ActingMixin):
             return self.ask(
                 request,
                 question=_("Delete for ever? This cannot be undone."),
-                act=_("delete"),
+                yes=_("Yes, delete"),
                 action="delete_selected",
                 touched=mine,
                 left=left,
@@ -80,7 +80,8 @@ class DeletingMixin(ActingMixin):
                 self.log_deletions(request, cast(Any, [run]))  # a list will do, and loads nothing again
                 self.delete_model(request, run)
         except LivesimError as problem:
-            self.message_user(request, f"“{run}”: {problem.message}", messages.ERROR)
+            text = _("“%(run)s”: %(why)s") % {"run": run, "why": problem.message}
+            self.message_user(request, text, messages.ERROR)
             return False
         return True
 

@@ -128,7 +128,7 @@ class ChangingMixin(ListingMixin, AskingMixin):
         elif request.method == "POST":
             if run.visibility == Visibility.LINK and "confirmed" not in request.POST:
                 question = _("Make a new link? The one before opens nothing any more.")
-                return self.ask_of_one(request, run, question=question, act=_("make a new link"))
+                return self.ask_of_one(request, run, question=question, yes=_("Yes, make a new link"))
             self._renew_link(request, run)
         return SeeOther(self.address("change", run.pk))
 

@@ -254,6 +254,9 @@ def test_nor_of_what_its_actions_ask_and_tell(client, ada, all_marked, action, c
     page = client.post(f"{ADMIN}run/", form | ({"confirmed": "1"} if confirmed else {}), follow=True)
     assert page.status_code == 200
     assert untranslated(page.text) == []
+    assert (re.search(r'id="confirm" value="⟦Yes, [^⟦⟧]*⟧"', page.text) is None) is (
+        confirmed or action == "pause_runs"
+    )
 
 
 @pytest.mark.parametrize("model", [Run, Command, Checkpoint, Worker])
