@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from django_livesim import permissions
 from django_livesim.admin.narrowing import KindFilter, OutcomeFilter, search_commands
 from django_livesim.admin.reading import HIDDEN, RUN_DEFERRED, RecordAdmin, as_block, asker
+from django_livesim.admin.senders import names_of
 from django_livesim.models import Command
 from django_livesim.protocol.cutting import cut
 from django_livesim.protocol.names import Kind, Outcome
@@ -29,7 +30,7 @@ class CommandAdmin(RecordAdmin):
     run, and for who sent it.
     """
 
-    list_display = ("id", "created", "run_link", "what", "args_line", "sender", "outcome_line")
+    list_display = ("id", "created", "run_link", "what", "args_line", "sent_by", "outcome_line")
     list_display_links = ("id",)
     list_filter = (KindFilter, OutcomeFilter)
     ordering = ("-id",)
@@ -42,7 +43,7 @@ class CommandAdmin(RecordAdmin):
         "kind",
         "name",
         "arguments",
-        "sender",
+        "sent_by",
         "client_id",
         "durable",
         "due_at",
@@ -96,6 +97,11 @@ class CommandAdmin(RecordAdmin):
     def arguments(self, row: Any) -> str:
         return as_block(row.args) if row.told else HIDDEN
 
+    @admin.display(description=gettext_lazy("sender"))
+    def sent_by(self, row: Any) -> str:
+        sent_by: str = row.sent_by  # noted with what is told
+        return sent_by
+
     @admin.display(description=gettext_lazy("answer"))
     def answer(self, row: Any) -> str:
         if not row.told:
@@ -114,8 +120,9 @@ class CommandAdmin(RecordAdmin):
 
 
 def note_told(request: HttpRequest, rows: list[Any], inspectable: set[Any]) -> list[Any]:
-    """Note at each command as `told` whether its arguments and its result are for who asks."""
-    sender = asker(request).sender
+    """Note at each command as `told` whether its arguments and result are for who asks; and who sent it."""
+    sender, names = asker(request).sender, names_of(row.sender for row in rows)
     for row in rows:
+        row.sent_by = names.get(row.sender, row.sender)
         row.told = row.sender == sender or row.run_id in inspectable
     return rows

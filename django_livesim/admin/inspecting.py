@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from django_livesim import gateway, permissions
 from django_livesim.admin.base import RunPages
+from django_livesim.admin.senders import names_of
 from django_livesim.admin.workers import ago
 from django_livesim.conf import settings
 from django_livesim.models import Command, Run, Worker
@@ -83,6 +84,7 @@ def look(run: Run, found: dict[str, Any], asked: bool) -> dict[str, Any]:
     position = found["position"]
     state = found["state"]
     size = len(plain.encode(state))
+    names = names_of(each["sender"] for each in found["commands"])
     text, more = cut_json(state)
     return {
         "run": run,
@@ -93,7 +95,9 @@ def look(run: Run, found: dict[str, Any], asked: bool) -> dict[str, Any]:
         "params": found["params"],
         "position": position,
         "late_by": run.tick - position["tick"] if asked and position is not None else 0,
-        "commands": found["commands"],
+        "commands": [
+            each | {"sent_by": names.get(each["sender"], each["sender"])} for each in found["commands"]
+        ],
         "size": size,
         "whole": {"value": state} if size <= MAX_TREE else {"text": text},
         "state_text": text,

@@ -352,3 +352,29 @@ class TestWorkers:
     def test_where_none_is_alive_the_list_says_how_to_start_one(self, boss: Client, worker: Worker) -> None:
         Worker.objects.update(state=Worker.State.GONE)
         assert "python manage.py livesim_worker" in text_of(boss.get(*listed("worker")))
+
+
+@pytest.mark.parametrize("page", ["list", "record", "inspect"])
+def test_a_sender_is_told_by_name_with_one_query_and_the_id_as_title(
+    page: str, boss: Client, make: Make, person: Callable[..., User]
+) -> None:
+    people = [person(name) for name in ("carol", "<b>bob</b>")]
+    run = make()
+    sent = [gateway.send(run, "add", {"n": 1}, actor=Actor.from_user(user)) for user in [run.owner] * 2]
+    for row, user in zip(sent, people, strict=True):
+        Command.objects.filter(pk=row.pk).update(sender=f"u:{user.pk}")
+    for number, sender in enumerate(["u:999999", "u:none", "p:server"]):
+        Command.objects.create(run=run, name="add", sender=sender, client_id=f"{number}", body_hash="x")
+    addresses = {
+        "list": reverse("admin:livesim_command_changelist"),
+        "record": changed("command", sent[1].pk),
+        "inspect": reverse("admin:livesim_run_inspect", args=[run.pk]),
+    }
+    with CaptureQueriesContext(connection) as queries:
+        text = boss.get(addresses[page]).content.decode()
+    assert f'<span title="u:{people[1].pk}">&lt;b&gt;bob&lt;/b&gt;</span>' in text
+    if page != "record":
+        assert f'<span title="u:{people[0].pk}">carol</span>' in text
+        assert all(sender in text for sender in ("u:999999", "u:none", "p:server"))
+    asked = [each["sql"] for each in queries if "auth_user" in each["sql"] and " IN (" in each["sql"]]
+    assert len([sql for sql in asked if str(people[1].pk) in sql]) == 1
