@@ -1,10 +1,10 @@
 """Runs the whole suite as `make test` does; arguments go on to every pytest call.
 
-Two lanes side by side, since most of a test here is waiting for another process:
+Three lanes side by side, since most of a test here is waiting for another process:
 
-1. Everything but the browser, on SQLite; then a host in which everything is unusual
-   at once, with its own settings, browser included.
-2. What touches the database, again on PostgreSQL, the unusual host's too; then the
+1. Everything on SQLite, but browsers, and what installs packages (`make matrix` has it).
+2. What touches the database, again on PostgreSQL.
+3. A host in which everything is unusual at once, with its own settings; then the
    browser, a call of its own, because Playwright's sync API holds an event loop that
    pytest-asyncio and the ORM would stumble over.
 
@@ -24,17 +24,16 @@ from threading import Lock
 BASE = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest"]
 ON_POSTGRES = [sys.executable, "-m", "scripts.services", "postgres", "--"]
-SQLITE = [*PYTEST, "--ignore=tests/browser"]
+ELSEWHERE = ["tests/browser", "tests/test_packaging.py", "tests/acceptance/test_quickstart.py"]
+"""Calls of their own: the browser's below, the other two, which install what they try, in `make matrix`."""
+SQLITE = [*PYTEST, *(f"--ignore={path}" for path in ELSEWHERE)]
 POSTGRES = [*ON_POSTGRES, *SQLITE, "-m", "database"]
 BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
 UNUSUAL = [*PYTEST, "-p", "no:asyncio", "--ds=tests.unusual.settings", "tests/unusual"]
 LANES = [
-    {"SQLite": SQLITE, "unusual host": UNUSUAL},
-    {
-        "PostgreSQL": POSTGRES,
-        "unusual host on PostgreSQL": [*ON_POSTGRES, *UNUSUAL, "-m", "database"],
-        "browser": BROWSER,
-    },
+    {"SQLite": SQLITE},
+    {"PostgreSQL": POSTGRES, "unusual host on PostgreSQL": [*ON_POSTGRES, *UNUSUAL, "-m", "database"]},
+    {"unusual host": UNUSUAL, "browser": BROWSER},
 ]
 WITH_BROWSER = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
 ENVIRONMENTS = {"browser": WITH_BROWSER, "unusual host": WITH_BROWSER}
