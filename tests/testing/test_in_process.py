@@ -41,6 +41,7 @@ def test_runs_that_the_test_starts_are_stepped_and_stored_at_the_end():
 
 
 def connections_of_the_database() -> int:
+    """How many the server has open; other threads of this process may keep some from tests before."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
         return int(cursor.fetchone()[0])
@@ -52,15 +53,16 @@ def echo(request):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_thread_is_left_and_no_connection_but_the_tests_own(echo):
+def test_no_thread_is_left_and_no_connection_but_those_before(echo):
     before = set(threading.enumerate())
+    connected = connections_of_the_database() if connection.vendor == "postgresql" else 0
     with worker_in_process() as engine:
         run = start(echo)
         assert send(run, "hello", {"n": 1}, wait=True).result == {"n": 1}
         assert engine.supervisor.runners
     assert set(threading.enumerate()) == before
     if connection.vendor == "postgresql":
-        wait_until(lambda: connections_of_the_database() == 1)
+        wait_until(lambda: connections_of_the_database() <= connected)
 
 
 @pytest.mark.django_db(transaction=True)
