@@ -20,11 +20,16 @@ IN_TEMPLATES = re.compile(rf"\b(?:_|gettext)\(u?{TEXT}\)")
 PLURAL_IN_TEMPLATES = re.compile(rf"\bngettext\(u?{TEXT}, *u?{TEXT}")
 
 
-def messages() -> Iterator[str]:
-    """Every text that templates and code ask gettext for."""
-    for path in PACKAGE.rglob("*.html"):
+def in_templates(folder: Path) -> Iterator[str]:
+    """Every text that the templates below a folder ask gettext for."""
+    for path in folder.rglob("*.html"):
         for found in IN_TEMPLATES.findall(templatize(path.read_text())):
             yield ast.literal_eval(found)
+
+
+def messages() -> Iterator[str]:
+    """Every text that templates and code of the package ask gettext for."""
+    yield from in_templates(PACKAGE)
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ASKS:
@@ -44,8 +49,8 @@ def plurals() -> Iterator[tuple[str, str]]:
 
 
 def of_django(language: str) -> dict[str, str]:
-    """Django's own texts and its admin's, marked in the same way."""
-    found = {}
+    """Django's own texts and its admin's, marked in the same way; new ones may have no translation yet."""
+    found = {text: f"⟦{text}⟧" for text in in_templates(DJANGO / "contrib" / "admin")}
     for app in ("conf", "contrib/admin", "contrib/auth", "contrib/contenttypes"):
         with (DJANGO / app / "locale" / language / "LC_MESSAGES" / "django.mo").open("rb") as file:
             keys = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]  # else nobody lists them
