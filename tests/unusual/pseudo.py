@@ -27,10 +27,10 @@ def in_templates(folder: Path) -> Iterator[str]:
             yield ast.literal_eval(found)
 
 
-def messages() -> Iterator[str]:
-    """Every text that templates and code of the package ask gettext for."""
-    yield from in_templates(PACKAGE)
-    for path in PACKAGE.rglob("*.py"):
+def messages(folder: Path = PACKAGE) -> Iterator[str]:
+    """Every text that templates and code below a folder ask gettext for."""
+    yield from in_templates(folder)
+    for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ASKS:
                 yield from (text.value for text in node.args[:1] if isinstance(text, ast.Constant))
@@ -50,7 +50,8 @@ def plurals() -> Iterator[tuple[str, str]]:
 
 def of_django(language: str) -> dict[str, str]:
     """Django's own texts and its admin's, marked in the same way; new ones may have no translation yet."""
-    found = {text: f"⟦{text}⟧" for text in in_templates(DJANGO / "contrib" / "admin")}
+    folders = DJANGO / "contrib" / "admin", DJANGO / "db" / "models"
+    found = {text: f"⟦{text}⟧" for folder in folders for text in messages(folder)}
     for app in ("conf", "contrib/admin", "contrib/auth", "contrib/contenttypes"):
         with (DJANGO / app / "locale" / language / "LC_MESSAGES" / "django.mo").open("rb") as file:
             keys = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]  # else nobody lists them
