@@ -1,12 +1,15 @@
 """Runs the whole suite as `make test` does; arguments go on to every pytest call.
 
-Three lanes side by side, since most of a test here is waiting for another process:
+Four lanes side by side, since most of a test here is waiting for another process:
 
-1. Everything on SQLite, but browsers, and what installs packages (`make matrix` has it).
+1. Everything on SQLite, but what the other lanes have, and what installs packages
+   (`make matrix` has it).
 2. What touches the database, again on PostgreSQL.
-3. A host in which everything is unusual at once, with its own settings; then the
-   browser, a call of its own, because Playwright's sync API holds an event loop that
-   pytest-asyncio and the ORM would stumble over.
+3. What starts processes of its own; then, with its own settings, a host in which
+   everything is unusual at once, on PostgreSQL (on SQLite, with every page of it
+   translated, `make matrix` has it).
+4. The browser, a call of its own, because Playwright's sync API holds an event loop
+   that pytest-asyncio and the ORM would stumble over.
 
 Each call's output is shown when it ends.
 """
@@ -24,16 +27,36 @@ from threading import Lock
 BASE = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest"]
 ON_POSTGRES = [sys.executable, "-m", "scripts.services", "postgres", "--"]
-ELSEWHERE = ["tests/browser", "tests/test_packaging.py", "tests/acceptance/test_quickstart.py"]
-"""Calls of their own: the browser's below, the other two, which install what they try, in `make matrix`."""
-SQLITE = [*PYTEST, *(f"--ignore={path}" for path in ELSEWHERE)]
-POSTGRES = [*ON_POSTGRES, *SQLITE, "-m", "database"]
+INSTALLING = ["tests/test_packaging.py", "tests/acceptance/test_quickstart.py"]
+"""In `make matrix`."""
+PROCESSES = [
+    "tests/acceptance",
+    "tests/process",
+    "tests/test_checks_of_a_new_project.py",
+    "tests/test_cli.py",
+    "tests/test_deploying.py",
+    "tests/test_sandbox.py",
+    "tests/worker",
+]
+
+
+def without(*paths: str) -> list[str]:
+    return [*PYTEST, *(f"--ignore={path}" for path in paths)]
+
+
+IN_PROCESS = without("tests/browser", *INSTALLING, *PROCESSES)
+STARTING = [*without(*INSTALLING), *PROCESSES]
+POSTGRES = [*ON_POSTGRES, *without("tests/browser", *INSTALLING), "-m", "database"]
 BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
-UNUSUAL = [*PYTEST, "-p", "no:asyncio", "--ds=tests.unusual.settings", "tests/unusual"]
+UNUSUAL = [
+    *[*ON_POSTGRES, *without("tests/unusual/test_translation.py"), "-p", "no:asyncio"],
+    *["--ds=tests.unusual.settings", "tests/unusual"],
+]
 LANES = [
-    {"SQLite": SQLITE},
-    {"PostgreSQL": POSTGRES, "unusual host on PostgreSQL": [*ON_POSTGRES, *UNUSUAL, "-m", "database"]},
-    {"unusual host": UNUSUAL, "browser": BROWSER},
+    {"SQLite": IN_PROCESS},
+    {"PostgreSQL": POSTGRES},
+    {"processes": STARTING, "unusual host": UNUSUAL},
+    {"browser": BROWSER},
 ]
 WITH_BROWSER = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
 ENVIRONMENTS = {"browser": WITH_BROWSER, "unusual host": WITH_BROWSER}

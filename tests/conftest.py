@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     apart = pytest.mark.skip(reason="browser tests are a call of their own: -p no:asyncio tests/browser")
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(fixtures):
+        uses = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(fixtures)
+        if uses and not item.get_closest_marker("any_database"):
             item.add_marker("database")
         if config.pluginmanager.hasplugin("asyncio") and "browser" in item.path.parts:
             item.add_marker(apart)

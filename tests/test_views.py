@@ -19,7 +19,7 @@ from django_livesim import gateway, registry
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol.names import Kind, Outcome, Status
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 HOSTILE = '<script>alert("x")</script>{{7*7}}'
 HTMX = {"HX-Request": "true"}

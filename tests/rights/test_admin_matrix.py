@@ -22,7 +22,7 @@ from django_livesim.protocol.names import Status
 from tests.rights.backend import GRANTED
 from tests.rights.people import LEVELS
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "admin.md").read_text()
 

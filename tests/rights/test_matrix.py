@@ -20,7 +20,7 @@ from tests.rights.people import EXPECTED, LEVELS, VISIBILITIES, Person, make_per
 from tests.test_cli import livesim
 from tests.test_socket import Socket
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 HTMX = {"HX-Request": "true"}
 UNKNOWN, REFUSED, DONE = "told of no run", "refused", "done"

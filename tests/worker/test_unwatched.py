@@ -22,7 +22,7 @@ from django_livesim.worker import doorbell as doorbells
 from django_livesim.worker import engine as engines
 from tests.test_socket import Socket, log_in, make_user
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 TTL = 1.0  # seconds in place of Options.interest_ttl
 NOBODY = "nobody is watching"
