@@ -161,7 +161,10 @@ class Run(models.Model):
         verbose_name=_("worker"),
     )
     tick = models.BigIntegerField(_("tick"), default=0)
-    horizon = models.BigIntegerField(_("horizon"), default=0)
+    horizon = models.BigIntegerField(
+        _("horizon"), default=0, help_text=_("the last tick that somebody may have been shown")
+    )
+    hash = models.CharField(_("hash of the state at the tick"), max_length=32, blank=True)
     next_seq = models.BigIntegerField(_("next number"), default=1)
     speed = models.FloatField(_("speed"), default=1.0, help_text=_("0 means as fast as possible"))
     progress = models.FloatField(_("progress"), null=True, blank=True)
@@ -231,7 +234,10 @@ class Command(models.Model):
     durable = models.BooleanField(_("durable"), default=True)
     due_at = models.DateTimeField(_("due"), null=True, blank=True)
     due_tick = models.BigIntegerField(_("due at tick"), null=True, blank=True)
-    every = models.FloatField(_("every"), null=True, blank=True)
+    every = models.FloatField(_("every"), null=True, blank=True, help_text=_("seconds to the next"))
+    series = models.BigIntegerField(
+        _("series"), null=True, blank=True, help_text=_("the first of the commands that this one repeats")
+    )
     apply_seq = models.BigIntegerField(_("order"), null=True, blank=True)
     apply_tick = models.BigIntegerField(_("applied at tick"), null=True, blank=True)
     epoch = models.BigIntegerField(_("epoch"), null=True, blank=True)

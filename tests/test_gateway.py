@@ -26,7 +26,7 @@ from django_livesim.protocol.errors import (
     UnknownSimulation,
 )
 from django_livesim.protocol.names import Status
-from django_livesim.store import intake, journal
+from django_livesim.store import intake, loading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -344,9 +344,9 @@ def test_a_delay_counts_by_the_clock_of_the_database():
     row = gateway.send(run, "add", delay=100)
     assert 95 < (row.due_at - row.created_at).total_seconds() < 105
     assert Command.objects.get().due_at == row.due_at
-    assert journal.waiting([run.id]) == {}
+    assert loading.waiting([run.id]) == {}
     soon = gateway.send(run, "add", delay=0)
-    assert [entry.id for entry in journal.waiting([run.id])[run.id]] == [soon.pk]
+    assert [entry.id for entry in loading.waiting([run.id])[run.id]] == [soon.pk]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from django_livesim.cli.refs import cli_actor
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol.errors import NoRun
 from django_livesim.protocol.names import INSPECT, Outcome, Status
-from django_livesim.store import journal
+from django_livesim.store import loading
 
 Line = dict[str, Any]
 
@@ -71,7 +71,7 @@ class Watcher:
         position = newest.values_list("tick", "apply_seq").first()
         if position is None or position == self._position:
             return
-        stored = journal.newest_checkpoint(run.id)
+        stored = loading.newest_checkpoint(run.id)
         if stored is None or not stored.data:
             return
         self._position = (stored.tick, stored.apply_seq)

@@ -20,7 +20,7 @@ from django_livesim.permissions import Actor, may_inspect, visible
 from django_livesim.protocol import packed
 from django_livesim.protocol.errors import Forbidden, UnknownSimulation
 from django_livesim.protocol.names import INSPECT, Kind, Role
-from django_livesim.store import journal
+from django_livesim.store import loading
 
 INSPECT_WAIT = 2.0  # seconds a worker has to answer `inspect`
 
@@ -102,7 +102,7 @@ def _tell(row: Run, asked: Command | None) -> dict[str, Any]:
         asked.delete()  # a look leaves no trace in the journal
         with unless_deleted(row):
             row.refresh_from_db()
-    stored = journal.newest_checkpoint(row.id)
+    stored = loading.newest_checkpoint(row.id)
     recent = Command.objects.filter(run=row.id).exclude(name=INSPECT).order_by("-id")[:20]
     return facts(row) | {
         "state": orjson.loads(stored.data)["state"] if stored and stored.data else None,

@@ -28,10 +28,14 @@ class RunInfo:
 
 
 class Position(NamedTuple):
-    """How far a held run is."""
+    """How far a held run is, and how far it wants to go before the next look."""
 
     epoch: int
     tick: int
+    horizon: int | None = None
+    """The last tick that it asks to show; None asks for no more than it has."""
+    hash: str = ""
+    """Of the state at `tick`; empty where it was not taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,9 @@ class Held:
     next_seq: int
     speed: float
     horizon: int = 0
+    """The last tick that somebody may have been shown."""
+    hash: str = ""
+    """Of the state at `tick`, as whoever held it before has noted; empty where nobody has."""
     reason: str = ""
     begun: bool = False
     """Whether a worker has set it up before, and has said so."""
@@ -104,6 +111,8 @@ class Write:
     tick: int
     next_seq: int
     speed: float
+    horizon: int = 0
+    """The last tick that may be shown once this has committed; never below `tick`."""
     status: Status | None = None
     """Given where it changes."""
     previous: Status = Status.RUNNING
@@ -142,6 +151,8 @@ class Poll:
     claimed: tuple[Held, ...] = ()
     entries: Mapping[UUID, Sequence[Entry]] = field(default_factory=dict)
     """Waiting commands of held runs, oldest first; may repeat what was given before."""
+    horizons: Mapping[UUID, int] = field(default_factory=dict)
+    """The last tick that may be shown, of the held runs that asked for it."""
     lost: frozenset[UUID] = frozenset()
     """Runs thought held that are another's now, or deleted."""
     dead: bool = False

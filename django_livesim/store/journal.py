@@ -1,31 +1,29 @@
-"""What a worker reads and writes of the runs it holds. Every write is fenced."""
+"""What a worker writes of the runs it holds. Every write is fenced."""
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import DatabaseError, DataError, IntegrityError
-from django.db.models import BigIntegerField, Case, CharField, F, Q, Value, When, Window
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models import BigIntegerField, Case, CharField, F, Value, When
+from django.db.models.functions import Coalesce
 
 from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
-from django_livesim.protocol.names import ENDED, Kind, Status, run_group
-from django_livesim.protocol.records import Committed, Entry, Held, RunInfo, Stored, Verdict, Write
+from django_livesim.protocol.names import ENDED, Status
+from django_livesim.protocol.records import Committed, Stored, Verdict, Write
 from django_livesim.store import intake, locks, transitions
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition
 
 logger = logging.getLogger(__name__)
 
-FETCH = 1000  # commands taken at one look, of all runs together
-AHEAD = 100_000  # ticks before its own at which a command is taken: more than any run makes between two looks
 CODE_LENGTH = 32  # what Command.code holds
 
 DATA_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
@@ -34,117 +32,6 @@ DATA_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 
 class Overtaken(Exception):
     """A command of a write has its outcome already, from elsewhere: what the run did with it never was."""
-
-
-def load(run_id: UUID, worker: UUID) -> Held | None:
-    """Everything needed to go on with a run just claimed; None where it is no longer the worker's."""
-    run = Run.objects.filter(id=run_id, worker=worker).first()
-    if run is None:
-        return None
-    stored = newest_checkpoint(run_id)
-    journal = Command.objects.filter(
-        run=run_id, apply_seq__gt=stored.apply_seq if stored and stored.data else 0
-    )
-    return Held(
-        info=run_info(run),
-        epoch=run.epoch,
-        status=Status(run.status),
-        tick=run.tick,
-        next_seq=run.next_seq,
-        speed=run.speed,
-        horizon=run.horizon,
-        reason=run.reason,
-        begun=run.started_at is not None,
-        stored=stored,
-        journal=tuple(entry(row) for row in journal.order_by("apply_seq")),
-    )
-
-
-def run_info(run: Run) -> RunInfo:
-    """What the simulation may know of its run."""
-    return RunInfo(
-        id=run.id,
-        simulation=run.simulation,
-        key=run.key,
-        name=run.name,
-        params=run.params,
-        seed=run.seed,
-        owner=None if run.owner_id is None else str(run.owner_id),
-        group_name=run_group(run.id),
-    )
-
-
-def newest_checkpoint(run_id: UUID) -> Stored | None:
-    """The newest checkpoint whose bytes are what was stored; a damaged one is passed over, and said."""
-    rows = Checkpoint.objects.filter(run=run_id)
-    for pk in rows.order_by("-tick", "-apply_seq").values_list("pk", flat=True):
-        row = rows.filter(pk=pk).first()  # one at a time: each may hold megabytes
-        if row is None:
-            continue
-        data = packed.unpack(bytes(row.data))
-        if data is None or plain.digest(data) != row.hash:
-            logger.error(
-                "damaged checkpoint run=%s epoch=%s tick=%s; the one before it is taken",
-                run_id,
-                row.epoch,
-                row.tick,
-            )
-            continue
-        return Stored(
-            tick=row.tick,
-            apply_seq=row.apply_seq,
-            version=row.version,
-            data=data,
-            hash=row.hash,
-            views=packed.unpack(bytes(row.views)) if row.views is not None else None,
-        )
-    return None
-
-
-def entry(row: Command) -> Entry:
-    return Entry(
-        id=row.pk,
-        client_id=row.client_id,
-        sender=row.sender,
-        kind=Kind(row.kind),
-        name=row.name,
-        args=row.args,
-        due_tick=row.due_tick,
-        apply_seq=row.apply_seq,
-        apply_tick=row.apply_tick,
-    )
-
-
-def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
-    """Commands of these runs that have no position yet and are due, oldest first.
-
-    All controls; of commands at most `FETCH`, each run's first before any
-    run's second, so that none waits for what another leaves unanswered. Read
-    by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
-    """
-    rows = Command.objects.filter(
-        Q(due_at=None) | Q(due_at__lte=Moment()),
-        Q(due_tick=None) | Q(due_tick__lte=F("run__tick") + AHEAD),
-        run__in=list(runs),
-        apply_seq=None,
-        outcome="",
-    )
-    taken = list(rows.order_by("id")[: FETCH + 1])
-    if len(taken) > FETCH:
-        taken = _in_turn(rows)
-    found: dict[UUID, list[Entry]] = {}
-    for row in taken:
-        found.setdefault(row.run_id, []).append(entry(row))
-    return found
-
-
-def _in_turn(rows: Any) -> list[Command]:
-    """Of more rows than are taken at one look: all controls, and the soonest commands of each run in turn."""
-    soonest = [F("due_tick").asc(nulls_first=True), F("id").asc()]
-    place = Window(RowNumber(), partition_by=[F("run")], order_by=soonest)
-    commands = rows.filter(kind=str(Kind.COMMAND)).annotate(place=place).order_by("place", "id")[:FETCH]
-    controls = rows.filter(kind=str(Kind.CONTROL))
-    return sorted([*controls, *commands], key=lambda row: row.pk)
 
 
 def refuse_orphans() -> int:

@@ -23,7 +23,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django_livesim import conf, registry
 from django_livesim.gateway import autostart
 from django_livesim.protocol.records import Committed, Held, Poll, Position, Write
-from django_livesim.store import identity, journal, leases, transitions
+from django_livesim.store import identity, journal, leases, loading, transitions
 from django_livesim.store.transitions import Tell
 
 logger = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class Ledger:
             journal.note_ticks(worker, {run: held[run].tick for run in mine})
         claimed = self._claim(worker, mine) if claiming else []
         runs = [*mine, *(each.info.id for each in claimed)]
-        return Poll(claimed=tuple(claimed), entries=journal.waiting(runs) if runs else {}, lost=lost)
+        return Poll(claimed=tuple(claimed), entries=loading.waiting(runs) if runs else {}, lost=lost)
 
     def _claim(self, worker: UUID, held: list[UUID]) -> list[Held]:
         limit = leases.CLAIM_BATCH
@@ -210,7 +210,7 @@ class Ledger:
     def _load_run(self, run: UUID, worker: UUID) -> Held | None:
         """One that cannot be loaded keeps no other from being loaded."""
         try:
-            held = journal.load(run, worker)
+            held = loading.load(run, worker)
         except (OperationalError, InterfaceError):
             raise  # the database is away, and the run not at fault
         except Exception:

@@ -14,7 +14,7 @@ from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import Kind, Outcome, Status
 from django_livesim.protocol.records import Committed, Stored, Verdict, Write
-from django_livesim.store import identity, intake, journal, leases
+from django_livesim.store import identity, intake, journal, leases, loading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +50,7 @@ def write(run, **fields):
 
 
 def verdict(row, seq=1, **fields):
-    entry = journal.entry(row)
+    entry = loading.entry(row)
     return Verdict(entry=entry, apply_seq=seq, apply_tick=5, outcome=Outcome.APPLIED, **fields)
 
 
@@ -71,7 +71,7 @@ def test_verdicts_status_and_checkpoint_are_one_write(held):
         {"v": 2},
     )
     assert (run.status, run.tick, run.next_seq) == (Status.PAUSED, 5, 2)
-    assert journal.waiting([run.id]) == {}
+    assert loading.waiting([run.id]) == {}
 
 
 def test_an_heir_gets_the_newest_checkpoint_and_the_journal_after_it(held):
@@ -79,11 +79,11 @@ def test_an_heir_gets_the_newest_checkpoint_and_the_journal_after_it(held):
     rows = [insert(run, client_id=f"c{number}") for number in range(4)]
     journal.write(me, [write(run, verdicts=tuple(verdict(row, seq + 1) for seq, row in enumerate(rows[:3])))])
     journal.write(me, [write(run, checkpoint=stored(4, 9, seq=1), next_seq=4)])
-    loaded = journal.load(run.id, me)
+    loaded = loading.load(run.id, me)
     assert loaded.stored.tick == 4
     assert [each.id for each in loaded.journal] == [row.pk for row in rows[1:3]]
     assert (loaded.next_seq, loaded.tick, loaded.info.params) == (4, 5, {"start": 1})
-    assert [each.id for each in journal.waiting([run.id])[run.id]] == [rows[3].pk]
+    assert [each.id for each in loading.waiting([run.id])[run.id]] == [rows[3].pk]
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(held, caplog):
@@ -91,7 +91,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(held, caplog):
     journal.write(me, [write(run, checkpoint=stored(3, 30))])
     journal.write(me, [write(run, checkpoint=stored(4, 40))])
     Checkpoint.objects.filter(tick=4).update(data=b"j{")
-    assert orjson.loads(journal.newest_checkpoint(run.id).data)["state"] == {"value": 30}
+    assert orjson.loads(loading.newest_checkpoint(run.id).data)["state"] == {"value": 30}
     assert "damaged checkpoint" in caplog.text
 
 
@@ -106,7 +106,7 @@ def test_only_the_newest_of_the_checkpoints_is_fetched(held):
 
     post_init.connect(note, sender=Checkpoint)
     try:
-        assert journal.newest_checkpoint(run.id).tick == 3
+        assert loading.newest_checkpoint(run.id).tick == 3
     finally:
         post_init.disconnect(note, sender=Checkpoint)
     assert fetched == [3]
@@ -290,30 +290,30 @@ def many(run, count, **fields):
 def test_what_one_run_leaves_unanswered_holds_up_no_other_and_no_control(held):
     _, run = held
     other = Run.objects.create(simulation="counter")
-    many(run, journal.FETCH)
+    many(run, loading.FETCH)
     command = insert(other)
     control = insert(run, client_id="stop")
     Command.objects.filter(id=control.pk).update(kind="control")
-    found = journal.waiting([run.id, other.id])
+    found = loading.waiting([run.id, other.id])
     assert [each.id for each in found[other.id]] == [command.pk]
     assert found[run.id][-1].id == control.pk
-    assert len(found[run.id]) == journal.FETCH
+    assert len(found[run.id]) == loading.FETCH
 
 
 def test_a_command_for_a_far_tick_is_taken_when_its_tick_is_near(held):
     _, run = held
     far = insert(run, due_tick=10**9)
-    assert journal.waiting([run.id]) == {}
+    assert loading.waiting([run.id]) == {}
     Run.objects.update(tick=10**9 - 10)
-    assert [each.id for each in journal.waiting([run.id])[run.id]] == [far.pk]
+    assert [each.id for each in loading.waiting([run.id])[run.id]] == [far.pk]
 
 
 def test_what_is_due_now_goes_before_what_is_due_later(held):
     _, run = held
-    many(run, journal.FETCH, due_tick=50)
+    many(run, loading.FETCH, due_tick=50)
     now = insert(run, client_id="now")
     sooner = insert(run, client_id="sooner", due_tick=40)
-    assert [each.id for each in journal.waiting([run.id])[run.id]][-2:] == [now.pk, sooner.pk]
+    assert [each.id for each in loading.waiting([run.id])[run.id]][-2:] == [now.pk, sooner.pk]
 
 
 @pytest.mark.parametrize(

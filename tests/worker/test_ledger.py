@@ -11,7 +11,7 @@ from django.db import OperationalError
 
 from django_livesim.gateway import autostart
 from django_livesim.models import Run, Worker
-from django_livesim.store import journal, leases
+from django_livesim.store import leases, loading
 from django_livesim.worker import ledger as ledgers
 from django_livesim.worker.ledger import Ledger
 
@@ -44,7 +44,7 @@ def test_a_worker_that_cannot_register_waits_before_it_tries_again(ledger, monke
 
 def test_a_run_that_cannot_be_loaded_keeps_no_other_from_it_and_is_left_out(ledger, monkeypatch, caplog):
     bad, good = Run.objects.create(simulation="counter"), Run.objects.create(simulation="counter")
-    load, tried = journal.load, []
+    load, tried = loading.load, []
 
     def fails(run: Any, worker: Any) -> Any:
         tried.append(run)
@@ -52,7 +52,7 @@ def test_a_run_that_cannot_be_loaded_keeps_no_other_from_it_and_is_left_out(ledg
             raise ValueError("bad row")
         return load(run, worker)
 
-    monkeypatch.setattr(journal, "load", fails)
+    monkeypatch.setattr(loading, "load", fails)
     (held,) = claim(ledger)
     assert held.info.id == good.id
     for _ in range(5):
@@ -70,7 +70,7 @@ def test_a_database_that_is_away_is_no_fault_of_the_run(ledger, monkeypatch):
     def fails(*args: Any) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(journal, "load", fails)
+    monkeypatch.setattr(loading, "load", fails)
     with pytest.raises(OperationalError):
         claim(ledger)
     assert ledger._failed_loads == {}
