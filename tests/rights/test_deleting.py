@@ -266,12 +266,6 @@ async def test_viewers_are_sent_away_at_once(run: Run, owner: Any) -> None:
 
 
 class TestPage:
-    @pytest.fixture
-    def browser(self, owner: Any) -> Client:
-        client = Client()
-        client.force_login(owner)
-        return client
-
     def test_without_scripts_it_is_asked_first_then_done_and_said(self, browser: Client, run: Run) -> None:
         url = reverse("livesim:run-delete", args=[run.id])
         assert url in browser.get(run.get_absolute_url()).content.decode()

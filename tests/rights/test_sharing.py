@@ -177,12 +177,6 @@ async def test_one_who_was_let_in_by_a_row_that_is_no_more_is_looked_at_again(
 
 
 class TestPage:
-    @pytest.fixture
-    def browser(self, owner: Any) -> Client:
-        client = Client()
-        client.force_login(owner)
-        return client
-
     def share(self, browser: Client, run: Run, htmx: bool = False, **data: str) -> Any:
         headers = {"HX-Request": "true"} if htmx else {}
         return browser.post(reverse("livesim:run-share", args=[run.id]), data, headers=headers)

@@ -72,40 +72,34 @@ class Cards(Tank):
         return {"role": role, "hand": self.state["level"] if role == "owner" else None}
 
 
-async def async_shop(sim, benches: int = 2):
+def serve(sim, benches):
+    """What both shops do in a tick; whether they close."""
     log = sim.state.setdefault("log", [])
-    sim.state.setdefault("calls", 0)
-    sim.state["calls"] += 1
-    while True:
-        for message in sim.messages():
-            if message.name == "break":
-                raise RuntimeError("the loop broke")
-            if message.name == "end":
-                return {"ticks": sim.tick}
-            if message.name == "bad":
-                message.refuse("not here")
-            else:
-                log.append([message.args, message.user])
-                message.reply({"benches": benches})
+    for message in sim.messages():
+        if message.name == "break":
+            raise RuntimeError("the loop broke")
+        if message.name == "end":
+            return True
+        if message.name == "bad":
+            message.refuse("not here")
+        else:
+            log.append([message.args, message.user])
+            message.reply({"benches": benches})
+    return False
+
+
+async def async_shop(sim, benches: int = 2):
+    sim.state["calls"] = sim.state.get("calls", 0) + 1
+    while not serve(sim, benches):
         await sim.sleep(0.1)
+    return {"ticks": sim.tick}
 
 
 def blocking_shop(sim, benches: int = 2):
-    log = sim.state.setdefault("log", [])
-    sim.state.setdefault("calls", 0)
-    sim.state["calls"] += 1
-    while True:
-        for message in sim.messages():
-            if message.name == "break":
-                raise RuntimeError("the loop broke")
-            if message.name == "end":
-                return {"ticks": sim.tick}
-            if message.name == "bad":
-                message.refuse("not here")
-            else:
-                log.append([message.args, message.user])
-                message.reply({"benches": benches})
+    sim.state["calls"] = sim.state.get("calls", 0) + 1
+    while not serve(sim, benches):
         sim.sleep(0.1)
+    return {"ticks": sim.tick}
 
 
 @pytest.fixture(params=[async_shop, blocking_shop])
