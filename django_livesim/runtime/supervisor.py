@@ -44,10 +44,12 @@ class Supervisor:
         options: Options,
         tidy: Callable[[], None] = lambda: None,
         hears: Callable[[], bool] = lambda: True,
+        loops: LoopThread | None = None,
     ) -> None:
         """`tidy` is called in the step thread with every slow poll: what the host keeps by thread.
 
         `hears` says whether signs of interest arrive; while they do not, no run counts as unwatched.
+        `loops` makes the programs of own loops.
         """
         self.clock = clock
         self.ledger = ledger
@@ -67,7 +69,7 @@ class Supervisor:
         self._poll_again = False
         self._poll_due = clock.now()
         self._drain_deadline = 0.0
-        self._loops = LoopThread()
+        self._loops = loops or LoopThread()
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -83,9 +85,12 @@ class Supervisor:
         """Somebody watches a run."""
         self.post(self._watch, run, roles, keyframe)
 
-    def drain(self) -> None:
-        """Take nothing new, store and let go what is held, then `run` returns."""
-        self.post(self._begin_drain)
+    def drain(self, grace: float | None = None) -> None:
+        """Take nothing new, store and let go what is held, then `run` returns.
+
+        A loop that is away has `grace` seconds to come back, by default those of the options.
+        """
+        self.post(self._begin_drain, self.options.grace if grace is None else grace)
 
     # -- the step thread ----------------------------------------------------------------------
 
@@ -125,7 +130,7 @@ class Supervisor:
             self._tidy()
             self._poll()
         if self.draining:
-            self._let_go(now)
+            self._let_go(self.clock.now())
         self._step_due(now)
         soonest = self._heap[0][0] if self._heap else self._poll_due
         return max(0.0, min(soonest, self._poll_due, now + self.options.poll) - self.clock.now())
@@ -289,10 +294,10 @@ class Supervisor:
 
     # -- leaving ------------------------------------------------------------------------------
 
-    def _begin_drain(self) -> None:
-        if not self.draining:
-            self.draining = True
-            self._drain_deadline = self.clock.now() + self.options.grace
+    def _begin_drain(self, grace: float) -> None:
+        deadline = self.clock.now() + grace
+        self._drain_deadline = min(self._drain_deadline, deadline) if self.draining else deadline
+        self.draining = True
 
     def _let_go(self, now: float) -> None:
         for runner in list(self.runners.values()):

@@ -43,6 +43,15 @@ def beat(worker: UUID, load: Mapping[str, Any]) -> bool:
     return bool(alive.update(beat=F("beat") + 1, beat_at=Moment(), load=dict(load)))
 
 
+def tell_to_leave(worker: UUID) -> bool:
+    """Have the worker store its runs, let them go and end; it sees this within a second.
+
+    False where it is gone.
+    """
+    alive = Worker.objects.filter(id=worker).exclude(state=Worker.State.GONE)
+    return bool(alive.update(state=Worker.State.DRAINING))
+
+
 def leave(worker: UUID) -> None:
     """The worker ends in good order; what it may still hold is free to claim."""
     Worker.objects.filter(id=worker).update(state=Worker.State.GONE)
@@ -54,12 +63,16 @@ class Peers:
     def __init__(self, identity: Identity, ttl: float) -> None:
         self.identity = identity
         self.ttl = ttl  # seconds
+        self.told_to_leave = False
+        """Whether somebody has marked this worker as draining, as of the last look."""
         self._seen: dict[UUID, tuple[int, float]] = {}
 
     def look(self, me: UUID) -> list[UUID]:
         """Declare gone whoever is: those whose process has ended, and those silent for the ttl."""
         now = monotonic()
-        rows = list(Worker.objects.exclude(state=Worker.State.GONE).exclude(id=me))
+        there = list(Worker.objects.exclude(state=Worker.State.GONE))
+        self.told_to_leave = any(row.id == me and row.state == Worker.State.DRAINING for row in there)
+        rows = [row for row in there if row.id != me]
         self._seen = {row.id: self._timed(row, now) for row in rows}
         return [row.id for row in rows if self._is_dead(row, now) and self._declare(row)]
 

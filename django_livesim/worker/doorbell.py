@@ -92,9 +92,11 @@ class DoorbellWorker(ChannelsWorker):
 class Doorbell:
     """Listens for one worker, on the layer or, without one, in this process."""
 
-    def __init__(self, hearing: Hearing) -> None:
+    def __init__(self, hearing: Hearing, *, claims: bool = True) -> None:
+        """`claims`: whether it answers rings for whoever may claim; on some layers each has one hearer."""
         self._detach = attach(self._hear)
         self._hearing = hearing
+        self._shared = [RUNS_CHANNEL] if claims else []
         self._thread: LoopThread | None = None
         self._unsubscribe: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -114,25 +116,24 @@ class Doorbell:
 
     def listen(self, worker: UUID) -> None:
         """Listen under the worker's id; a former one is given up. Any thread."""
-        channels = [RUNS_CHANNEL, worker_channel(worker)]
+        channels = [*self._shared, worker_channel(worker)]
         if is_local():
             self._stop_local()
             self._unsubscribe = [local.subscribe(channel, self._hearing) for channel in channels]
             return
         if self._thread is None:
             self._thread = LoopThread("livesim-doorbells")
-        self._own, self._heard_at = channels[1], time.monotonic()
+        self._own, self._heard_at = channels[-1], time.monotonic()
         self._thread.call(self._listen, channels)
 
     def _listen(self, channels: list[str]) -> None:
-        for task in self._tasks:
-            task.cancel()
+        self._cancel()
         router = ChannelNameRouter(dict.fromkeys(channels, RunsConsumer.as_asgi()))
         worker = DoorbellWorker(application=router, channels=channels, channel_layer=get_layer())
         loop = asyncio.get_running_loop()
         listening = loop.create_task(worker.arun(), name="livesim-doorbells")
         listening.add_done_callback(self._ended)
-        self._tasks = [listening, loop.create_task(self._echo(channels[1]), name="livesim-echo")]
+        self._tasks = [listening, loop.create_task(self._echo(channels[-1]), name="livesim-echo")]
 
     @staticmethod
     async def _echo(channel: str) -> None:
@@ -147,6 +148,16 @@ class Doorbell:
     def _ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             logger.error("doorbells are not heard any more; the poll goes on", exc_info=task.exception())
+
+    def deafen(self) -> None:
+        """Hear nothing more, so that rings are left to others. Any thread; waits for nothing."""
+        self._stop_local()
+        if self._thread is not None:
+            self._thread.call(self._cancel)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     def _stop_local(self) -> None:
         for unsubscribe in self._unsubscribe:

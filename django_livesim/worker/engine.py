@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from django_livesim.bus.layers import get_layer
 from django_livesim.bus.publisher import Publisher
 from django_livesim.protocol.records import Poll
 from django_livesim.runtime.clock import MonotonicClock
+from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Definition, Options
 from django_livesim.runtime.supervisor import Supervisor
 from django_livesim.simulation import CommandSpec
@@ -59,12 +60,21 @@ def options() -> Options:
 class Engine:
     """One worker. `run` is its step thread: whichever thread calls it."""
 
-    def __init__(self, *, queues: Iterable[str] = ("default",), max_runs: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        queues: Iterable[str] = ("default",),
+        max_runs: int | None = None,
+        ledger: Callable[..., Ledger] = Ledger,
+        loops: LoopThread | None = None,
+    ) -> None:
+        """It claims runs of `queues`, at most `max_runs`; with none, only what its `ledger` claims."""
         get_layer()  # its module imported before there are threads, lest two import it at once
         self.publisher = Publisher()
-        self.doorbell = Doorbell(self.hear)
+        queues = list(queues)
+        self.doorbell = Doorbell(self.hear, claims=bool(queues))
         self.announcer = Announcer()
-        self.ledger = Ledger(
+        self.ledger = ledger(
             queues=queues,
             max_runs=max_runs,
             registered=self.doorbell.listen,
@@ -79,13 +89,14 @@ class Engine:
             options=options(),
             tidy=close_old_connections,
             hears=self.doorbell.hears,
+            loops=loops,
         )
         self._cpu = (time.monotonic(), time.process_time())
 
     def run(self) -> None:
         """Step runs until `drain`, then store them, give them up and return."""
         self.publisher.start()
-        self.ledger.start(self.supervisor.post, self._dead)
+        self.ledger.start(self.supervisor.post, self._dead, self.drain)
         try:
             self.supervisor.run()
         finally:
@@ -94,9 +105,10 @@ class Engine:
             self.announcer.stop(LEAVE)
             self.publisher.stop(LEAVE)
 
-    def drain(self) -> None:
-        """Begin to leave. Any thread, and signal handlers."""
-        self.supervisor.drain()
+    def drain(self, grace: float | None = None) -> None:
+        """Begin to leave; loops have `grace` seconds to end their tick. Any thread, and signal handlers."""
+        self.supervisor.post(self.doorbell.deafen)
+        self.supervisor.drain(grace)
 
     def hear(self, message: dict[str, Any]) -> None:
         """A doorbell message. Any thread."""

@@ -21,6 +21,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from django_livesim import conf, registry
+from django_livesim.bus import doorbells
 from django_livesim.gateway import autostart
 from django_livesim.protocol.records import Committed, Held, Poll, Position, Write
 from django_livesim.store import identity, journal, leases, loading, transitions
@@ -70,6 +71,7 @@ class Ledger:
         self._tell = tell
         self._post: Post = _nowhere
         self._dead: Callable[[], None] = _nowhere
+        self._drain: Callable[[], None] = _nowhere
         self._jobs: queue.SimpleQueue[tuple[str, Any, Callable[..., None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="livesim-ledger", daemon=True)
         self._identity = identity.this_process()
@@ -83,9 +85,12 @@ class Ledger:
 
     # -- the step thread ----------------------------------------------------------------------
 
-    def start(self, post: Post, dead: Callable[[], None]) -> None:
-        """Begin; answers go to `post(function, *args)`, and `dead` too where the lease is lost."""
-        self._post, self._dead = post, dead
+    def start(self, post: Post, dead: Callable[[], None], drain: Callable[[], None] = _nowhere) -> None:
+        """Begin; answers go to `post(function, *args)`, and `dead` too where the lease is lost.
+
+        `drain` is called, in the thread of the database, where the worker is told by its row to leave.
+        """
+        self._post, self._dead, self._drain = post, dead, drain
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
@@ -170,12 +175,17 @@ class Ledger:
             results = self._guarded(lambda: journal.write(worker, writes, versions, self._tell))
         if results is not None and Committed.FAILED in results:
             connections[conf.settings.DATABASE].close()
+        released = False
         for job, result in zip(jobs, results or [Committed.FAILED] * len(jobs), strict=True):
+            if result == Committed.YES and job[1].release:
+                released = True
             if result == Committed.LATER:
                 self._later.append(job)
                 self._later_due = time.monotonic() + AGAIN
             else:
                 self._answer(job[2], result)
+        if released:
+            doorbells.ring()  # whoever may claim need not wait for its poll
 
     # -- looking for work ---------------------------------------------------------------------
 
@@ -258,6 +268,8 @@ class Ledger:
             return
         if self._is_due("peers", now, PEERS_EVERY):
             self._peers.look(worker)
+            if self._peers.told_to_leave:
+                self._told_to_leave()
         if self._is_due("sweep", now, SWEEP_EVERY):
             journal.refuse_orphans()
         self._autostart()
@@ -275,6 +287,12 @@ class Ledger:
         self._failed_loads.clear()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._post(self._dead)
+
+    def _told_to_leave(self) -> None:
+        """Once: somebody has marked this worker's row as draining."""
+        logger.info("told to leave worker=%s; its runs are stored and let go", self.worker)
+        drain, self._drain = self._drain, _nowhere
+        drain()
 
     def _leave(self) -> None:
         if self.worker is not None:
