@@ -245,6 +245,15 @@ class Simulation(Hosted, Declaration):
         """Take up what `dump` gave."""
         self.state = data
 
+    def upgrade(self, state: dict[str, Any], from_version: int) -> dict[str, Any]:
+        """What `dump` gave in an older version of this class, as this one would have given it.
+
+        Called before `load` where the stored state is of a version below
+        `version`: of exactly `from_version`, which may be any older one. The
+        state may be changed in place; the one that is returned is taken up.
+        """
+        return state
+
 
 def _declared(cls: type[Simulation]) -> Iterator[CommandSpec]:
     """The commands of a class, bases first, an overriding method in its base's place."""
@@ -283,6 +292,7 @@ class Loop(Declaration):
         self.label = self.label or humanise(self.name)
         self.description = first_paragraph(function.__doc__)
         self.commands: dict[str, CommandSpec] = {}
+        self.upgrade_function: Callable[[dict[str, Any], int], dict[str, Any]] | None = None
         self.view_function: Callable[..., dict[str, Any]] | None = None
         self.metrics_function: Callable[..., dict[str, float]] | None = None
         self.__module__ = function.__module__
@@ -321,6 +331,13 @@ class Loop(Declaration):
             return function
 
         return declare(function) if function is not None else declare
+
+    def upgrade(
+        self, function: Callable[[dict[str, Any], int], dict[str, Any]]
+    ) -> Callable[[dict[str, Any], int], dict[str, Any]]:
+        """Declare `function(state, from_version)`: what an older version stored, as this one has it."""
+        self.upgrade_function = function
+        return function
 
     def view(self, function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """Declare `function(sim, role)`: what viewers see in place of the state."""

@@ -79,6 +79,18 @@ class Stored:
     """JSON object, role to view; given where the run is about to be let go."""
 
 
+DAMAGED = "its bytes are damaged"
+"""Why a checkpoint was passed over that nobody's code is at fault for."""
+
+
+class Passed(NamedTuple):
+    """A checkpoint that could not be taken up."""
+
+    tick: int
+    apply_seq: int
+    why: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Held:
     """A run just claimed: everything needed to go on with it."""
@@ -96,7 +108,13 @@ class Held:
     reason: str = ""
     begun: bool = False
     """Whether a worker has set it up before, and has said so."""
+    version: int = 1
+    """Of the code that has stepped it so far, or that it was started with."""
     stored: Stored | None = None
+    older: bool = False
+    """Whether there is a checkpoint before `stored`, from which the run could be taken up as well."""
+    passed: tuple[Passed, ...] = ()
+    """Checkpoints newer than `stored` that could not be taken up, the newest first."""
     journal: tuple[Entry, ...] = ()
     """Applied after `stored`, in order; they are applied again."""
 
@@ -120,6 +138,10 @@ class Write:
     begins: bool = False
     """The run has been set up for the first time."""
     reason: str = ""
+    progress: float | None = None
+    """How much of what is shown as progress is done, from 0 to 1; written with a status alone."""
+    version: int | None = None
+    """Of the code that has taken the run up; given once, by its first write."""
     verdicts: tuple[Verdict, ...] = ()
     checkpoint: Stored | None = None
     result: bytes | None = None
@@ -149,6 +171,8 @@ class Poll:
     """What one look into the database found for a worker."""
 
     claimed: tuple[Held, ...] = ()
+    more: bool = False
+    """Whether as many were claimed as are at once, so that there may be more; look again."""
     entries: Mapping[UUID, Sequence[Entry]] = field(default_factory=dict)
     """Waiting commands of held runs, oldest first; may repeat what was given before."""
     horizons: Mapping[UUID, int] = field(default_factory=dict)

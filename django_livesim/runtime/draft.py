@@ -31,6 +31,8 @@ class Draft:
     verdicts: list[Verdict] = field(default_factory=list)
     status: Status | None = None
     reason: str = ""
+    progress: float | None = None
+    version: int | None = None
     checkpoint: Stored | None = None
     result: bytes | None = None
     error: str = ""
@@ -73,6 +75,8 @@ class Draft:
             previous=before.status,
             begins=begins,
             reason=self.reason,
+            progress=self.progress,
+            version=self.version,
             verdicts=tuple(self.verdicts),
             checkpoint=self.checkpoint,
             result=self.result,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from django_livesim.protocol.names import Kind, Status, Verb
 from django_livesim.protocol.records import Entry, Held
+from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.loops import AsyncLoop, BlockingLoop, Finished, LoopProgram, LoopThread
 from django_livesim.runtime.ports import Catalogue, FrameOut, Options
@@ -49,10 +50,7 @@ class LoopRunner(Runner):
         self._deadline: float | None = None  # by when a loop asked to end must be back
 
     def _whence(self) -> str:
-        stored = self.held.stored
-        if stored is None or not stored.data or self.held.tick <= stored.tick:
-            return super()._whence()
-        return f"recovered from tick {stored.tick}, {self.held.tick - stored.tick} ticks lost"
+        return taking_up.told(self.held, self.definition, loses_ticks=True)
 
     def _begin_history(self) -> None:
         """Later messages come again, in order; the loop itself cannot be played again."""

@@ -22,6 +22,7 @@ from django_livesim.protocol.errors import Code, LivesimError, raised
 from django_livesim.protocol.names import Outcome
 from django_livesim.protocol.records import Entry
 from django_livesim.runtime.ports import Catalogue
+from django_livesim.runtime.taking_up import upgraded
 from django_livesim.simulation import Host, Hosted, Loop
 
 logger = logging.getLogger(__name__)
@@ -139,11 +140,13 @@ class LoopProgram:
         self._current: Message | None = None
         self._params: dict[str, Any] = {}
 
-    def begin(self, state: dict[str, Any] | None) -> None:
-        """Take up a stored state. The function itself starts at the first `advance`."""
+    def begin(self, state: dict[str, Any] | None, version: int) -> None:
+        """Take up a state that `version` has stored. The function itself starts at the first `advance`."""
         self._params = self.catalogue.bind_params(self.definition, self.host.run.params)
         if state is not None:
-            self.sim.state, self.sim.resumed = state, True
+            definition = self.definition
+            self.sim.state = upgraded(definition, state, version, definition.upgrade_function)
+            self.sim.resumed = True
 
     def advance(self, entries: Iterable[Entry]) -> None:
         """Hand over messages and the state, and let the loop go on. Step thread only."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django_livesim.protocol.names import Status
-from django_livesim.protocol.records import Committed, Poll, Position, Verdict, Write
+from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Verdict, Write
 from django_livesim.simulation import CommandSpec, Loop, Send, Simulation
 
 Definition = type[Simulation] | Loop
@@ -32,6 +32,7 @@ class StatusOut:
     tick: int
     speed: float
     reason: str
+    progress: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,10 @@ class Ledger(Protocol):
 
     def write(self, write: Write, done: Callable[[Committed], None]) -> None:
         """Commit one fenced write; `done` gets a value of `Committed`."""
+        ...
+
+    def load_again(self, run: UUID, passed: tuple[Passed, ...], done: Callable[[Held | None], None]) -> None:
+        """Read a held run once more, without the checkpoints in `passed`; None where it cannot be read."""
         ...
 
 

@@ -62,11 +62,17 @@ class Record:
         self._draft.verdicts.append(verdict)
         self.out(VerdictOut(verdict=verdict))
 
-    def status(self, status: Status, tick: int, speed: float, reason: str) -> None:
+    def status(
+        self, status: Status, tick: int, speed: float, reason: str, progress: float | None = None
+    ) -> None:
         """Journal the status, and tell viewers."""
         reason = plain.storable(reason)[:REASON_LENGTH]
-        self._draft.status, self._draft.reason = status, reason
-        self.out(StatusOut(status=status, tick=tick, speed=speed, reason=reason))
+        self._draft.status, self._draft.reason, self._draft.progress = status, reason, progress
+        self.out(StatusOut(status=status, tick=tick, speed=speed, reason=reason, progress=progress))
+
+    def version(self, version: int) -> None:
+        """Journal which version of the code has taken the run up."""
+        self._draft.version = version
 
     def checkpoint(self, stored: Stored) -> None:
         self._draft.checkpoint = stored

@@ -21,7 +21,8 @@ import orjson
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.names import INSPECT, Kind, Outcome, Status, Verb
-from django_livesim.protocol.records import Entry, Held, Write
+from django_livesim.protocol.records import Entry, Held, Passed, Write
+from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.keeper import Keeper
 from django_livesim.runtime.pace import Pace
@@ -42,8 +43,8 @@ AUTHOR_ERRORS = (Exception, SystemExit)
 class Program(Protocol):
     """The author's code, as every kind of it is asked."""
 
-    def begin(self, state: dict[str, Any] | None) -> None:
-        """Set up anew, or take up a stored state."""
+    def begin(self, state: dict[str, Any] | None, version: int) -> None:
+        """Set up anew, or take up a state that `version` of the code has stored."""
 
     def dump(self) -> dict[str, Any]: ...
 
@@ -63,6 +64,7 @@ class Runner:
         self.id: UUID = held.info.id
         self.epoch = held.epoch
         self.held = held
+        self.definition = definition
         self.host = host
         self.program = program
         self.clock = clock
@@ -74,6 +76,10 @@ class Runner:
         self.screen = Screen(definition, options, program, held)
         self.keeper = Keeper(definition, options, host)
         self.pace = Pace(definition.tick_rate)
+        self.taken_over = taking_up.is_taken_over(held, definition)
+        """Whether older code has stepped it: what is played again may come out differently."""
+        self.unusable: Passed | None = None
+        """The checkpoint that could not be taken up, where there is one before it."""
         self.over = False
         self.away = False
         """Whether the state is in other hands: an own loop is in its author's code."""
@@ -87,14 +93,19 @@ class Runner:
     # -- life ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Set up or load, and get ready to go on. A failure ends the run, not the worker."""
+        """Set up or load, and get ready to go on. A failure ends the run, not the worker.
+
+        Where a checkpoint cannot be taken up and there is one before it, nothing is recorded, `unusable`
+        is it, and this runner is over.
+        """
         held = self.held
         try:
-            state = self.keeper.take_up(held.stored)
-            self.steps_asked = self.keeper.steps_asked if self.status is Status.PAUSED else 0
-            self._say(self._whence())
+            taking_up.refuse_nothing(held, self.definition)
             self.host.live = held.stored is None and not held.journal and held.tick == 0
-            self.program.begin(state)
+            if not self._take_up():
+                return
+            self.record.version(self.definition.version)
+            self._say(self._whence())
             self.pace.go(self.clock.now(), self.speed)
             if self.status is Status.PAUSED:
                 self.pace.hold(self.clock.now(), self.speed)
@@ -102,10 +113,30 @@ class Runner:
         except AUTHOR_ERRORS as exc:
             self._fail(exc)
 
+    def _take_up(self) -> bool:
+        """Have the program begin; False where it cannot with this checkpoint, but may with the one before."""
+        stored = self.held.stored
+        try:
+            state = self.keeper.take_up(stored)
+            self.steps_asked = self.keeper.steps_asked if self.status is Status.PAUSED else 0
+            self.program.begin(state, self.definition.version if stored is None else stored.version)
+        except AUTHOR_ERRORS as exc:
+            if stored is None or not stored.data or not self.held.older:
+                raise
+            self.unusable = taking_up.unusable(stored, exc)
+            logger.exception(
+                "a checkpoint cannot be taken up run=%s epoch=%s tick=%s; the one before it is tried",
+                self.id,
+                self.epoch,
+                stored.tick,
+            )
+            self.drop()
+            return False
+        return True
+
     def _whence(self) -> str:
         """The reason of the status with which a run is taken up."""
-        stored = self.held.stored
-        return f"goes on from tick {self.held.tick}" if stored is not None and stored.data else ""
+        return taking_up.told(self.held, self.definition)
 
     def _begin_history(self) -> None:
         """Play again what was journaled after the checkpoint, then `_live`."""
@@ -191,11 +222,9 @@ class Runner:
 
         `now` is when the supervisor's turn began: every sign of interest from before it has been taken.
         """
-        if self.over or self.away:
+        if self.over or self.away or self.replaying:
             return
-        if self.replaying:
-            self._guarded(self._play)
-        elif self._is_left_alone(now):
+        if self._is_left_alone(now):
             self._guarded(self._rest)
         elif self.steps_asked or self.status is Status.RUNNING:
             self._stepped = self.steps_asked == 1
@@ -206,7 +235,12 @@ class Runner:
         """One step, and the boundary after it."""
         raise NotImplementedError
 
-    def _play(self, now: float) -> None:
+    def play(self, seconds: float) -> None:
+        """Play history again, for so long."""
+        if not self.over:
+            self._guarded(lambda now: self._play(now + seconds))
+
+    def _play(self, until: float) -> None:
         """A slice of history."""
         raise NotImplementedError
 
@@ -363,11 +397,11 @@ class Runner:
         reason = reason or ("restarted" if successor else "stopped")
         self._end(Status.STOPPED, reason, successor=successor, store=store)
 
-    def _say(self, reason: str = "") -> None:
+    def _say(self, reason: str = "", progress: float | None = None) -> None:
         """Journal the status and tell viewers once that has committed."""
         if self.status is Status.PAUSED and self.unwatched.paused:
             reason = NOBODY
-        self.record.status(self.status, self.shown_tick, self.speed, reason)
+        self.record.status(self.status, self.shown_tick, self.speed, reason, progress)
 
     # -- the end ------------------------------------------------------------------------------
 

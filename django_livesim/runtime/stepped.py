@@ -10,14 +10,14 @@ from django_livesim.protocol import plain
 from django_livesim.protocol.errors import Code, LivesimError, UnknownCommand, raised
 from django_livesim.protocol.names import Kind, Outcome, Verb
 from django_livesim.protocol.records import Entry, Held
+from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.history import Progress
 from django_livesim.runtime.ports import Catalogue, Options
 from django_livesim.runtime.runner import AUTHOR_ERRORS, Runner
 from django_livesim.simulation import Host, Simulation
 
 logger = logging.getLogger(__name__)
-
-REPLAY_SLICE = 0.05  # seconds of history played again before others get a turn
 
 
 class Stepped:
@@ -30,17 +30,20 @@ class Stepped:
         self.dt = 1.0 / definition.tick_rate
         self.simulation: Simulation
 
-    def begin(self, state: dict[str, Any] | None) -> None:
-        """Set up anew, or take up a stored state."""
+    def begin(self, state: dict[str, Any] | None, version: int) -> None:
+        """Set up anew, or take up a state that `version` has stored."""
         self.simulation = self.definition()
         self.simulation._host = self.host
         if state is None:
             self.simulation.setup(**self.catalogue.bind_params(self.definition, self.host.run.params))
         else:
-            self.simulation.load(state)
+            self.simulation.load(self._upgraded(state, version))
         before = self.host.random_state()
         self.simulation.restore()
         self.host.restore_random(before)  # what is derived draws no numbers: an heir restores more often
+
+    def _upgraded(self, state: dict[str, Any], version: int) -> dict[str, Any]:
+        return taking_up.upgraded(self.definition, state, version, self.simulation.upgrade)
 
     def step(self) -> None:
         self.simulation.step(self.dt)
@@ -76,6 +79,7 @@ class SteppedRunner(Runner):
         self._history = deque(held.journal)
         last = held.journal[-1].apply_tick if held.journal else None
         self._history_end = max(held.tick, held.horizon, last or 0)
+        self._progress = Progress(taking_up.stored_tick(held), self._history_end, clock.now())
 
     @property
     def shown_tick(self) -> int:
@@ -85,7 +89,12 @@ class SteppedRunner(Runner):
         if not self._history and self.host.tick >= self._history_end:
             self._live(self.clock.now())
 
-    def _play(self, now: float) -> None:
+    def _live(self, now: float) -> None:
+        if self._progress.told:
+            self._say(self._whence())
+        super()._live(now)
+
+    def _play(self, until: float) -> None:
         """Journaled commands where they acted, steps between, for a while."""
         while True:
             while self._history and (self._history[0].apply_tick or 0) <= self.host.tick:
@@ -96,8 +105,13 @@ class SteppedRunner(Runner):
             self.host.tick += 1
             self.steps_asked = max(0, self.steps_asked - 1)
             self._discard_effects()
-            if self.clock.now() - now >= REPLAY_SLICE:
-                return None
+            if (now := self.clock.now()) >= until:
+                return self._tell_progress(now)
+
+    def _tell_progress(self, now: float) -> None:
+        share = self._progress.share(self.host.tick, now)
+        if share is not None:
+            self._say(f"playing history again: {int(100 * share)} %", share)
 
     def _apply_again(self, entry: Entry) -> None:
         """Its verdict stands; of the controls only the steps asked for are not in the run's row."""

@@ -20,6 +20,7 @@ from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position, Write
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.history import Histories
 from django_livesim.runtime.looped import LoopRunner
 from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Catalogue, Definition, Ledger, Options, Outlet
@@ -64,6 +65,7 @@ class Supervisor:
         self._heap: list[tuple[float, int, Runner]] = []
         self._order = itertools.count()
         self._scheduled: dict[UUID, float] = {}
+        self._histories = Histories()
         self._writing: set[UUID] = set()
         self._polling = False
         self._poll_again = False
@@ -132,6 +134,8 @@ class Supervisor:
         if self.draining:
             self._let_go(self.clock.now())
         self._step_due(now)
+        if self._histories:
+            return 0.0
         soonest = self._heap[0][0] if self._heap else self._poll_due
         return max(0.0, min(soonest, self._poll_due, now + self.options.poll) - self.clock.now())
 
@@ -153,10 +157,20 @@ class Supervisor:
             if self._scheduled.get(runner.id) == at and self.runners.get(runner.id) is runner:
                 del self._scheduled[runner.id]
                 due.append(runner)
+        began = self.clock.now()
         for runner in due:
             if self.runners.get(runner.id) is runner:
                 runner.turn(now)
                 self._after(runner)
+        self._play(self.clock.now() - began if due else None)
+
+    def _play(self, spent: float | None) -> None:
+        """A slice of one run's history; the live runs took `spent` in this turn, None where none was due."""
+        run = self._histories.take()
+        runner = None if run is None else self.runners.get(run)
+        if runner is not None and runner.replaying:
+            runner.play(self._histories.slice(spent))
+            self._after(runner)
 
     def _after(self, runner: Runner) -> None:
         """Whatever touched a runner ends here: write, let out, schedule, forget."""
@@ -165,7 +179,9 @@ class Supervisor:
         self._write(runner)
         self._let_out(runner)
         due = runner.next_due()
-        if due is not None and self._scheduled.get(runner.id) != due:
+        if due is not None and runner.replaying:
+            self._histories.add(runner.id)
+        elif due is not None and self._scheduled.get(runner.id) != due:
             self._scheduled[runner.id] = due
             heapq.heappush(self._heap, (due, next(self._order), runner))
 
@@ -231,6 +247,7 @@ class Supervisor:
         self._polling = False
         if poll is not None:
             self.take(poll)
+            self._poll_again = self._poll_again or poll.more
         if self._poll_again:
             self._poll()
 
@@ -263,7 +280,19 @@ class Supervisor:
         runner = self._runner(held, definition)
         self.runners[runner.id] = runner
         runner.begin()
+        if runner.unusable is not None:
+            passed = (*held.passed, runner.unusable)
+            self.ledger.load_again(runner.id, passed, partial(self._loaded_again, runner))
+            return
         self._after(runner)
+
+    def _loaded_again(self, runner: Runner, held: Held | None) -> None:
+        """The run with an older checkpoint; where it could not be read, it is claimed once more."""
+        if self.runners.get(runner.id) is not runner:
+            return
+        self._forget(runner)
+        if held is not None and held.epoch == runner.epoch and not self.draining:
+            self._hold(held)
 
     def _runner(self, held: Held, definition: Definition) -> Runner:
         parts = (self.catalogue, self.clock, self.options)

@@ -18,7 +18,7 @@ from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import ENDED, Status
 from django_livesim.protocol.records import Committed, Stored, Verdict, Write
-from django_livesim.store import intake, locks, transitions
+from django_livesim.store import intake, loading, locks, transitions
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition
 
@@ -142,7 +142,10 @@ def _run_fields(one: Write) -> dict[str, Any]:
     }
     if one.status is not None:
         fields |= {"status": str(one.status), "reason": plain.storable(one.reason)[:500]}
+        fields["progress"] = one.progress
         fields["started_at"] = Coalesce("started_at", Moment())
+    if one.version is not None:
+        fields["version"] = one.version
     if one.ended:
         fields |= {"worker": None, "ended_at": Moment(), "error": plain.storable(one.error)}
         fields["result"] = orjson.loads(one.result or b"null")
@@ -192,8 +195,6 @@ def _write_checkpoint(one: Write, stored: Stored) -> None:
         unique_fields=["run", "tick", "apply_seq"],
         update_fields=["epoch", "version", "hash", "data", "views"],
     )
-    newest = (
-        Checkpoint.objects.filter(run=one.run).order_by("-tick", "-apply_seq").values_list("pk", flat=True)
-    )
+    newest = Checkpoint.objects.filter(run=one.run).order_by(*loading.NEWEST).values_list("pk", flat=True)
     keep = list(newest[: conf.settings.KEEP_CHECKPOINTS])
     Checkpoint.objects.filter(run=one.run).exclude(pk__in=keep).delete()

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import reduce
+from operator import or_
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 
 from django_livesim.models import Run, Worker
+from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Position
 from django_livesim.store import locks
 from django_livesim.store.identity import Identity, is_gone
@@ -28,6 +32,7 @@ from django_livesim.store.moments import Moment
 logger = logging.getLogger(__name__)
 
 CLAIM_BATCH = 20
+PAUSED_LAST = Case(When(status=str(Status.PAUSED), then=1), default=0)
 
 
 def register(identity: Identity, queues: Iterable[str]) -> UUID:
@@ -117,24 +122,39 @@ def claim(
     held: Iterable[UUID],
     *,
     queues: Iterable[str],
-    simulations: Iterable[str],
+    simulations: Mapping[str, int],
     limit: int = CLAIM_BATCH,
 ) -> list[UUID]:
     """Take up to `limit` runs that nobody alive holds; the ids of those that are now the worker's.
 
+    Only of `queues`, and of `simulations`, each with the version of its code:
+    what newer code has stepped is for workers that have it. Those that run
+    come before those that are paused.
     Its own rows that are not in `held` count as nobody's: they were dropped
     from memory and are loaded again under a new epoch. Rows that somebody
     else has locked are left for the next look.
     """
     free = Q(worker=None) | Q(worker__state=Worker.State.GONE) | (Q(worker=worker) & ~Q(id__in=list(held)))
-    wanted = Run.objects.claimable().filter(free, queue__in=list(queues), simulation__in=list(simulations))
-    candidates = list(wanted.order_by("created_at").values_list("id", "epoch", "worker")[:limit])
+    wanted = Run.objects.claimable().filter(free, having(simulations), queue__in=list(queues))
+    candidates = list(wanted.order_by(PAUSED_LAST, "created_at").values_list("id", "epoch", "worker")[:limit])
     if not candidates:
         return []
     with locks.brief():
         taken = locks.taken([run for run, _, _ in candidates])
         untaken = [each for each in candidates if each[0] not in taken]
         return [run for run, epoch, holder in untaken if _claim_one(worker, run, epoch, holder)]
+
+
+def having(simulations: Mapping[str, int]) -> Q:
+    """The runs that code of these versions can go on with."""
+    names: dict[int, list[str]] = defaultdict(list)
+    for name, version in simulations.items():
+        names[version].append(name)
+    return reduce(
+        or_,
+        (Q(simulation__in=named, version__lte=version) for version, named in names.items()),
+        Q(pk__in=[]),
+    )
 
 
 def _claim_one(worker: UUID, run: UUID, epoch: int, holder: UUID | None) -> bool:

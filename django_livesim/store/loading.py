@@ -13,21 +13,29 @@ from django.db.models.functions import RowNumber
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import Kind, Status, run_group
-from django_livesim.protocol.records import Entry, Held, RunInfo, Stored
+from django_livesim.protocol.records import DAMAGED, Entry, Held, Passed, RunInfo, Stored
 from django_livesim.store.moments import Moment
 
 logger = logging.getLogger(__name__)
+
+NEWEST = ("-epoch", "-tick", "-apply_seq")
+"""Checkpoints, newest first: who held the run later wrote later, from an earlier tick as it may be."""
 
 FETCH = 1000  # commands taken at one look, of all runs together
 AHEAD = 100_000  # ticks before its own at which a command is taken: more than any run makes between two looks
 
 
-def load(run_id: UUID, worker: UUID) -> Held | None:
-    """Everything needed to go on with a run just claimed; None where it is no longer the worker's."""
+def load(run_id: UUID, worker: UUID, passed: tuple[Passed, ...] = ()) -> Held | None:
+    """Everything needed to go on with a run just claimed; None where it is no longer the worker's.
+
+    Its checkpoint is the newest whose bytes are what was stored and that is
+    not in `passed`. The journal after any checkpoint that is there is whole:
+    whoever prunes it keeps what comes after the oldest.
+    """
     run = Run.objects.filter(id=run_id, worker=worker).first()
     if run is None:
         return None
-    stored = newest_checkpoint(run_id)
+    stored, older, passed = _stored(run_id, passed)
     journal = Command.objects.filter(
         run=run_id, apply_seq__gt=stored.apply_seq if stored and stored.data else 0
     )
@@ -42,7 +50,10 @@ def load(run_id: UUID, worker: UUID) -> Held | None:
         hash=run.hash,
         reason=run.reason,
         begun=run.started_at is not None,
+        version=run.version,
         stored=stored,
+        older=older,
+        passed=passed,
         journal=tuple(entry(row) for row in journal.order_by("apply_seq")),
     )
 
@@ -63,29 +74,42 @@ def run_info(run: Run) -> RunInfo:
 
 def newest_checkpoint(run_id: UUID) -> Stored | None:
     """The newest checkpoint whose bytes are what was stored; a damaged one is passed over, and said."""
-    rows = Checkpoint.objects.filter(run=run_id)
-    for pk in rows.order_by("-tick", "-apply_seq").values_list("pk", flat=True):
-        row = rows.filter(pk=pk).first()  # one at a time: each may hold megabytes
+    return _stored(run_id, ())[0]
+
+
+def _stored(run_id: UUID, passed: tuple[Passed, ...]) -> tuple[Stored | None, bool, tuple[Passed, ...]]:
+    """The newest good checkpoint not in `passed`, whether there is one before it, and all passed over."""
+    rows = Checkpoint.objects.filter(run=run_id).order_by(*NEWEST)
+    known = {(each.tick, each.apply_seq) for each in passed}
+    left = [pk for pk, *place in rows.values_list("pk", "tick", "apply_seq") if tuple(place) not in known]
+    while left:
+        row = rows.filter(pk=left.pop(0)).first()  # one at a time: each may hold megabytes
         if row is None:
             continue
-        data = packed.unpack(bytes(row.data))
-        if data is None or plain.digest(data) != row.hash:
-            logger.error(
-                "damaged checkpoint run=%s epoch=%s tick=%s; the one before it is taken",
-                run_id,
-                row.epoch,
-                row.tick,
-            )
-            continue
-        return Stored(
-            tick=row.tick,
-            apply_seq=row.apply_seq,
-            version=row.version,
-            data=data,
-            hash=row.hash,
-            views=packed.unpack(bytes(row.views)) if row.views is not None else None,
+        if (stored := _undamaged(row)) is not None:
+            return stored, bool(left), passed
+        logger.error(
+            "damaged checkpoint run=%s epoch=%s tick=%s; the one before it is taken",
+            run_id,
+            row.epoch,
+            row.tick,
         )
-    return None
+        passed = (*passed, Passed(row.tick, row.apply_seq, DAMAGED))
+    return None, False, passed
+
+
+def _undamaged(row: Checkpoint) -> Stored | None:
+    data = packed.unpack(bytes(row.data))
+    if data is None or plain.digest(data) != row.hash:
+        return None
+    return Stored(
+        tick=row.tick,
+        apply_seq=row.apply_seq,
+        version=row.version,
+        data=data,
+        hash=row.hash,
+        views=packed.unpack(bytes(row.views)) if row.views is not None else None,
+    )
 
 
 def entry(row: Command) -> Entry:

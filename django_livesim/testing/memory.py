@@ -15,6 +15,7 @@ from django_livesim.protocol.records import (
     Committed,
     Entry,
     Held,
+    Passed,
     Poll,
     Position,
     RunInfo,
@@ -60,6 +61,7 @@ class MemoryLedger:
     def _add(self, info: RunInfo) -> None:
         row = {"info": info, "epoch": 0, "status": Status.WAITING, "worker": False, "speed": 1.0, "tick": 0}
         row |= {"next_seq": 1, "reason": "", "error": "", "result": None, "next": None, "begun": False}
+        row |= {"progress": None, "version": 1}
         self.runs[info.id] = row
         self.commands[info.id], self.verdicts[info.id], self.checkpoints[info.id] = [], [], []
 
@@ -93,6 +95,9 @@ class MemoryLedger:
     def write(self, write: Write, done: Callable[[Committed], None]) -> None:
         self._when_answering(lambda: self.post(done, self._commit(write)))
 
+    def load_again(self, run: UUID, passed: tuple[Passed, ...], done: Callable[[Held | None], None]) -> None:
+        self._when_answering(lambda: self.post(done, self._held(run, passed)))
+
     def _when_answering(self, act: Callable[[], None]) -> None:
         if self.answering:
             act()
@@ -121,7 +126,12 @@ class MemoryLedger:
         row = self.runs[run]
         row["epoch"] += 1
         row["worker"] = True
-        stored = self.checkpoints[run][-1] if self.checkpoints[run] else None
+        return self._held(run)
+
+    def _held(self, run: UUID, passed: tuple[Passed, ...] = ()) -> Held:
+        row, places = self.runs[run], {(each.tick, each.apply_seq) for each in passed}
+        left = [each for each in self.checkpoints[run] if (each.tick, each.apply_seq) not in places]
+        stored = left[-1] if left else None
         since = stored.apply_seq if stored and stored.data else 0
         journal = tuple(
             replace(verdict.entry, apply_seq=verdict.apply_seq, apply_tick=verdict.apply_tick)
@@ -138,7 +148,10 @@ class MemoryLedger:
             horizon=row["tick"],
             reason=row["reason"],
             begun=row["begun"],
+            version=row["version"],
             stored=stored,
+            older=len(left) > 1,
+            passed=passed,
             journal=journal,
         )
 
@@ -150,7 +163,8 @@ class MemoryLedger:
         row |= {"tick": write.tick, "next_seq": write.next_seq, "speed": write.speed}
         row["begun"] = row["begun"] or write.begins
         if write.status is not None:
-            row |= {"status": write.status, "reason": write.reason}
+            row |= {"status": write.status, "reason": write.reason, "progress": write.progress}
+        row["version"] = write.version or row["version"]
         self.verdicts[write.run] += write.verdicts
         applied = {verdict.entry.id for verdict in write.verdicts}
         self.commands[write.run] = [entry for entry in self.commands[write.run] if entry.id not in applied]

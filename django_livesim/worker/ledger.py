@@ -23,7 +23,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django_livesim import conf, registry
 from django_livesim.bus import doorbells
 from django_livesim.gateway import autostart
-from django_livesim.protocol.records import Committed, Held, Poll, Position, Write
+from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
 from django_livesim.store import identity, journal, leases, loading, transitions
 from django_livesim.store.transitions import Tell
 
@@ -45,6 +45,11 @@ def _nowhere(*args: Any) -> None:
 
 
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
+
+
+def versions() -> dict[str, int]:
+    """The version of each simulation that this process has the code of."""
+    return {definition.name: definition.version for definition in registry.all()}
 
 
 class Ledger:
@@ -108,6 +113,9 @@ class Ledger:
     def write(self, write: Write, done: Callable[[Committed], None]) -> None:
         self._jobs.put(("write", write, done))
 
+    def load_again(self, run: UUID, passed: tuple[Passed, ...], done: Callable[[Held | None], None]) -> None:
+        self._jobs.put(("load", (run, passed), done))
+
     # -- the thread of the database -----------------------------------------------------------
 
     def _run(self) -> None:
@@ -117,6 +125,8 @@ class Ledger:
             going_on = None not in jobs
             real = [job for job in jobs if job is not None]
             self._write([*self._take_later(), *(job for job in real if job[0] == "write")])
+            for _, (run, passed), done in (job for job in real if job[0] == "load"):
+                self._answer(done, self._guarded(partial(self._load_again, run, passed)))
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
                 self._answer(done, self._guarded(partial(self._poll, held, claiming)))
             if going_on and time.monotonic() >= min(self._due.values()):
@@ -171,8 +181,8 @@ class Ledger:
         if worker is not None:
             writes = [write for _, write, _ in jobs]
             restarts = any(write.successor for write in writes)
-            versions = {each.name: each.version for each in registry.all()} if restarts else {}
-            results = self._guarded(lambda: journal.write(worker, writes, versions, self._tell))
+            present = versions() if restarts else {}
+            results = self._guarded(lambda: journal.write(worker, writes, present, self._tell))
         if results is not None and Committed.FAILED in results:
             connections[conf.settings.DATABASE].close()
         released = False
@@ -198,7 +208,9 @@ class Ledger:
             journal.note_ticks(worker, {run: held[run].tick for run in mine})
         claimed = self._claim(worker, mine) if claiming else []
         runs = [*mine, *(each.info.id for each in claimed)]
-        return Poll(claimed=tuple(claimed), entries=loading.waiting(runs) if runs else {}, lost=lost)
+        more = len(claimed) == leases.CLAIM_BATCH
+        entries = loading.waiting(runs) if runs else {}
+        return Poll(claimed=tuple(claimed), more=more, entries=entries, lost=lost)
 
     def _claim(self, worker: UUID, held: list[UUID]) -> list[Held]:
         limit = leases.CLAIM_BATCH
@@ -206,9 +218,8 @@ class Ledger:
             limit = min(limit, self.max_runs - len(held))
         if limit <= 0:
             return []
-        simulations = [definition.name for definition in registry.all()]
         kept = [*held, *self._left_out()]
-        claimed = leases.claim(worker, kept, queues=self.queues, simulations=simulations, limit=limit)
+        claimed = leases.claim(worker, kept, queues=self.queues, simulations=versions(), limit=limit)
         loaded = (self._load_run(run, worker) for run in claimed)
         return [each for each in loaded if each is not None]
 
@@ -217,10 +228,13 @@ class Ledger:
         now = time.monotonic()
         return [run for run, (times, until) in self._failed_loads.items() if times >= LOADS and now < until]
 
-    def _load_run(self, run: UUID, worker: UUID) -> Held | None:
+    def _load_again(self, run: UUID, passed: tuple[Passed, ...]) -> Held | None:
+        return None if self.worker is None else self._load_run(run, self.worker, passed)
+
+    def _load_run(self, run: UUID, worker: UUID, passed: tuple[Passed, ...] = ()) -> Held | None:
         """One that cannot be loaded keeps no other from being loaded."""
         try:
-            held = loading.load(run, worker)
+            held = loading.load(run, worker, passed)
         except (OperationalError, InterfaceError):
             raise  # the database is away, and the run not at fault
         except Exception:

@@ -51,7 +51,7 @@ class Outlet:
                 self.publisher.publish(run, ALL, message.encode())
             case StatusOut():
                 reason = plain.storable(output.reason)
-                text = frames.status(output.status, output.tick, None, output.speed, reason)
+                text = frames.status(output.status, output.tick, output.progress, output.speed, reason)
                 self._lane(run, epoch, "status", text)
             case EventOut():
                 self._lane(

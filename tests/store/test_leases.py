@@ -29,7 +29,7 @@ def waiting_run(**fields) -> Run:
 
 
 def claim(me: UUID, held=()) -> list[UUID]:
-    return leases.claim(me, held, queues=["default"], simulations=["counter"])
+    return leases.claim(me, held, queues=["default"], simulations={"counter": 1})
 
 
 def write(run: UUID, epoch: int, **fields) -> Write:
@@ -131,7 +131,7 @@ def test_claims_from_many_threads_never_share_a_run():
     def take(me: UUID) -> None:
         try:
             taken[me] = []
-            while found := leases.claim(me, taken[me], queues=["default"], simulations=["counter"], limit=3):
+            while found := leases.claim(me, taken[me], queues=["default"], simulations={"counter": 1}, limit=3):
                 taken[me] += found
         finally:
             connections.close_all()
@@ -144,7 +144,7 @@ def test_claims_from_many_threads_never_share_a_run():
     claimed = [run for found in taken.values() for run in found]
     assert len(claimed) == len(set(claimed))
     for me in workers:
-        taken[me] += leases.claim(me, taken[me], queues=["default"], simulations=["counter"], limit=100)
+        taken[me] += leases.claim(me, taken[me], queues=["default"], simulations={"counter": 1}, limit=100)
     assert {run for found in taken.values() for run in found} == runs
     assert connection.vendor in ("sqlite", "postgresql")
 

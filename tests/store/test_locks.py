@@ -28,7 +28,7 @@ def held() -> tuple[Any, Run, Run]:
 
 
 def claim(me: Any, held: Any = ()) -> list[Any]:
-    return leases.claim(me, held, queues=["default"], simulations=["counter"])
+    return leases.claim(me, held, queues=["default"], simulations={"counter": 1})
 
 
 def write(run: Run, **fields: Any) -> Write:

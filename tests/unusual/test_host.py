@@ -200,7 +200,7 @@ def test_where_its_commit_fails_nothing_is_accepted_and_nothing_rung(layer, run,
 
 def test_an_inspection_inside_a_transaction_does_not_wait_for_who_cannot_see_it(run):
     worker = leases.register(this_process(), ["default"])
-    assert leases.claim(worker, [], queues=["default"], simulations=["counter"]) == [run.id]
+    assert leases.claim(worker, [], queues=["default"], simulations={"counter": 1}) == [run.id]
     began = time.monotonic()
     with transaction.atomic(using="sims"):
         found = gateway.inspect(run)

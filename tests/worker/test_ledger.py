@@ -46,11 +46,11 @@ def test_a_run_that_cannot_be_loaded_keeps_no_other_from_it_and_is_left_out(ledg
     bad, good = Run.objects.create(simulation="counter"), Run.objects.create(simulation="counter")
     load, tried = loading.load, []
 
-    def fails(run: Any, worker: Any) -> Any:
+    def fails(run: Any, worker: Any, passed: Any = ()) -> Any:
         tried.append(run)
         if run == bad.id:
             raise ValueError("bad row")
-        return load(run, worker)
+        return load(run, worker, passed)
 
     monkeypatch.setattr(loading, "load", fails)
     (held,) = claim(ledger)
