@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from django_livesim.protocol.errors import LivesimError as LivesimError
     from django_livesim.protocol.errors import Refused as Refused
     from django_livesim.protocol.errors import RegistrationError as RegistrationError
+    from django_livesim.protocol.errors import RunHeld as RunHeld
+    from django_livesim.protocol.errors import RunLost as RunLost
     from django_livesim.registry import register as register
     from django_livesim.simulation import Simulation as Simulation
     from django_livesim.simulation import command as command
+    from django_livesim.worker.attaching import attach as attach
 
 __version__ = "0.1.0"
 
@@ -29,6 +32,8 @@ _HOMES = {
     "LivesimError": "django_livesim.protocol.errors",
     "Refused": "django_livesim.protocol.errors",
     "RegistrationError": "django_livesim.protocol.errors",
+    "RunHeld": "django_livesim.protocol.errors",
+    "RunLost": "django_livesim.protocol.errors",
     "Simulation": "django_livesim.simulation",
     "command": "django_livesim.simulation",
     "register": "django_livesim.registry",
@@ -37,6 +42,7 @@ _HOMES = {
     "send": "django_livesim.gateway",
     "astart": "django_livesim.gateway",
     "asend": "django_livesim.gateway",
+    "attach": "django_livesim.worker.attaching",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -85,6 +85,18 @@ class NoRun(LivesimError):
     code = Code.NO_RUN
 
 
+class RunHeld(LivesimError):
+    """Another process that is alive steps the run."""
+
+    code = Code.BUSY
+
+
+class RunLost(LivesimError):
+    """This process steps the run no more, and what it did since the run was stored last is not kept."""
+
+    code = Code.BUSY
+
+
 class RunEnded(LivesimError):
     """The run has ended and takes no commands."""
 

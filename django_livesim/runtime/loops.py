@@ -235,7 +235,8 @@ class LoopProgram:
         self._post(self._finished, finished)
 
 
-def _failure(exc: BaseException) -> Finished:
+def failure(exc: BaseException) -> Finished:
+    """The end of a loop whose code raised."""
     error = "".join(traceback.format_exception(exc))
     return Finished(error=error, reason=f"its code raised {type(exc).__name__}")
 
@@ -286,13 +287,16 @@ class BlockingLoop(LoopProgram):
         except LoopExit:
             self._over(Finished(exited=True))
         except BaseException as exc:  # whatever ends the thread ends the run
-            self._over(_failure(exc))
+            self._over(failure(exc))
         else:
             self._over(Finished(result=result))
 
 
 class LoopThread:
-    """The event loop that all `async def` loops of a process share, in a thread made at first use."""
+    """The event loop that all `async def` loops of a process share, in a thread made at first use.
+
+    It makes the program of each own loop, the blocking ones too, which need no event loop.
+    """
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references only
@@ -306,6 +310,12 @@ class LoopThread:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="livesim-loops", daemon=True).start()
             return self._loop
+
+    def program(self, definition: Loop, *args: Any, **kwargs: Any) -> LoopProgram:
+        """Whatever plays the loop `definition`; the rest is for `LoopProgram`."""
+        if definition.is_async:
+            return AsyncLoop(definition, *args, thread=self, **kwargs)
+        return BlockingLoop(definition, *args, **kwargs)
 
 
 class AsyncLoop(LoopProgram):
@@ -372,6 +382,6 @@ class AsyncLoop(LoopProgram):
         if task.cancelled():
             self._over(Finished(exited=True))
         elif (exc := task.exception()) is not None:
-            self._over(_failure(exc))
+            self._over(failure(exc))
         else:
             self._over(Finished(result=task.result()))

@@ -35,9 +35,10 @@ CLAIM_BATCH = 20
 PAUSED_LAST = Case(When(status=str(Status.PAUSED), then=1), default=0)
 
 
-def register(identity: Identity, queues: Iterable[str]) -> UUID:
+def register(identity: Identity, queues: Iterable[str], load: Mapping[str, Any] | None = None) -> UUID:
     """A new row for this start of this process; its id."""
-    worker = Worker.objects.create(id=uuid.uuid4(), queues=list(queues), **asdict(identity))
+    facts = {"queues": list(queues), "load": dict(load or {})}
+    worker = Worker.objects.create(id=uuid.uuid4(), **facts, **asdict(identity))
     Worker.objects.filter(id=worker.id).update(started_at=Moment(), beat_at=Moment())
     return worker.id
 
@@ -86,14 +87,7 @@ class Peers:
         return seen if seen is not None and seen[0] == row.beat else (row.beat, now)
 
     def _is_dead(self, row: Worker, now: float) -> bool:
-        other = Identity(
-            host=row.host,
-            boot_id=row.boot_id,
-            pid_namespace=row.pid_namespace,
-            pid=row.pid,
-            pid_started=row.pid_started,
-        )
-        return now - self._seen[row.id][1] >= self.ttl or is_gone(self.identity, other)
+        return now - self._seen[row.id][1] >= self.ttl or has_ended(self.identity, row)
 
     def _declare(self, row: Worker) -> bool:
         gone = Worker.objects.filter(id=row.id, beat=row.beat).exclude(state=Worker.State.GONE)
@@ -106,6 +100,18 @@ class Peers:
                 row.host,
             )
         return declared
+
+
+def has_ended(mine: Identity, row: Worker) -> bool:
+    """Whether the worker's process is known to be no more: only a process beside it can tell."""
+    other = Identity(
+        host=row.host,
+        boot_id=row.boot_id,
+        pid_namespace=row.pid_namespace,
+        pid=row.pid,
+        pid_started=row.pid_started,
+    )
+    return is_gone(mine, other)
 
 
 def lost(worker: UUID, held: Mapping[UUID, Position]) -> frozenset[UUID]:

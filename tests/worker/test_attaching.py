@@ -1,0 +1,368 @@
+"""This process as the worker of one run: what the block sees, and what is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from django_livesim import LivesimError, RunHeld, RunLost, attach, gateway, registry
+from django_livesim.models import Command, Run, Source, Worker
+from django_livesim.protocol.errors import BadArgs, RunEnded, UnknownSimulation
+from django_livesim.runtime.loops import LoopExit
+from django_livesim.testing import wait_until, worker_in_process
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def bench() -> Iterator[Any]:
+    """A loop that pages know, with one declared command; its body must never be called."""
+
+    @registry.register(name="bench")
+    def bench(sim: Any, speed: int = 1) -> None:
+        raise AssertionError("the body of an attached loop is not called")
+
+    @bench.command
+    def hire(sim: Any, name: str) -> int:
+        sim.state.setdefault("people", []).append(name)
+        return len(sim.state["people"])
+
+    yield bench
+    registry.unregister("bench")
+
+
+def row(key: str = "one") -> Run:
+    run: Run = Run.objects.get(key=key)
+    return run
+
+
+class Beside:
+    """A block in a thread of its own, which sleeps until it is told otherwise; `raised` is what came out."""
+
+    def __init__(self, **given: Any) -> None:
+        self.raised: BaseException | None = None
+        self.sim: Any = None
+        self.going_on = True
+        self._given = given
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+        wait_until(lambda: self.sim or self.raised, 10)
+
+    def _run(self) -> None:
+        try:
+            with attach("bench", key="one", **self._given) as sim:
+                self.sim = sim
+                while self.going_on:
+                    sim.state["n"] = sim.state.get("n", 0) + 1
+                    sim.sleep(0.01)
+        except BaseException as exc:
+            self.raised = exc
+        finally:
+            connections.close_all()
+
+    def end(self) -> BaseException | None:
+        self.going_on = False
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        return self.raised
+
+
+@pytest.fixture
+def beside() -> Iterator[Callable[..., Beside]]:
+    started: list[Beside] = []
+
+    def start(**given: Any) -> Beside:
+        started.append(Beside(**given))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+def test_the_end_of_the_block_stores_the_run_and_the_next_one_goes_on():
+    with attach("bench", key="one", params={"speed": 3}, name="Bench 1") as sim:
+        assert (sim.state, sim.resumed, sim.run.params, sim.tick) == ({}, False, {"speed": 3}, 0)
+        sim.state["n"] = 1
+        sim.sleep(0.01)
+        assert sim.tick == 1
+        sim.state["n"] = 2
+    left = row()
+    assert (left.status, left.worker_id, left.tick, left.name) == ("waiting", None, 2, "Bench 1")
+    assert gateway.inspect(left)["state"] == {"n": 2}
+    with attach("bench", key="one") as sim:
+        assert (sim.state, sim.resumed, sim.tick) == ({"n": 2}, True, 2)
+    assert Worker.objects.exclude(state="gone").count() == 0
+
+
+def test_no_ordinary_worker_takes_what_waits_for_its_process():
+    with attach("bench", key="one"):
+        pass
+    with worker_in_process() as engine:
+        other = gateway.start("counter")
+        wait_until(lambda: Run.objects.get(id=other.id).status == "running", 10)
+        assert (row().status, row().source) == ("waiting", Source.EXTERNAL)
+        assert engine.ledger.worker != row().worker_id
+
+
+def test_a_restart_waits_for_its_process_too():
+    with attach("bench", key="one"):
+        first = row()
+    gateway.restart(first)
+    following = row()
+    assert (following.id != first.id, following.source, following.status) == (True, "external", "waiting")
+    with attach("bench", key="one") as sim:
+        assert (sim.run.id, sim.resumed) == (following.id, False)
+
+
+def test_what_finish_was_given_is_the_result():
+    with attach("bench", key="one") as sim:
+        sim.finish({"made": 7})
+        sim.sleep(1)
+        raise AssertionError("the sleep after finish() ends the block")
+    assert (row().status, row().result) == ("finished", {"made": 7})
+    first = row().id
+    with attach("bench", key="one") as sim:
+        assert sim.run.id != first
+
+
+def test_finish_at_the_end_of_the_block_ends_the_run():
+    with attach("bench", key="one") as sim:
+        sim.finish(1)
+    assert (row().status, row().result) == ("finished", 1)
+
+
+def test_what_the_block_raises_fails_the_run_and_is_raised_on():
+    with pytest.raises(ZeroDivisionError), attach("bench", key="one") as sim:
+        sim.state["n"] = 1
+        sim.sleep(0.01)
+        print(1 / 0)
+    failed = row()
+    assert (failed.status, failed.reason) == ("failed", "its code raised ZeroDivisionError")
+    assert "print(1 / 0)" in failed.error
+    assert gateway.inspect(failed)["state"] == {"n": 1}
+
+
+def test_messages_are_answered_and_declared_commands_run(beside):
+    block = beside()
+    sent = gateway.send(row(), "hire", {"name": "Ann"}, wait=True)
+    assert (sent.outcome, sent.result) == ("applied", 1)
+    assert block.end() is None
+    assert gateway.inspect(row())["state"]["people"] == ["Ann"]
+
+
+def test_a_message_that_the_block_has_not_taken_waits_for_the_next():
+    with attach("bench", key="one") as sim:
+        sim.sleep(0.01)
+        sent = gateway.send(row(), "hire", {"name": "Ann"})
+    with attach("bench", key="one") as sim:
+        for _ in range(100):
+            sim.sleep(0.02)
+            if sim.state.get("people"):
+                break
+    assert sim.state["people"] == ["Ann"]
+    assert Command.objects.get(pk=sent.pk).outcome == "applied"
+
+
+def test_stop_ends_the_block_and_goes_no_further(beside):
+    block = beside()
+    gateway.stop(row(), wait=True)
+    block.thread.join(10)
+    assert (block.thread.is_alive(), block.raised) == (False, None)
+    assert row().status == "stopped"
+    assert gateway.inspect(row())["state"]["n"] >= 1
+
+
+def test_stop_can_be_seen_as_LoopExit():
+    seen = []
+    with attach("bench", key="one") as sim:
+        gateway.stop(row())
+        try:
+            while True:
+                sim.sleep(0.02)
+        except LoopExit as exc:
+            seen.append(exc)
+            raise
+    assert len(seen) == 1
+
+
+def test_a_pause_holds_the_sleep_and_resume_lets_it_go_on(beside):
+    block = beside()
+    gateway.pause(row(), wait=True)
+    held = block.sim.state["n"]
+    gateway.step(row(), 2, wait=True)
+    wait_until(lambda: block.sim.state["n"] == held + 2)
+    assert row().status == "paused"
+    gateway.resume(row(), wait=True)
+    wait_until(lambda: block.sim.state["n"] > held + 4)
+
+
+def test_a_paused_run_holds_whoever_attaches_until_it_goes_on():
+    with attach("bench", key="one") as sim:
+        sim.sleep(0.01)
+    gateway.pause(row())
+    entered = []
+
+    def enter() -> None:
+        with attach("bench", key="one") as sim:
+            entered.append(sim.resumed)
+        connections.close_all()
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    wait_until(lambda: row().worker_id, 10)
+    assert (entered, row().status) == ([], "paused")
+    gateway.resume(row(), wait=True)
+    thread.join(20)
+    assert entered == [True]
+
+
+def test_a_run_that_is_stopped_before_its_block_begins_says_so():
+    with attach("bench", key="one"):
+        pass
+    gateway.pause(row())
+    raised: list[LivesimError] = []
+
+    def enter() -> None:
+        try:
+            with attach("bench", key="one"):
+                raise AssertionError("it never went")
+        except LivesimError as exc:
+            raised.append(exc)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    wait_until(lambda: row().worker_id, 10)
+    gateway.stop(row(), wait=True)
+    thread.join(20)
+    assert isinstance(raised[0], RunEnded)
+    assert raised[0].message == "The run is stopped, and its loop did not begin: stopped."
+
+
+def test_who_attaches_to_a_run_that_is_held_is_told_by_whom_at_once(beside):
+    beside()
+    holder = Worker.objects.get(id=row().worker_id)
+    with pytest.raises(RunHeld) as caught, attach("bench", key="one"):
+        raise AssertionError("it is held")
+    assert caught.value.code == "busy"
+    assert caught.value.message == (
+        f"The run {row().id} is held by process {holder.pid} on {holder.host}, which is alive."
+        " Expected one that nobody has: end that process, or wait until it has let go."
+    )
+    assert row().worker_id == holder.id
+
+
+def test_who_has_lost_the_run_is_told_at_the_next_sleep_and_writes_nothing_more(beside):
+    block = beside()
+    gateway.wait(gateway.send(row(), "hire", {"name": "Ann"}), 5)
+    Worker.objects.filter(id=row().worker_id).update(state="gone")
+    wait_until(lambda: block.raised, 15)
+    assert isinstance(block.raised, RunLost)
+    assert "Attach again to go on from there" in block.raised.message
+    taken = row()
+    assert taken.status == "running"  # as it was: another takes it over
+    with attach("bench", key="one") as sim:
+        assert sim.resumed
+    assert row().epoch == taken.epoch + 1
+
+
+def test_an_interrupt_in_a_sleep_stores_the_state():
+    with pytest.raises(KeyboardInterrupt), attach("bench", key="one") as sim:
+        sim.state["n"] = 5
+        program = sim._program
+        program._turn.acquire = interrupted(program._turn.acquire)
+        sim.sleep(0.01)
+    assert (row().status, gateway.inspect(row())["state"]) == ("waiting", {"n": 5})
+
+
+def interrupted(acquire: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    return call
+
+
+def test_an_interrupt_in_the_blocks_own_code_keeps_what_was_stored_last():
+    with pytest.raises(KeyboardInterrupt), attach("bench", key="one") as sim:
+        sim.state["n"] = 5
+        sim.sleep(0.01)
+        sim.state["n"] = "half"
+        raise KeyboardInterrupt
+    assert (row().status, gateway.inspect(row())["state"]) == ("waiting", {"n": 5})
+
+
+def test_a_class_cannot_be_attached_to():
+    with pytest.raises(BadArgs, match="^counter is a class that workers step. Expected a loop"):
+        attach("counter", key="one")
+    with pytest.raises(UnknownSimulation):
+        attach("nothing", key="one")
+
+
+def test_wrong_parameters_are_refused_as_by_start():
+    with pytest.raises(BadArgs) as caught, attach("bench", key="one", params={"speed": "fast"}):
+        raise AssertionError("it cannot begin")
+    assert "speed" in caught.value.fields
+    assert Run.objects.count() == 0
+
+
+def test_a_worker_that_is_told_to_leave_ends_the_block(beside):
+    block = beside()
+    Worker.objects.filter(id=row().worker_id).update(state="draining")
+    block.thread.join(10)
+    assert (block.thread.is_alive(), block.raised) == (False, None)
+    assert (row().status, row().worker_id) == ("waiting", None)
+
+
+def test_a_coroutine_attaches_and_holds_up_nobody():
+    async def block() -> int:
+        others = 0
+
+        async def other() -> None:
+            nonlocal others
+            while True:
+                others += 1
+                await asyncio.sleep(0.005)
+
+        task = asyncio.create_task(other())
+        async with attach("bench", key="one") as sim:
+            for _ in range(5):
+                sim.state["n"] = sim.state.get("n", 0) + 1
+                await sim.sleep(0.02)
+        task.cancel()
+        return others
+
+    assert asyncio.run(block()) > 5
+    assert (row().status, gateway.inspect(row())["state"]) == ("waiting", {"n": 5})
+
+
+def test_a_cancelled_coroutine_stores_what_its_sleep_left():
+    async def block() -> None:
+        async with attach("bench", key="one") as sim:
+            sim.state["n"] = 1
+            await sim.sleep(0.01)
+            sim.state["n"] = 2
+            await sim.sleep(1000)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(block())
+        await asyncio.to_thread(in_thread, lambda: Run.objects.filter(tick__gte=1).exists())
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert (row().status, gateway.inspect(row())["state"]["n"]) == ("waiting", 2)
+
+
+def in_thread(condition: Callable[[], bool]) -> None:
+    try:
+        wait_until(condition, 10)
+    finally:
+        connections.close_all()
