@@ -100,6 +100,8 @@ def check(target: Target) -> None:
 
 def check_commands(target: Target) -> None:
     """The same for its commands; a loop declares them after it is registered."""
+    if isinstance(target, Loop) and target.upgrade_function is not None:
+        _check_upgrade(target.upgrade_function)
     namespace = None if isinstance(target, Loop) else _names_in(target)
     for spec in target.commands.values():
         place = where(spec.function)
@@ -170,6 +172,8 @@ def _check_class(cls: type[Simulation]) -> None:
         raise RegistrationError(f"{place_of(cls)} has no step. Expected: def step(self, dt: float).")
     for method in (cls.setup, cls.step, cls.restore, cls.view, cls.metrics, cls.dump, cls.load):
         _check_plain(method)
+    apart = isinstance(inspect.getattr_static(cls, "upgrade"), staticmethod | classmethod)
+    _check_upgrade(cls.upgrade, *(() if apart else ("self",)))
     twice = [name for name, times in Counter(_command_names(cls)).items() if times > 1]
     if twice:
         raise RegistrationError(f"{place_of(cls)} has more than one command named {twice[0]!r}.")
@@ -189,6 +193,18 @@ def _check_plain(function: Callable[..., Any]) -> None:
             f"{where(function)} is a coroutine or a generator. Expected: a plain def; "
             f"what must wait belongs in a loop of your own (@register on an async def)."
         )
+
+
+def _check_upgrade(function: Callable[..., Any], *first: str) -> None:
+    """It is called with a state and the version that has stored it, after `first` where it is a method."""
+    _check_plain(function)
+    try:
+        inspect.signature(function).bind(*first, {}, 1)
+    except TypeError:
+        expected = ", ".join([*first, "state", "from_version"])
+        raise RegistrationError(
+            f"{where(function)} does not take a state and a version. Expected: def upgrade({expected})."
+        ) from None
 
 
 def _check_loop(loop: Loop) -> None:

@@ -389,3 +389,34 @@ def test_the_file_of_a_loop_whose_command_cannot_work_is_told_too(
     with pytest.raises(RegistrationError) as caught:
         registry.autodiscover()
     assert caught.value.filename == __file__
+
+
+def test_upgrade_takes_a_state_and_a_version(own: Registry) -> None:
+    def short(self: Any, state: dict[str, Any]) -> dict[str, Any]:
+        return state
+
+    async def later(self: Any, state: dict[str, Any], from_version: int) -> dict[str, Any]:
+        return state
+
+    def anew(state: dict[str, Any], from_version: int) -> dict[str, Any]:
+        return state
+
+    expected = "short does not take a state and a version. Expected: def upgrade(self, state, from_version)."
+    assert expected in refusal(simulation(upgrade=short))
+    assert "later is a coroutine" in refusal(simulation(upgrade=later))
+    register(simulation(upgrade=staticmethod(anew)))
+
+
+def test_the_upgrade_of_a_loop_is_checked_with_its_commands(
+    own: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @register
+    def shop(sim: Any) -> None: ...
+
+    @shop.upgrade
+    def brought_up(sim: Any, state: dict[str, Any], from_version: int) -> dict[str, Any]:
+        return state
+
+    monkeypatch.setattr(registry, "autodiscover_modules", lambda name: None)
+    with pytest.raises(RegistrationError, match=r"Expected: def upgrade\(state, from_version\)"):
+        registry.autodiscover()

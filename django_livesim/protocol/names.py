@@ -9,6 +9,9 @@ from uuid import UUID
 RUNS_CHANNEL = "livesim.runs"
 """The doorbell that any worker may answer; whoever hears it claims."""
 
+UNWATCHED = "nobody is watching"
+"""The reason of a paused run; by it the next worker knows that no person has paused it."""
+
 INSPECT = "inspect"
 """The control by which somebody asks that the state be stored now; no verb for people."""
 

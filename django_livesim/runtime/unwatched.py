@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-from django_livesim.protocol.names import Status
+from django_livesim.protocol.names import UNWATCHED, Status
 from django_livesim.protocol.records import Held
 from django_livesim.runtime.ports import Definition, Options
 
-NOBODY = "nobody is watching"
-"""The reason of the status; by it the next worker knows that no person has paused the run."""
+NOBODY = UNWATCHED
 
 
 class Unwatched:

@@ -24,13 +24,14 @@ from django_livesim import conf, registry
 from django_livesim.bus import doorbells
 from django_livesim.gateway import autostart
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
-from django_livesim.store import identity, journal, leases, loading, transitions
+from django_livesim.store import identity, journal, leases, loading, transitions, unclaimed
 from django_livesim.store.transitions import Tell
 
 logger = logging.getLogger(__name__)
 
 PEERS_EVERY = 0.5  # seconds between two looks at the other workers
 TICKS_EVERY = 1.0  # seconds between two notes of how far the held runs are
+UNCLAIMED_EVERY = 3.0  # seconds between two looks for runs that no worker can claim
 SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
 AGAIN = 0.1  # seconds before a write is tried again whose run somebody else has locked
 RETRY = 1.0  # seconds before a worker that could not register tries again
@@ -81,7 +82,8 @@ class Ledger:
         self._thread = threading.Thread(target=self._run, name="livesim-ledger", daemon=True)
         self._identity = identity.this_process()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
-        self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0}
+        self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0, "unclaimed": 0.0}
+        self._unclaimed = unclaimed.Unclaimed()
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._later: list[Any] = []  # writes to be tried again
         self._later_due = math.inf
@@ -250,7 +252,7 @@ class Ledger:
     def _lease(self) -> UUID:
         """This worker's id; registers it where it has none."""
         if self.worker is None:
-            worker = leases.register(self._identity, self.queues)
+            worker = leases.register(self._identity, self.queues, {"simulations": versions()})
             self._due["beat"] = time.monotonic() + conf.settings.BEAT
             logger.info("worker registered worker=%s pid=%s queues=%s", worker, os.getpid(), self.queues)
             try:
@@ -277,7 +279,7 @@ class Ledger:
     def _keep_lease(self) -> None:
         now = time.monotonic()
         worker = self._lease()
-        if self._is_due("beat", now, conf.settings.BEAT) and not leases.beat(worker, self._load()):
+        if self._is_due("beat", now, conf.settings.BEAT) and not leases.beat(worker, self._facts()):
             self._lost_lease()
             return
         if self._is_due("peers", now, PEERS_EVERY):
@@ -287,6 +289,12 @@ class Ledger:
         if self._is_due("sweep", now, SWEEP_EVERY):
             journal.refuse_orphans()
         self._autostart()
+        if self._is_due("unclaimed", now, UNCLAIMED_EVERY):
+            self._unclaimed.look(self._tell)
+
+    def _facts(self) -> dict[str, Any]:
+        """What a beat tells: the load, and for which runs there is code here."""
+        return self._load() | {"simulations": versions()}
 
     def _is_due(self, what: str, now: float, every: float) -> bool:
         if now < self._due[what]:

@@ -1,0 +1,116 @@
+"""Runs that wait because no worker has their code, or serves their queue: the reason says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from django_livesim.models import Run, Worker
+from django_livesim.protocol.names import UNWATCHED, Status
+from django_livesim.store import locks
+from django_livesim.store.leases import having
+from django_livesim.store.transitions import Tell, Transition
+
+OURS = "no worker "  # how each of these reasons begins
+MOST = 1000  # runs looked at at once
+WAITS = (Status.RUNNING, Status.STOPPING)
+"""What a run is no longer once nobody holds it; a paused one stays paused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Able:
+    """What one living worker can claim."""
+
+    queues: tuple[str, ...]
+    simulations: Mapping[str, int] | None
+    """The version of its code by simulation; None where it has not said, and may have any."""
+
+    @classmethod
+    def of(cls, queues: Iterable[Any], load: Mapping[str, Any]) -> Able:
+        """From the columns of its row."""
+        return cls(queues=tuple(map(str, queues)), simulations=load.get("simulations"))
+
+    @property
+    def runs(self) -> Q:
+        code = Q() if self.simulations is None else having(self.simulations)
+        return Q(queue__in=self.queues) & code
+
+
+class Unclaimed:
+    """One worker's eye on the runs that nobody takes; used in its thread of the database alone.
+
+    A look is two queries, and an UPDATE only where a reason changes: of what two looks in a row have found,
+    of runs without a living worker, by compare-and-set. A run that a worker can claim is left to it; where
+    it has waited for two looks all the same, a reason that is no longer true is taken away. The process may
+    die on any line: a text has changed or not. A run that is claimed gets its reason from its worker.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[UUID, str] = {}
+
+    def look(self, tell: Tell) -> None:
+        """Say why runs wait, where that has changed. `tell` hears of each once that has committed."""
+        workers = Worker.objects.filter(state=Worker.State.ALIVE).values_list("queues", "load")
+        able = [Able.of(*row) for row in workers]
+        before, self._found = self._found, {}
+        due: list[tuple[Run, str]] = []
+        for run in _rows(able):
+            reason = why(run, able)
+            if reason == run.reason and run.status not in WAITS:
+                continue
+            self._found[run.id] = reason
+            if before.get(run.id) == reason:
+                due.append((run, reason))
+        for transition in _write(due) if due else ():
+            tell(transition)
+
+
+def _rows(able: Iterable[Able]) -> Iterable[Run]:
+    """The runs that nobody alive holds and nobody can claim, and those that are said to be such."""
+    holder_gone = Q(worker=None) | Q(worker__state=Worker.State.GONE)
+    claimable = reduce(or_, (each.runs for each in able), Q(pk__in=[]))
+    rows = Run.objects.claimable().filter(holder_gone).filter(~claimable | Q(reason__startswith=OURS))
+    rows = rows.exclude(status=str(Status.PAUSED), reason=UNWATCHED)  # the next worker must know of that
+    return rows.only("simulation", "version", "queue", "status", "reason", "epoch", "worker")[:MOST]
+
+
+def why(run: Run, able: Iterable[Able]) -> str:
+    """Why none of the workers takes the run; empty where one can."""
+    versions = [(each, _version(each, run)) for each in able]
+    if not any(version is not None for _, version in versions):
+        return f"{OURS}has the simulation {run.simulation}"
+    fit = [each for each, version in versions if version is not None and version >= run.version]
+    if not fit:
+        return f"{OURS}has version {run.version} of {run.simulation}"
+    if not any(run.queue in each.queues for each in fit):
+        return f"{OURS}with {run.simulation} serves the queue {run.queue}"
+    return ""
+
+
+def _version(able: Able, run: Run) -> int | None:
+    """The version of the run's code that the worker has, None for none."""
+    return run.version if able.simulations is None else able.simulations.get(run.simulation)
+
+
+def _write(due: list[tuple[Run, str]]) -> list[Transition]:
+    """Write the reasons; what somebody has locked, or changed since, is left for another look."""
+    with locks.brief():
+        taken = locks.taken([run.id for run, _ in due])
+        return [told for run, reason in due if run.id not in taken and (told := _write_one(run, reason))]
+
+
+def _write_one(run: Run, reason: str) -> Transition | None:
+    before = Status(run.status)
+    after = Status.WAITING if before in WAITS else before
+    same = Run.objects.filter(
+        id=run.id, epoch=run.epoch, worker=run.worker_id, status=run.status, reason=run.reason
+    )
+    if not same.update(status=str(after), reason=reason):
+        return None
+    return Transition(run=run.id, epoch=run.epoch, previous=before, status=after, reason=reason)
