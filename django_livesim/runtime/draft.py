@@ -38,6 +38,7 @@ class Draft:
     error: str = ""
     ended: bool = False
     release: bool = False
+    reserve: bool = False
     successor: UUID | None = None
     number: int = 1
     gating: int = 0
@@ -54,14 +55,21 @@ class Draft:
         return self.gating
 
     @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for it; nobody does for a checkpoint alone."""
+        return self.gating_number == self.number or self.release or self.reserve
+
+    @property
     def empty(self) -> bool:
-        return self.gating_number != self.number and self.checkpoint is None and not self.release
+        return not self.urgent and self.checkpoint is None
 
     def next(self) -> Draft:
         """The draft that follows this one."""
         return Draft(number=self.number + 1, gating=self.gating_number)
 
-    def write(self, run: UUID, epoch: int, tick: int, next_seq: int, speed: float, before: Before) -> Write:
+    def write(
+        self, run: UUID, epoch: int, tick: int, horizon: int, next_seq: int, speed: float, before: Before
+    ) -> Write:
         """All of it as one write, of a run that was as `before` says."""
         begins = not before.begun and self.status in BEGUN
         return Write(
@@ -69,6 +77,7 @@ class Draft:
             epoch=epoch,
             number=self.number,
             tick=tick,
+            horizon=horizon,
             next_seq=next_seq,
             speed=speed,
             status=self.status,

@@ -16,7 +16,8 @@ class Gate:
 
     def __init__(self) -> None:
         self._held: deque[tuple[int, Output]] = deque()
-        self._committed = 0
+        self.committed = 0
+        """The number of the newest write that has."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -33,11 +34,11 @@ class Gate:
 
     def commit(self, number: int) -> None:
         """Write `number`, and so every one before it, has committed."""
-        self._committed = max(self._committed, number)
+        self.committed = max(self.committed, number)
 
     def release(self) -> list[Output]:
         """Everything that may leave now, in order."""
         ready: list[Output] = []
-        while self._held and self._held[0][0] <= self._committed:
+        while self._held and self._held[0][0] <= self.committed:
             ready.append(self._held.popleft()[1])
         return ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -9,18 +10,23 @@ import orjson
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.records import Stored
+from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.ports import Definition, Options
 from django_livesim.simulation import Host
+
+CHEAP = 0.01  # seconds; a state that takes longer to encode is hashed in checkpoints only
 
 
 class Keeper:
     """Makes checkpoints of one run."""
 
-    def __init__(self, definition: Definition, options: Options, host: Host) -> None:
+    def __init__(self, definition: Definition, options: Options, host: Host, clock: Clock) -> None:
         self._definition = definition
+        self._clock = clock
         self._options = options
         self._host = host
         self._checked = False
+        self._seconds = 0.0  # that the last encoding took
         self.steps_asked = 0
         """Of the checkpoint taken up: steps that were asked for and not made yet."""
 
@@ -51,6 +57,18 @@ class Keeper:
             hash=plain.digest(data),
             views=views,
         )
+
+    def fingerprint(self, state: Callable[[], dict[str, Any]]) -> str:
+        """The hash of a state and of the generator; empty where it takes too long, or cannot be encoded."""
+        if self._seconds > CHEAP:
+            return ""
+        began = self._clock.now()
+        try:
+            return plain.digest(plain.encode({"state": state(), "random": self._host.random_state()}))
+        except ValueError:
+            return ""
+        finally:
+            self._seconds = self._clock.now() - began
 
     def _encode(self, state: dict[str, Any], steps_asked: int) -> bytes:
         if self._options.always_check_state or not self._checked:

@@ -12,7 +12,7 @@ from django_livesim.protocol.names import Kind, Status, Verb
 from django_livesim.protocol.records import Entry, Held
 from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
-from django_livesim.runtime.loops import AsyncLoop, BlockingLoop, Finished, LoopProgram, LoopThread
+from django_livesim.runtime.loops import Finished, LoopProgram, LoopThread
 from django_livesim.runtime.ports import Catalogue, FrameOut, Options
 from django_livesim.runtime.runner import Runner
 from django_livesim.simulation import Host, Loop
@@ -40,11 +40,7 @@ class LoopRunner(Runner):
     ) -> None:
         host = Host(run=held.info, live=False)
         turns = (self._arrived, self._finished)
-        program: LoopProgram
-        if definition.is_async:
-            program = AsyncLoop(definition, host, catalogue, post, *turns, epoch=held.epoch, thread=loops)
-        else:
-            program = BlockingLoop(definition, host, catalogue, post, *turns, epoch=held.epoch)
+        program = loops.program(definition, host, catalogue, post, *turns, epoch=held.epoch)
         super().__init__(held, definition, host, program, clock, options)
         self._again: list[int] = []  # places of the messages that came again and wait
         self._deadline: float | None = None  # by when a loop asked to end must be back
@@ -100,16 +96,28 @@ class LoopRunner(Runner):
         if self.away and not self.over:
             return self._deadline
         if not self.over and self._messages_before_end():
-            return self.clock.now()
+            return None if self.horizon.is_reached(self.host.tick) else self.clock.now()
         return super().next_due()
 
     def turn(self, now: float) -> None:
         if self.away and not self.over:
             self._overdue()
         elif not self.over and self._messages_before_end():
-            self._guarded(self._step)
+            if not self.horizon.is_reached(self.host.tick):
+                self._guarded(self._step)
         else:
             super().turn(now)
+
+    @property
+    def _moves(self) -> bool:
+        return super()._moves or (not self.over and (self.away or self._messages_before_end()))
+
+    @property
+    def _hurries(self) -> bool:
+        return super()._hurries or self._messages_before_end()
+
+    def _wanted(self) -> int:
+        return max(super()._wanted(), self.host.tick + self._messages_before_end())
 
     def _messages_before_end(self) -> bool:
         """Whether a stop waits behind messages: the loop gets those first, in a tick of their own."""

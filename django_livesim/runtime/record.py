@@ -77,6 +77,10 @@ class Record:
     def checkpoint(self, stored: Stored) -> None:
         self._draft.checkpoint = stored
 
+    def reserve(self) -> None:
+        """A further horizon is needed before the next look would ask for it."""
+        self._draft.reserve = True
+
     def release(self) -> None:
         """The run is let go, for another worker to claim."""
         self._draft.release = True
@@ -87,18 +91,33 @@ class Record:
         self._draft.successor = successor
         self.out(EndOut(status=status, result=result, next=successor))
 
-    def take_write(self, tick: int, speed: float) -> Write | None:
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for the draft to be written."""
+        return self._draft.urgent
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has happened that must be stored."""
+        return self._draft.empty
+
+    def take_write(self, tick: int, horizon: int, speed: float) -> Write | None:
         """The draft as a write, None where nothing has happened that must be stored."""
         if self._draft.empty:
             return None
         draft, self._draft = self._draft, self._draft.next()
-        write = draft.write(self.run, self.epoch, tick, self.next_seq, speed, self._before)
+        write = draft.write(self.run, self.epoch, tick, horizon, self.next_seq, speed, self._before)
         self._before = self._before.after(write)
         return write
 
     def committed(self, number: int) -> None:
         """Write `number` has committed."""
         self._gate.commit(number)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every effect of a command has committed, and of a change of status."""
+        return self._gate.committed >= self._draft.gating_number
 
     @property
     def full(self) -> bool:

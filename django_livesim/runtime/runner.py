@@ -10,6 +10,7 @@ record.
 from __future__ import annotations
 
 import logging
+import math
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,9 +22,10 @@ import orjson
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.names import INSPECT, Kind, Outcome, Status, Verb
-from django_livesim.protocol.records import Entry, Held, Passed, Write
+from django_livesim.protocol.records import Entry, Held, Passed, Position, Write
 from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.horizon import AHEAD, MOST, SHORT, Horizon
 from django_livesim.runtime.keeper import Keeper
 from django_livesim.runtime.pace import Pace
 from django_livesim.runtime.ports import Definition, EventOut, FrameOut, Options, SendOut
@@ -74,8 +76,9 @@ class Runner:
         self.record = Record(held)
         self.unwatched = Unwatched(definition, options, held)
         self.screen = Screen(definition, options, program, held)
-        self.keeper = Keeper(definition, options, host)
+        self.keeper = Keeper(definition, options, host, clock)
         self.pace = Pace(definition.tick_rate)
+        self.horizon = Horizon(held)
         self.taken_over = taking_up.is_taken_over(held, definition)
         """Whether older code has stepped it: what is played again may come out differently."""
         self.unusable: Passed | None = None
@@ -89,6 +92,7 @@ class Runner:
         self._done: dict[int, None] = {}  # entries whose verdict has, the oldest first
         self._stepped = False
         self._checkpoint_due = 0.0
+        self._noted = held.tick  # the tick that the row has, or is about to have
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -213,9 +217,15 @@ class Runner:
         """When `turn` wants to be called, None for not before something comes in."""
         if self.over or self.away or self.record.full:
             return None
-        if self.replaying or self.steps_asked:
+        if self.replaying:
             return self.clock.now()
-        return min(self.pace.due, self._rest_due) if self.status is Status.RUNNING else None
+        waits = self.horizon.is_reached(self.host.tick)
+        if self.steps_asked and not waits:
+            return self.clock.now()
+        if self.status is not Status.RUNNING:
+            return None
+        due = min(math.inf if waits else self.pace.due, self._rest_due)
+        return due if due < math.inf else None
 
     def turn(self, now: float) -> None:
         """Make the step that is due, or none where nobody is watching and that has a consequence.
@@ -226,10 +236,15 @@ class Runner:
             return
         if self._is_left_alone(now):
             self._guarded(self._rest)
-        elif self.steps_asked or self.status is Status.RUNNING:
+        elif self._moves and not self.horizon.is_reached(self.host.tick):
             self._stepped = self.steps_asked == 1
             self.steps_asked = max(0, self.steps_asked - 1)
             self._guarded(self._step)
+
+    @property
+    def _moves(self) -> bool:
+        """Whether it makes steps, as far as its horizon lets it."""
+        return not self.over and (self.status is Status.RUNNING or self.steps_asked > 0)
 
     def _step(self, now: float) -> None:
         """One step, and the boundary after it."""
@@ -463,18 +478,82 @@ class Runner:
         for output in self.screen.frames(self.host.tick, now):
             self.record.out(output)
 
-    def take_write(self) -> Write | None:
-        """What must be stored now, None for nothing."""
-        return self.record.take_write(self.shown_tick, self.speed)
+    def take_write(self, *, patient: bool = False) -> Write | None:
+        """What must be stored now, None for nothing; with `patient`, only what somebody waits for."""
+        if self._is_short():
+            self.record.reserve()
+        if self.record.empty or (patient and not self.record.urgent):
+            return None
+        self._noted = self.shown_tick
+        return self.record.take_write(self.shown_tick, self._ask(), self.speed)
 
     def committed(self, write: Write) -> None:
         """A write of this runner has committed."""
         self.record.committed(write.number)
+        self.grant(write.horizon)
         for verdict in write.verdicts:
             self._pending.discard(verdict.entry.id)
             self._done[verdict.entry.id] = None
         while len(self._done) > DONE:
             del self._done[next(iter(self._done))]
+
+    # -- the horizon --------------------------------------------------------------------------
+
+    def position(self, *, hashed: bool) -> Position:
+        """How far it is, and, where it moves and there is something new to ask, how far it wants to go.
+
+        With `hashed`, and where that is cheap and means something, the hash of its state too.
+        """
+        tick, noted = self.shown_tick, self._noted
+        if self.replaying or not self._moves:
+            return Position(self.epoch, tick)
+        horizon = self._ask()
+        if tick == noted and horizon <= self.horizon.granted:
+            return Position(self.epoch, tick)
+        self._noted = tick
+        return Position(self.epoch, tick, horizon, self._fingerprint() if hashed else "")
+
+    def _fingerprint(self) -> str:
+        """The hash of the present state for an heir to compare; empty where there is none to be had."""
+        return ""
+
+    def grant(self, tick: int) -> bool:
+        """The database has this horizon now. Whether the run waited for it."""
+        waited = self.horizon.is_reached(self.host.tick)
+        self.horizon.grant(tick)
+        if waited:
+            self.pace.rate.rests()
+        return waited and not self.horizon.is_reached(self.host.tick)
+
+    def _ask(self) -> int:
+        """Have the horizon asked for that it needs now."""
+        if self.replaying and not self.over:
+            return self.horizon.asked
+        return self.horizon.ask(self.shown_tick, self._wanted(), moves=self._moves)
+
+    def _wanted(self) -> int:
+        """The tick that it may reach before it can ask again."""
+        if not self._moves:
+            return self.shown_tick
+        ticks = self.steps_asked
+        if self.status is Status.RUNNING:
+            ticks = max(ticks, self.pace.ticks_within(AHEAD, self.clock.now(), self.speed))
+        return self.shown_tick + min(ticks, MOST)
+
+    def _is_short(self) -> bool:
+        """Whether what is granted will be used up before the next look."""
+        tick = self.host.tick
+        if self.replaying or not self._moves or not self.horizon.is_half_used(tick):
+            return False
+        left = self.horizon.granted - tick
+        if self._wanted() - tick <= 2 * left:
+            return False
+        return self._hurries or self.pace.time_for(left, self.clock.now(), self.speed) < SHORT
+
+    @property
+    def _hurries(self) -> bool:
+        """Whether its steps are to come at once, whatever its pace."""
+        return self.steps_asked > 0
 
     @property
     def _applied_seq(self) -> int:

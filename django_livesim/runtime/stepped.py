@@ -78,7 +78,10 @@ class SteppedRunner(Runner):
         super().__init__(held, definition, host, Stepped(definition, host, catalogue), clock, options)
         self._history = deque(held.journal)
         last = held.journal[-1].apply_tick if held.journal else None
-        self._history_end = max(held.tick, held.horizon, last or 0)
+        shown = held.horizon if definition.deterministic else 0
+        self._history_end = max(held.tick, shown, last or 0)
+        self._unlike = ""
+        self._compares = bool(held.hash) and definition.deterministic and not self.taken_over
         self._progress = Progress(taking_up.stored_tick(held), self._history_end, clock.now())
 
     @property
@@ -87,10 +90,11 @@ class SteppedRunner(Runner):
 
     def _begin_history(self) -> None:
         if not self._history and self.host.tick >= self._history_end:
+            self._compare()
             self._live(self.clock.now())
 
     def _live(self, now: float) -> None:
-        if self._progress.told:
+        if self._progress.told or self._unlike:
             self._say(self._whence())
         super()._live(now)
 
@@ -99,6 +103,7 @@ class SteppedRunner(Runner):
         while True:
             while self._history and (self._history[0].apply_tick or 0) <= self.host.tick:
                 self._apply_again(self._history.popleft())
+            self._compare()
             if self.host.finished or (not self._history and self.host.tick >= self._history_end):
                 return self._live(self.clock.now())
             self.program.step()
@@ -107,6 +112,24 @@ class SteppedRunner(Runner):
             self._discard_effects()
             if (now := self.clock.now()) >= until:
                 return self._tell_progress(now)
+
+    def _whence(self) -> str:
+        return self._unlike or super()._whence()
+
+    def _fingerprint(self) -> str:
+        if not (self.definition.deterministic and self.keeper.stores_state and self.record.settled):
+            return ""
+        return self.keeper.fingerprint(self.program.dump)
+
+    def _compare(self) -> None:
+        """See whether history has come out as it was when its last holder noted it."""
+        if not self._compares or self.host.tick < self.held.tick:
+            return
+        self._compares = False
+        mine = self.keeper.fingerprint(self.program.dump) if self.host.tick == self.held.tick else ""
+        if mine and mine != self.held.hash:
+            self._unlike = f"recovered, but not alike: at tick {self.held.tick} its state is not what it was"
+            logger.warning("%s run=%s epoch=%s", self._unlike, self.id, self.epoch)
 
     def _tell_progress(self, now: float) -> None:
         share = self._progress.share(self.host.tick, now)

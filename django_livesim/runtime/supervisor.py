@@ -30,6 +30,8 @@ from django_livesim.runtime.stepped import SteppedRunner
 logger = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds beyond the grace for the last writes
+RESERVE_EVERY = 0.5  # seconds that pass at least before the held runs ask again for further horizons
+HASHING = 0.01  # seconds for the hashes of one look, so that they cost one per cent of the time
 
 
 class Supervisor:
@@ -70,6 +72,8 @@ class Supervisor:
         self._polling = False
         self._poll_again = False
         self._poll_due = clock.now()
+        self._reserve_due = clock.now()
+        self._hashed = 0  # states, and so where the next look begins: all runs come in turn
         self._drain_deadline = 0.0
         self._loops = loops or LoopThread()
 
@@ -99,7 +103,9 @@ class Supervisor:
     def run(self) -> None:
         """Step runs until drained."""
         while not self._drained():
-            self._wait(self.turn())
+            seconds = self.turn()
+            if not self._drained():
+                self._wait(seconds)
 
     def _drained(self) -> bool:
         if not self.draining:
@@ -191,11 +197,15 @@ class Supervisor:
 
     # -- writes -------------------------------------------------------------------------------
 
-    def _write(self, runner: Runner) -> None:
-        """Send the draft off; one write of a run is under way at a time."""
+    def _write(self, runner: Runner, *, patient: bool = True) -> None:
+        """Send the draft off; one write of a run is under way at a time.
+
+        What nobody waits for goes with the next look that reserves, so that the checkpoints of many runs
+        are one transaction, or with what somebody does wait for.
+        """
         if runner.id in self._writing:
             return
-        write = runner.take_write()
+        write = runner.take_write(patient=patient)
         if write is None:
             return
         self._writing.add(runner.id)
@@ -240,8 +250,28 @@ class Supervisor:
             return
         self._polling, self._poll_again = True, False
         self._poll_due = self.clock.now() + self.options.poll
-        held = {run: Position(runner.epoch, runner.shown_tick) for run, runner in self.runners.items()}
-        self.ledger.poll(held, not self.draining, self._polled)
+        self.ledger.poll(self._positions(), not self.draining, self._polled)
+
+    def _positions(self) -> dict[UUID, Position]:
+        """How far the held runs are; at most every `RESERVE_EVERY` with what they ask for."""
+        now = self.clock.now()
+        if now < self._reserve_due:
+            return {run: Position(runner.epoch, runner.shown_tick) for run, runner in self.runners.items()}
+        self._reserve_due = now + RESERVE_EVERY
+        for runner in self.runners.values():
+            self._write(runner, patient=False)
+        until, held = now + HASHING, {}
+        for runner in self._in_turn():
+            hashed = self.clock.now() < until
+            self._hashed += hashed
+            held[runner.id] = runner.position(hashed=hashed)
+        return held
+
+    def _in_turn(self) -> list[Runner]:
+        """All runners, those first whose state was not hashed at the last look."""
+        runners = list(self.runners.values())
+        first = self._hashed % max(1, len(runners))
+        return runners[first:] + runners[:first]
 
     def _polled(self, poll: Poll | None) -> None:
         self._polling = False
@@ -265,6 +295,9 @@ class Supervisor:
                 self._give_time(runner, now)
         for run, entries in poll.entries.items():
             self._offer(run, entries)
+        for run, horizon in poll.horizons.items():
+            if (runner := self.runners.get(run)) and runner.grant(horizon):
+                self._after(runner)
 
     def _hold(self, held: Held) -> None:
         try:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import DatabaseError, DataError, IntegrityError
-from django.db.models import BigIntegerField, Case, CharField, F, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, CharField, F, Value, When, Window
+from django.db.models.functions import Coalesce, RowNumber
 
 from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import ENDED, Status
-from django_livesim.protocol.records import Committed, Stored, Verdict, Write
+from django_livesim.protocol.records import Committed, Position, Stored, Verdict, Write
 from django_livesim.store import intake, loading, locks, transitions
+from django_livesim.store.many import update_each
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition
 
 logger = logging.getLogger(__name__)
 
 CODE_LENGTH = 32  # what Command.code holds
+PIECE = 8 * 1024 * 1024  # bytes of checkpoints in one statement
+
+FENCE = ("id", "worker", "epoch")
+"""By these a run is changed, and no other way."""
+
+POSITION = ("tick", "horizon", "hash", "next_seq", "speed")
+"""What every write changes of a run."""
+
+WAITING = ("id", "run", "outcome")
+VERDICT = ("apply_seq", "apply_tick", "epoch", "outcome", "code", "message", "result")
 
 DATA_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 """What the database, or its driver, says of values that it can never take."""
@@ -41,18 +52,31 @@ def refuse_orphans() -> int:
         return intake.refuse_waiting(run__status__in=ended)
 
 
-def note_ticks(worker: UUID, ticks: Mapping[UUID, int]) -> None:
-    """Note how far runs are, in one statement: what lists show, and how far an heir plays history again.
+def reserve(worker: UUID, held: Mapping[UUID, Position]) -> dict[UUID, int]:
+    """Note how far runs are and how far they may be shown, in one statement; the horizons granted.
 
-    Never lowers a tick: a write of the same batch may have gone further. What somebody else has locked
-    is passed over; the next note is soon.
+    Of the runs in `held` that ask for one, and under the fence: another's is
+    left as it is. So is one that somebody else has locked, which asks again.
+    Whoever asks has written nothing of a run later than it took its position.
     """
-    if not ticks:
-        return
-    cases = [When(id=run, tick__lt=tick, then=Value(tick)) for run, tick in ticks.items()]
+    asked = {run: at for run, at in held.items() if at.horizon is not None}
+    if not asked:
+        return {}
     with locks.brief():
-        behind = Run.objects.filter(worker=worker, id__in=set(ticks) - locks.taken(ticks))
-        behind.update(tick=Case(*cases, default=F("tick"), output_field=BigIntegerField()))
+        taken = locks.taken(asked)
+        free = {run: at for run, at in asked.items() if run not in taken}
+        rows = [(run, worker, at.epoch, at.tick, at.horizon, at.hash) for run, at in free.items()]
+        changed = update_each(Run, FENCE, ("tick", "horizon", "hash"), rows)
+        mine = _are_mine(worker, [(run, at.epoch) for run, at in free.items()], changed)
+    return {run: at.horizon for run, at in free.items() if at.horizon is not None and (run, at.epoch) in mine}
+
+
+def _are_mine(worker: UUID, fenced: Collection[tuple[UUID, int]], changed: int) -> set[tuple[UUID, int]]:
+    """Which of these runs at these epochs are the worker's; a fenced statement has `changed` so many."""
+    if changed == len(fenced):
+        return set(fenced)
+    rows = Run.objects.filter(worker=worker, id__in=[run for run, _ in fenced])
+    return set(fenced) & set(rows.values_list("id", "epoch"))
 
 
 def write(
@@ -72,10 +96,7 @@ def write(
     """
     try:
         with locks.brief():
-            taken = locks.taken([one.run for one in writes])
-            results = [
-                Committed.LATER if one.run in taken else _write(worker, one, versions or {}) for one in writes
-            ]
+            results = _write(worker, writes, versions or {})
     except (Overtaken, locks.Locked, *DATA_ERRORS) as exc:
         if len(writes) > 1:
             return [result for one in writes for result in write(worker, [one], versions, tell)]
@@ -118,28 +139,52 @@ def _give_up(worker: UUID, one: Write, exc: Exception, tell: Tell = transitions.
     return Committed.FENCED
 
 
-def _write(worker: UUID, one: Write, versions: Mapping[str, int]) -> str:
-    if not Run.objects.filter(id=one.run, worker=worker, epoch=one.epoch).update(**_run_fields(one)):
-        return Committed.FENCED
-    for verdict in one.verdicts:
-        _write_verdict(one, verdict)
-    if one.checkpoint is not None:
-        _write_checkpoint(one, one.checkpoint)
-    if one.ended:
-        intake.refuse_waiting(run=one.run)
-    if one.successor is not None:
-        run = Run.objects.get(id=one.run)
-        intake.begin_successor(run, one.successor, version=versions.get(run.simulation))
-    return Committed.YES
+def _write(worker: UUID, writes: Sequence[Write], versions: Mapping[str, int]) -> list[str]:
+    """All of them, within a transaction: few statements, however many they are."""
+    taken = locks.taken([one.run for one in writes])
+    free = [one for one in writes if one.run not in taken]
+    mine = _advance(worker, free)
+    done = [one for one in free if (one.run, one.epoch) in mine]
+    _write_verdicts(done)
+    _write_checkpoints(done)
+    for one in done:
+        if one.ended:
+            intake.refuse_waiting(run=one.run)
+        if one.successor is not None:
+            run = Run.objects.get(id=one.run)
+            intake.begin_successor(run, one.successor, version=versions.get(run.simulation))
+    return [
+        Committed.LATER
+        if one.run in taken
+        else Committed.YES
+        if (one.run, one.epoch) in mine
+        else Committed.FENCED
+        for one in writes
+    ]
 
 
-def _run_fields(one: Write) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "tick": one.tick,
-        "horizon": one.tick,
-        "next_seq": one.next_seq,
-        "speed": one.speed,
-    }
+def _advance(worker: UUID, writes: Sequence[Write]) -> set[tuple[UUID, int]]:
+    """Change the runs, which is the fence; those that are the worker's."""
+    changes = [(one, _run_changes(one)) for one in writes]
+    alike = [one for one, more in changes if not more]
+    rows = [(one.run, worker, one.epoch, *_position(one)) for one in alike]
+    changed = update_each(Run, FENCE, POSITION, rows)
+    mine = _are_mine(worker, [(one.run, one.epoch) for one in alike], changed)
+    for one, more in changes:
+        held = Run.objects.filter(id=one.run, worker=worker, epoch=one.epoch)
+        if more and held.update(**dict(zip(POSITION, _position(one), strict=True)), **more):
+            mine.add((one.run, one.epoch))
+    return mine
+
+
+def _position(one: Write) -> tuple[Any, ...]:
+    """The values of `POSITION`; the hash was that of the tick before."""
+    return one.tick, max(one.horizon, one.tick), "", one.next_seq, one.speed
+
+
+def _run_changes(one: Write) -> dict[str, Any]:
+    """What a write changes of a run beside its position."""
+    fields: dict[str, Any] = {}
     if one.status is not None:
         fields |= {"status": str(one.status), "reason": plain.storable(one.reason)[:500]}
         fields["progress"] = one.progress
@@ -162,39 +207,67 @@ def _released(status: Status | None) -> Any:
     return Case(running, default=F("status"), output_field=CharField())
 
 
-def _write_verdict(one: Write, verdict: Verdict) -> None:
-    command = Command.objects.filter(id=verdict.entry.id, run=one.run)
-    changed = command.filter(outcome="").update(
-        apply_seq=verdict.apply_seq,
-        apply_tick=verdict.apply_tick,
-        epoch=one.epoch,
-        outcome=str(verdict.outcome),
-        code=plain.storable(verdict.code)[:CODE_LENGTH],
-        message=plain.storable(verdict.message),
-        result=orjson.loads(verdict.result),
-        applied_at=Moment(),
-    )
-    if not changed and command.exists():  # a look into the state is deleted by whoever no longer waits for it
-        raise Overtaken
+def _write_verdicts(writes: Iterable[Write]) -> None:
+    """What became of the commands, in one statement. Raises Overtaken."""
+    given = {verdict.entry.id: (one, verdict) for one in writes for verdict in one.verdicts}
+    rows = [_verdict_row(one, verdict) for one, verdict in given.values()]
+    changed = update_each(Command, WAITING, VERDICT, rows, also={"applied_at": Moment()})
+    if changed == len(rows):
+        return
+    for pk, epoch, place in Command.objects.filter(pk__in=given).values_list("pk", "epoch", "apply_seq"):
+        one, verdict = given[pk]
+        if (epoch, place) != (one.epoch, verdict.apply_seq):
+            raise Overtaken
+    # those that are no more were looks into the state: whoever no longer waits for one deletes it
 
 
-def _write_checkpoint(one: Write, stored: Stored) -> None:
-    row = Checkpoint(
+def _verdict_row(one: Write, verdict: Verdict) -> tuple[Any, ...]:
+    waiting = (verdict.entry.id, one.run, "")
+    place = (verdict.apply_seq, verdict.apply_tick, one.epoch)
+    code, message = plain.storable(verdict.code)[:CODE_LENGTH], plain.storable(verdict.message)
+    return (*waiting, *place, str(verdict.outcome), code, message, orjson.loads(verdict.result))
+
+
+def _write_checkpoints(writes: Iterable[Write]) -> None:
+    """The states, as many in one statement as is bearable, and the oldest of each run away."""
+    rows = [_checkpoint_row(one, one.checkpoint) for one in writes if one.checkpoint is not None]
+    for some in _pieces(rows):
+        Checkpoint.objects.bulk_create(
+            some,
+            update_conflicts=True,
+            unique_fields=["run", "tick", "apply_seq"],
+            update_fields=["epoch", "version", "hash", "data", "views"],
+        )
+    if rows:
+        place = Window(RowNumber(), partition_by=[F("run")], order_by=list(loading.NEWEST))
+        placed = Checkpoint.objects.filter(run__in=[row.run_id for row in rows]).annotate(place=place)
+        old = placed.filter(place__gt=conf.settings.KEEP_CHECKPOINTS)
+        Checkpoint.objects.filter(pk__in=old.values("pk")).delete()
+
+
+def _checkpoint_row(one: Write, stored: Stored) -> Checkpoint:
+    return Checkpoint(
         run_id=one.run,
         tick=stored.tick,
         apply_seq=stored.apply_seq,
         epoch=one.epoch,
         version=stored.version,
-        hash=stored.hash,
+        hash=plain.digest(stored.data),
         data=packed.pack(stored.data),
         views=None if stored.views is None else packed.pack(stored.views),
     )
-    Checkpoint.objects.bulk_create(
-        [row],
-        update_conflicts=True,
-        unique_fields=["run", "tick", "apply_seq"],
-        update_fields=["epoch", "version", "hash", "data", "views"],
-    )
-    newest = Checkpoint.objects.filter(run=one.run).order_by(*loading.NEWEST).values_list("pk", flat=True)
-    keep = list(newest[: conf.settings.KEEP_CHECKPOINTS])
-    Checkpoint.objects.filter(run=one.run).exclude(pk__in=keep).delete()
+
+
+def _pieces(rows: Iterable[Checkpoint]) -> Iterator[list[Checkpoint]]:
+    """Lists of at most `PIECE` bytes, or of one row."""
+    piece: list[Checkpoint] = []
+    size = 0
+    for row in rows:
+        length = len(row.data) + len(row.views or b"")
+        if piece and size + length > PIECE:
+            yield piece
+            piece, size = [], 0
+        piece.append(row)
+        size += length
+    if piece:
+        yield piece

@@ -61,7 +61,7 @@ class MemoryLedger:
     def _add(self, info: RunInfo) -> None:
         row = {"info": info, "epoch": 0, "status": Status.WAITING, "worker": False, "speed": 1.0, "tick": 0}
         row |= {"next_seq": 1, "reason": "", "error": "", "result": None, "next": None, "begun": False}
-        row |= {"progress": None, "version": 1}
+        row |= {"progress": None, "version": 1, "horizon": 0, "hash": ""}
         self.runs[info.id] = row
         self.commands[info.id], self.verdicts[info.id], self.checkpoints[info.id] = [], [], []
 
@@ -115,12 +115,17 @@ class MemoryLedger:
         lost = {run for run, at in held.items() if self.runs[run]["epoch"] != at.epoch}
         mine = [run for run in held if run not in lost]
         for run in mine:
-            self.runs[run]["tick"] = max(self.runs[run]["tick"], held[run].tick)
+            self._reserve(self.runs[run], held[run])
         free = [run for run, row in self.runs.items() if row["status"] in CLAIMABLE and not row["worker"]]
         claimed = tuple(self._claim(run) for run in free) if claiming else ()
         held_now = [*mine, *(each.info.id for each in claimed)]
         entries = {run: list(self.commands[run]) for run in held_now if self.commands[run]}
-        return Poll(claimed=claimed, entries=entries, lost=frozenset(lost))
+        horizons = {run: at.horizon for run, at in held.items() if run in mine and at.horizon is not None}
+        return Poll(claimed=claimed, entries=entries, horizons=horizons, lost=frozenset(lost))
+
+    def _reserve(self, row: dict[str, Any], at: Position) -> None:
+        if at.horizon is not None:
+            row |= {"tick": at.tick, "horizon": at.horizon, "hash": at.hash}
 
     def _claim(self, run: UUID) -> Held:
         row = self.runs[run]
@@ -145,7 +150,8 @@ class MemoryLedger:
             tick=row["tick"],
             next_seq=row["next_seq"],
             speed=row["speed"],
-            horizon=row["tick"],
+            horizon=row["horizon"],
+            hash=row["hash"],
             reason=row["reason"],
             begun=row["begun"],
             version=row["version"],
@@ -160,7 +166,8 @@ class MemoryLedger:
         if row["epoch"] != write.epoch or not row["worker"]:
             return Committed.FENCED
         self.writes.append(write)
-        row |= {"tick": write.tick, "next_seq": write.next_seq, "speed": write.speed}
+        row |= {"tick": write.tick, "horizon": write.horizon, "hash": ""}
+        row |= {"next_seq": write.next_seq, "speed": write.speed}
         row["begun"] = row["begun"] or write.begins
         if write.status is not None:
             row |= {"status": write.status, "reason": write.reason, "progress": write.progress}

@@ -186,9 +186,11 @@ class Trial(Reading):
     def crash(self) -> None:
         """Lose the memory, as by SIGKILL, and have another worker go on from what was stored.
 
-        A class is played forward to the tick noted last, a second ago at most;
-        a loop is called again from the top.
+        A class is played forward to the tick it had (by a worker's heir to its
+        horizon, up to 2.5 seconds further); a loop is called again from the top.
         """
+        if self._held is not None:
+            self._row["horizon"] = self.tick  # nobody has been shown more
         self._row["worker"] = False
         self._supervisor.close(self._patience)
         self._supervisor = self._take_over()

@@ -30,7 +30,7 @@ from django_livesim.store.transitions import Tell
 logger = logging.getLogger(__name__)
 
 PEERS_EVERY = 0.5  # seconds between two looks at the other workers
-TICKS_EVERY = 1.0  # seconds between two notes of how far the held runs are
+LOST_EVERY = 1.0  # seconds between two looks whether runs that ask for nothing are still held
 UNCLAIMED_EVERY = 3.0  # seconds between two looks for runs that no worker can claim
 SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
 AGAIN = 0.1  # seconds before a write is tried again whose run somebody else has locked
@@ -87,7 +87,8 @@ class Ledger:
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._later: list[Any] = []  # writes to be tried again
         self._later_due = math.inf
-        self._ticks_due = 0.0
+        self._lost_due = 0.0
+        self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or to be tried again
         self._complained = 0.0
 
     # -- the step thread ----------------------------------------------------------------------
@@ -176,6 +177,7 @@ class Ledger:
             logger.warning("the database does not answer; commands wait, and are tried again", exc_info=exc)
 
     def _write(self, jobs: list[Any]) -> None:
+        self._writing = frozenset(write.run for _, write, _ in [*jobs, *self._later])
         if not jobs:
             return
         worker = self.worker
@@ -203,16 +205,29 @@ class Ledger:
 
     def _poll(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
         worker = self._lease()
-        lost = leases.lost(worker, held)
+        horizons, lost = self._reserve(worker, held)
         mine = [run for run in held if run not in lost]
-        if time.monotonic() >= self._ticks_due:
-            self._ticks_due = time.monotonic() + TICKS_EVERY
-            journal.note_ticks(worker, {run: held[run].tick for run in mine})
         claimed = self._claim(worker, mine) if claiming else []
         runs = [*mine, *(each.info.id for each in claimed)]
         more = len(claimed) == leases.CLAIM_BATCH
         entries = loading.waiting(runs) if runs else {}
-        return Poll(claimed=tuple(claimed), more=more, entries=entries, lost=lost)
+        return Poll(claimed=tuple(claimed), more=more, entries=entries, horizons=horizons, lost=lost)
+
+    def _reserve(
+        self, worker: UUID, held: Mapping[UUID, Position]
+    ) -> tuple[dict[UUID, int], frozenset[UUID]]:
+        """The horizons granted, and the runs that are no longer the worker's.
+
+        A run whose write has gone before, though it was taken later, or is to be tried again gets its
+        horizon by that: here an older position would lower what it says.
+        """
+        asked = {run for run, at in held.items() if at.horizon is not None} - self._writing
+        horizons = journal.reserve(worker, {run: held[run] for run in asked})
+        unsure = asked - horizons.keys()
+        if time.monotonic() >= self._lost_due:
+            self._lost_due = time.monotonic() + LOST_EVERY
+            unsure |= held.keys() - asked
+        return horizons, leases.lost(worker, {run: held[run] for run in unsure})
 
     def _claim(self, worker: UUID, held: list[UUID]) -> list[Held]:
         limit = leases.CLAIM_BATCH

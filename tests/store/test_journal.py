@@ -9,11 +9,12 @@ import orjson
 import pytest
 from django.db import OperationalError, connection
 from django.db.models.signals import post_init
+from django.test.utils import CaptureQueriesContext
 
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import Kind, Outcome, Status
-from django_livesim.protocol.records import Committed, Stored, Verdict, Write
+from django_livesim.protocol.records import Committed, Position, Stored, Verdict, Write
 from django_livesim.store import identity, intake, journal, leases, loading
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -328,15 +329,49 @@ def test_a_run_that_changes_and_is_released_in_one_write_is_as_it_was_last(held,
     assert (run.status, run.worker_id) == (left, None)
 
 
-def test_a_note_of_ticks_never_goes_back(held):
+def reserve(me, run, tick, horizon, hash="", epoch=1):
+    return journal.reserve(me, {run.id: Position(epoch, tick, horizon, hash)})
+
+
+def test_a_horizon_is_granted_under_the_fence_alone(held):
     me, run = held
-    journal.write(me, [write(run, tick=105)])
-    journal.note_ticks(me, {run.id: 100})
+    assert reserve(me, run, 10, 35, "abc") == {run.id: 35}
     run.refresh_from_db()
-    assert run.tick == 105
-    journal.note_ticks(me, {run.id: 110})
+    assert (run.tick, run.horizon, run.hash) == (10, 35, "abc")
+    other = leases.register(identity.this_process(), ["default"])
+    assert reserve(other, run, 20, 45) == {}
+    assert reserve(me, run, 20, 45, epoch=2) == {}
     run.refresh_from_db()
-    assert run.tick == 110
+    assert (run.tick, run.horizon, run.hash) == (10, 35, "abc")
+
+
+def test_horizons_of_many_runs_are_one_statement_and_those_lost_are_left_out(held):
+    me, run = held
+    others = [Run.objects.create(simulation="counter", worker_id=me, epoch=1) for _ in range(50)]
+    asked = {each.id: Position(1, 10, 35) for each in others}
+    with CaptureQueriesContext(connection) as captured:
+        assert len(journal.reserve(me, asked)) == 50
+    assert sum("UPDATE" in each["sql"] and "horizon" in each["sql"] for each in captured) == 1
+    Run.objects.filter(id=others[0].id).update(epoch=2)
+    assert journal.reserve(me, asked).keys() == asked.keys() - {others[0].id}
+
+
+def test_a_run_that_asks_for_nothing_is_left_as_it_is(held):
+    me, run = held
+    with CaptureQueriesContext(connection) as captured:
+        assert reserve(me, run, 10, None) == {}
+    assert list(captured) == []
+
+
+def test_a_write_grants_its_horizon_and_takes_away_the_hash_of_the_tick_before(held):
+    me, run = held
+    reserve(me, run, 10, 35, "abc")
+    journal.write(me, [write(run, tick=12, horizon=37)])
+    run.refresh_from_db()
+    assert (run.tick, run.horizon, run.hash) == (12, 37, "")
+    journal.write(me, [write(run, tick=12, horizon=12, status=Status.PAUSED)])
+    run.refresh_from_db()
+    assert run.horizon == 12
 
 
 def test_a_restart_begins_with_the_version_of_the_code_there_is(held):

@@ -10,7 +10,7 @@ import pytest
 from django_livesim import gateway
 from django_livesim.models import Command, Run
 from django_livesim.protocol.names import Status
-from django_livesim.protocol.records import Committed, Write
+from django_livesim.protocol.records import Committed, Position, Write
 from django_livesim.store import identity, journal, leases, locks
 from tests.hosts import host_view
 from tests.store.test_journal import verdict
@@ -79,12 +79,13 @@ def test_a_lock_that_was_not_foreseen_is_not_waited_for_long(held):
     assert journal.write(me, [bad]) == [Committed.YES]
 
 
-def test_ticks_are_noted_of_what_is_free(held):
+def test_horizons_are_granted_to_what_is_free(held):
     me, mine, other = held
+    asked = {mine.id: Position(1, 3, 10), other.id: Position(1, 4, 10)}
     with host_view(lambda: gateway.share(mine, "public")):
-        journal.note_ticks(me, {mine.id: 3, other.id: 4})
+        assert journal.reserve(me, asked) == {other.id: 10}
         assert ticks() == {"one": 0, "other": 4}
-    journal.note_ticks(me, {mine.id: 3, other.id: 4})
+    assert journal.reserve(me, asked) == {mine.id: 10, other.id: 10}
     assert ticks() == {"one": 3, "other": 4}
 
 

@@ -65,7 +65,7 @@ def test_what_the_class_keeps_is_caught():
 
 def test_what_a_crash_loses_is_caught():
     text = fails(these.Forgetful)
-    expected = 'with a crash at tick 66, at tick 64 state["by_name"]["count"] is 31 where it was 64.'
+    expected = 'with a crash at tick 66, at tick 66 state["by_name"]["count"] is 33 where it was 66.'
     assert text.startswith(f"forgetful is not deterministic: {expected}")
 
 
