@@ -92,9 +92,9 @@ def test_replay_is_shown_as_progress_twice_a_second_and_not_written_with_each_sl
     play(heir, run)
     heir.supervisor.turn()
     took = heir.clock.now() - began
-    assert took >= 3.0
+    assert took >= 1.5
     told = [status for status in heir.out(StatusOut, run) if status.progress is not None]
-    assert 4 <= len(told) <= 2 * took + 1
+    assert 2 <= len(told) <= 2 * took + 1
     shares = [status.progress for status in told]
     assert shares == sorted(shares)
     assert 0.0 < shares[0] < 0.5 < shares[-1] < 1.0
