@@ -1,0 +1,1 @@
+"""An app whose simulations come in the version that the environment names."""
