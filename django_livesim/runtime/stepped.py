@@ -98,6 +98,11 @@ class SteppedRunner(Runner):
             self._say(self._whence())
         super()._live(now)
 
+    def release(self) -> bool:
+        if self.replaying and self._progress.told and not self.over:
+            self._say(self._whence())  # nobody plays while it waits
+        return super().release()
+
     def _play(self, until: float) -> None:
         """Journaled commands where they acted, steps between, for a while."""
         while True:

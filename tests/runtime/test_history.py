@@ -177,3 +177,17 @@ def test_a_run_that_is_lost_in_the_midst_of_its_history_is_forgotten():
         heir.supervisor.turn()
     assert run not in heir.supervisor.runners
     assert heir.supervisor.turn() > 0
+
+
+def test_a_run_let_go_in_the_midst_of_its_history_does_not_say_that_it_plays():
+    world, (run,) = crashed(Replayed, ticks=3000)
+    heir = heir_of(world, Replayed)
+    heir.supervisor.ring()
+    while heir.row(run)["progress"] is None:
+        heir.supervisor.turn()
+    assert heir.runner(run).replaying
+    heir.supervisor.drain()
+    for _ in range(3):
+        heir.supervisor.turn()
+    row = heir.row(run)
+    assert (row["worker"], row["progress"], row["reason"]) == (False, None, "")
