@@ -38,6 +38,7 @@ from django_livesim.permissions import hash_session, session_id
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.routing import livesim_application, websocket_urlpatterns
+from django_livesim.store import batch
 from django_livesim.worker import Engine
 from scripts import services
 from tests.protocol_schemas import check
@@ -446,18 +447,24 @@ async def test_a_database_that_does_not_answer_is_said(
 ) -> None:
     async with Socket(run.id, cookies=cookies) as socket:
         await socket.until(lambda: socket.of("status"))
-        problems: list[Exception] = [OperationalError("gone"), LookupError("a mistake of ours")]
+        problems = [OperationalError("gone"), batch.NotKnown("gone"), LookupError("a mistake of ours")]
 
-        def fail(*args: Any, **kwargs: Any) -> Any:
+        def fail(wanted: Any) -> Any:
+            if isinstance(problems[0], batch.NotKnown):
+                return [problems.pop(0)]
             raise problems.pop(0)
 
-        monkeypatch.setattr(gateway, "send", fail)
+        monkeypatch.setattr(batch, "insert_commands", fail)
         socket.command("a", "add", n=1)
         error = await socket.error()
         assert (error["code"], error["retry"]) == ("db_down", 1)
+        assert "nothing was stored" in error["message"]
+        socket.command("a", "add", n=1)
+        error = await socket.error(2)
+        assert (error["code"], error["retry"]) == ("db_down", 1)
         assert "not known whether the command was stored" in error["message"]
         socket.command("b", "add", n=1)
-        error = await socket.error(2)
+        error = await socket.error(3)
         assert (error["code"], error["retry"]) == ("error", None)
         assert "a mistake of ours" in caplog.text and "a mistake" not in error["message"]
         assert socket.code is None
@@ -545,16 +552,16 @@ async def test_an_admission_that_takes_too_long_is_given_up(
 async def test_a_command_that_is_not_stored_in_time_may_be_sent_again_and_takes_effect_once(
     run: Run, cookies: str, monkeypatch: pytest.MonkeyPatch, publisher: Publisher
 ) -> None:
-    send, waits = gateway.send, [0.6]
+    insert, waits = batch.insert_commands, [0.6]
 
-    def slow(*args: Any, **kwargs: Any) -> Any:
-        row = send(*args, **kwargs)
+    def slow(wanted: Any) -> Any:
+        rows = insert(wanted)
         time.sleep(waits.pop() if waits else 0)
-        return row
+        return rows
 
     async with Socket(run.id, cookies=cookies) as socket:
         await socket.until(lambda: socket.of("status"))
-        monkeypatch.setattr(gateway, "send", slow)
+        monkeypatch.setattr(batch, "insert_commands", slow)
         monkeypatch.setattr(socket_module, "STORE_LIMIT", 0.3)
         socket.command("a", "add", n=1)
         error = await socket.error()
@@ -583,7 +590,7 @@ async def test_sockets_that_leave_while_the_database_hangs_leave_nothing(
     try:
         async with Socket(run.id, cookies=cookies) as asks:
             await asks.until(lambda: asks.of("status"))
-            monkeypatch.setattr(gateway, "send", hang)
+            monkeypatch.setattr(batch, "insert_commands", hang)
             monkeypatch.setattr(admission, "describe", hang)
             for number in range(30):
                 asks.command(f"c{number}", "add", n=1)
@@ -653,16 +660,17 @@ async def test_a_result_that_overtakes_its_row_comes_after_accepted(
     run: Run, cookies: str, monkeypatch: pytest.MonkeyPatch, publisher: Publisher
 ) -> None:
     """The worker is quicker than the answer of our own INSERT."""
-    store = gateway.send
+    insert = batch.insert_commands
 
-    def slow(*args: Any, **kwargs: Any) -> Any:
-        row = store(*args, **kwargs)
-        verdict = Verdict(sender=row.sender, id="a", command="add", outcome="applied", tick=1, result="4")
+    def slow(wanted: Any) -> Any:
+        rows = insert(wanted)
+        sender = wanted[0]["sender"]
+        verdict = Verdict(sender=sender, id="a", command="add", outcome="applied", tick=1, result="4")
         publisher.publish(run.id, "all", verdict.encode())
         time.sleep(0.1)
-        return row
+        return rows
 
-    monkeypatch.setattr(gateway, "send", slow)
+    monkeypatch.setattr(batch, "insert_commands", slow)
     async with Socket(run.id, cookies=cookies) as socket:
         await socket.until(lambda: socket.of("status"))
         socket.command("a", "add", n=1)

@@ -179,7 +179,7 @@ class LivesimConsumer:
                 row = await astore(self.scope, self.run_id, self.viewer.sender, message)
         except Exception as exc:
             # What may have been stored stays noted: its outcome follows the next *accepted*.
-            if new and isinstance(exc, LivesimError):
+            if new and isinstance(exc, LivesimError) and exc.code is not Code.DB_DOWN:
                 self.viewer.forget(message.id)
             self.viewer.say(frames.error(message.id, self._problem(exc)))
             return

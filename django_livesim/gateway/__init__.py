@@ -13,6 +13,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 
+from django_livesim.gateway.asending import asend, asend_as
 from django_livesim.gateway.controls import control, legal_verbs, pause, restart, resume, speed, step, stop
 from django_livesim.gateway.deleting import delete
 from django_livesim.gateway.finding import SERVER, get
@@ -34,6 +35,7 @@ __all__ = [
     "arestart",
     "aresume",
     "asend",
+    "asend_as",
     "ashare",
     "aspeed",
     "astart",
@@ -94,7 +96,6 @@ aget = _async(get)
 ashare = _async(share)
 adelete = _async(delete)
 astart = _async(start)
-asend = _async_sending(send)
 acontrol = _async_sending(control)
 apause = _async_sending(pause)
 aresume = _async_sending(resume)

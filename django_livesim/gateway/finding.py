@@ -33,8 +33,14 @@ def get(
     Raises `NoRun` where there is none that the actor may know of, `Forbidden`
     where the actor may see it but lacks `level`.
     """
-    actor = actor or SERVER
     run = _find(ref.id if isinstance(ref, Run) else ref, lock)  # a row in hand may be old
+    return allowed(run, ref, actor or SERVER, level, command)
+
+
+def allowed(
+    run: Run | None, ref: Run | UUID | str, actor: Actor, level: Level, command: str | None = None
+) -> Run:
+    """`run`, which was found for `ref`, where the actor has `level` on it; raises as `get`."""
     if run is None or permissions.level(actor, run) is None:
         raise NoRun(
             _("There is no run %(ref)r that you may see. The list of runs shows what there is.")

@@ -6,8 +6,9 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from django.core.cache import cache
 from django.utils.translation import gettext as _
@@ -101,23 +102,48 @@ def as_one() -> Iterator[None]:
         _passed.reset(before)
 
 
-def _count(actor: Actor, what: str, told: str) -> None:
-    """Count one more of what `RATE_LIMITS` limits; raise with `told` where it is one too many."""
-    limit = conf.parse_rate(conf.settings.RATE_LIMITS[what])
-    if actor.trusted or limit is None:
-        return
+def uncount_command(actor: Actor) -> None:
+    """Take back what `check_command` counted: the command was one sent again, and no new one."""
+    if (found := _counter(actor, "COMMANDS")) is not None:
+        with suppress(Exception):  # the span is over, or the cache does not answer
+            cache.decr(found.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Counter:
+    """Where the acts of one sender in the present span of time are counted."""
+
+    key: str
+    times: int
+    """How many there may be."""
+    span: int
+    """In so many seconds."""
+    left: float
+    """Seconds to the end of the span."""
+
+
+def _counter(actor: Actor, what: str) -> _Counter | None:
+    """The counter of what `RATE_LIMITS` limits; None where nothing is."""
+    if actor.trusted or (limit := conf.parse_rate(conf.settings.RATE_LIMITS[what])) is None:
+        return None
     times, seconds = limit
     span, gone = divmod(time.time(), seconds)
     key = f"livesim.{what.lower()}.{plain.digest(actor.sender.encode())}.{span:.0f}"
+    return _Counter(key=key, times=times, span=seconds, left=max(1, math.ceil(seconds - gone)))
+
+
+def _count(actor: Actor, what: str, told: str) -> None:
+    """Count one more of what `RATE_LIMITS` limits; raise with `told` where it is one too many."""
+    if (found := _counter(actor, what)) is None:
+        return
     try:
-        cache.add(key, 0, timeout=2 * seconds)
-        counted = cache.incr(key)
+        cache.add(found.key, 0, timeout=2 * found.span)
+        counted = cache.incr(found.key)
     except Exception:
         seldom.warning("The cache does not count; nobody is limited", exc_info=True)
         return
-    if counted > times:
-        left = max(1, math.ceil(seconds - gone))
-        raise _too_many(told % {"times": times, "span": seconds, "left": left}, left)
+    if counted > found.times:
+        raise _too_many(told % {"times": found.times, "span": found.span, "left": found.left}, found.left)
 
 
 def _too_many(message: str, retry: float) -> LivesimError:

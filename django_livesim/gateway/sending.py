@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
+import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -66,16 +68,52 @@ def send(
     """
     actor = actor or (SERVER if user is None else Actor.from_user(user))
     row = get(run, actor=actor, level=Level.COMMAND, command=command[:200])
-    spec, cleaned = _clean_args(row, command, args or {})
-    fields = {"durable": True if spec is None else spec.durable} | _schedule(at_tick, delay, every)
-    body = body_hash(Kind.COMMAND, command, cleaned, at_tick, delay)
-    sent = known(row, actor, id, body)
-    if sent is None:
-        _refuse_ended(row)
-        limits.check_command(actor)
+    sent = checked(row, actor, command, args or {}, id, at_tick=at_tick, delay=delay, every=every)
+    if not isinstance(sent, Command):
         with unless_deleted(row):
-            sent, _created = insert(row, Kind.COMMAND, command, cleaned, actor, id, body, fields)
+            sent, created = _insert(row, sent)
+        if not created:
+            limits.uncount_command(actor)
     return answered(sent, wait, timeout)
+
+
+def checked(
+    run: Run,
+    actor: Actor,
+    command: str,
+    args: Mapping[str, Any],
+    id: str | None,
+    *,
+    at_tick: int | None = None,
+    delay: float | None = None,
+    every: float | None = None,
+) -> Command | dict[str, Any]:
+    """What is to be stored of a command that `actor` may send: the keywords of `intake.insert_command`.
+
+    Its row, where it would be refused now and was sent before: a retry gets
+    its answer whatever came since. Any other retry is found by its INSERT.
+    """
+    spec, cleaned = _clean_args(run, command, args)
+    due = _schedule(at_tick, delay, every)
+    wanted = {
+        "run": run.id,
+        "kind": Kind.COMMAND,
+        "name": command,
+        "args": cleaned,
+        "sender": actor.sender,
+        "client_id": _client_id(id),
+        "body_hash": body_hash(Kind.COMMAND, command, cleaned, at_tick, delay),
+        "durable": True if spec is None else spec.durable,
+        **due,
+    }
+    try:
+        _refuse_ended(run)
+        limits.check_command(actor)
+    except LivesimError:
+        if sent := known(run, actor, id, wanted["body_hash"]):
+            return sent
+        raise
+    return wanted
 
 
 def _refuse_ended(run: Run) -> None:
@@ -149,19 +187,26 @@ def insert(
     fields: Mapping[str, Any],
 ) -> tuple[Command, bool]:
     """The command's row, and whether it is new; a new one is rung for."""
-    row, created = intake.insert_command(
-        run.id,
-        kind=kind,
-        name=name,
-        args=args,
-        sender=actor.sender,
-        client_id=_client_id(client_id),
-        body_hash=body,
-        **fields,
+    return _insert(
+        run,
+        {
+            "run": run.id,
+            "kind": kind,
+            "name": name,
+            "args": args,
+            "sender": actor.sender,
+            "client_id": _client_id(client_id),
+            "body_hash": body,
+            **fields,
+        },
     )
+
+
+def _insert(run: Run, wanted: Mapping[str, Any]) -> tuple[Command, bool]:
+    row, created = intake.insert_command(**wanted)
     if created:
         ring(run)
-    return _same(row, body), created
+    return same(row, wanted["body_hash"]), created
 
 
 @contextmanager
@@ -181,10 +226,11 @@ def known(run: Run, actor: Actor, client_id: str | None, body: str) -> Command |
         return None
     sent = Command.objects.filter(run=run.id, sender=actor.sender, client_id=_client_id(client_id))
     row = sent.first()
-    return None if row is None else _same(row, body)
+    return None if row is None else same(row, body)
 
 
-def _same(row: Command, body: str) -> Command:
+def same(row: Command, body: str) -> Command:
+    """The row that an id has, where it was for the same command; raises `duplicate_id`."""
     if row.body_hash != body:
         used = _("The id %(id)r was used for another command (%(command)s); use a new id for each.")
         raise LivesimError(used % {"id": row.client_id, "command": row.name}, code=Code.DUPLICATE_ID)
@@ -193,10 +239,23 @@ def _same(row: Command, body: str) -> Command:
 
 def _client_id(given: str | None) -> str:
     if given is None:
-        return uuid.uuid4().hex
+        return _new_id()
     if not CLIENT_ID.match(given):
         raise BadArgs(_("An id is 1 to 64 of A-Z a-z 0-9 _ -; got %(given)r.") % {"given": given[:80]})
     return given
+
+
+_ids: dict[int, Callable[[], str]] = {}
+"""By process id, since a forked child has what its parent had."""
+
+
+def _new_id() -> str:
+    """An id that nobody else uses. Each call of `uuid4` would let all other threads go first."""
+    try:
+        return _ids[os.getpid()]()
+    except KeyError:
+        numbers, start = itertools.count(), uuid.uuid4().hex
+        return _ids.setdefault(os.getpid(), lambda: f"{start}-{next(numbers):x}")()
 
 
 def body_hash(

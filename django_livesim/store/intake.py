@@ -29,6 +29,7 @@ CARRIED = (
     "visibility",
     "link_token",
     "queue",
+    "source",
     "version",
 )
 """What a restarted run keeps of the one before it."""
@@ -94,7 +95,7 @@ def begin_successor(
     return Run.objects.create(id=successor, key=run.key, parent_id=run.id, **fields)
 
 
-def insert_command(
+def create_command(
     run: UUID,
     *,
     kind: Kind,
@@ -104,23 +105,28 @@ def insert_command(
     client_id: str,
     body_hash: str,
     **fields: Any,
-) -> tuple[Command, bool]:
+) -> Command:
+    """The new row of a command; raises IntegrityError where its id has one."""
+    row = Command.objects.create(
+        run_id=run,
+        kind=str(kind),
+        name=name,
+        args=dict(args),
+        sender=sender,
+        client_id=client_id,
+        body_hash=body_hash,
+        **fields,
+    )
+    if fields.get("due_at") is not None:
+        row.refresh_from_db(fields=["due_at"])  # by the database's clock
+    return row
+
+
+def insert_command(run: UUID, *, sender: str, client_id: str, **fields: Any) -> tuple[Command, bool]:
     """The row of a command, and whether it is new; one sender's id is one row."""
     try:
         with transaction.atomic(using=conf.settings.DATABASE):
-            row = Command.objects.create(
-                run_id=run,
-                kind=str(kind),
-                name=name,
-                args=dict(args),
-                sender=sender,
-                client_id=client_id,
-                body_hash=body_hash,
-                **fields,
-            )
-            if fields.get("due_at") is not None:
-                row.refresh_from_db(fields=["due_at"])  # by the database's clock
-            return row, True
+            return create_command(run, sender=sender, client_id=client_id, **fields), True
     except IntegrityError:
         existing = Command.objects.filter(run=run, sender=sender, client_id=client_id).first()
         if existing is None:

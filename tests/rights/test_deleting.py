@@ -210,15 +210,15 @@ def test_a_run_that_a_worker_holds_is_dropped_by_it_and_the_worker_goes_on(
 
 def deleted_meanwhile(monkeypatch: pytest.MonkeyPatch, module: Any, run: Run) -> None:
     """Have the run deleted after it was found, and before anything is written for it."""
-    known = module.known
+    body_hash = module.body_hash
 
     def slow(*args: Any) -> Any:
         deleting = threading.Thread(target=delete, args=[run])
         deleting.start()
         deleting.join()
-        return known(*args)
+        return body_hash(*args)
 
-    monkeypatch.setattr(module, "known", slow)
+    monkeypatch.setattr(module, "body_hash", slow)
 
 
 def delete(run: Run) -> None:

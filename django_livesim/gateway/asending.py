@@ -1,0 +1,181 @@
+"""`asend`: commands of coroutines and sockets, which share group commits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import AsyncToSync
+from channels.db import database_sync_to_async
+from django.db import InterfaceError, OperationalError
+from django.utils.translation import gettext as _
+
+from django_livesim.gateway import limits
+from django_livesim.gateway.checking import checkers
+from django_livesim.gateway.finding import SERVER, allowed, get
+from django_livesim.gateway.requests import Request
+from django_livesim.gateway.sending import await_outcome, checked, is_pending, same, send
+from django_livesim.models import Command, Run
+from django_livesim.permissions import Actor, Level
+from django_livesim.protocol.errors import Code, LivesimError, NoRun
+from django_livesim.store import batch
+
+ANSWER_LIMIT = 10.0  # seconds in which a command is stored, or its sender told that it was not
+
+
+async def asend(
+    run: Run | UUID | str,
+    command: str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    user: Any = None,
+    id: str | None = None,
+    at_tick: int | None = None,
+    delay: float | None = None,
+    every: float | None = None,
+    wait: bool = False,
+    timeout: float = 5,  # noqa: ASYNC109  (as the sync twin's: nothing is cancelled)
+    actor: Actor | None = None,
+) -> Command:
+    """Async twin of `send`. It has the command stored with others that come at the same time.
+
+    Commands of one `user` or `actor` are stored in the order of the calls.
+    A caller that is cancelled may have sent its command: send it again under
+    the same `id` to learn what became of it. Where the answer to a COMMIT is
+    lost it raises `db_down`, and the same holds.
+
+    Where sync code with an open transaction waits for it, as by
+    `async_to_sync` in a test of Django's `TestCase`, it is `send` in that
+    transaction.
+    """
+    when = {"at_tick": at_tick, "delay": delay, "every": every}
+    if await _is_pending():
+        sent: Command = await database_sync_to_async(send)(
+            run, command, args, user=user, id=id, actor=actor, **when
+        )
+        return sent
+
+    def identify() -> Actor:
+        return actor or (SERVER if user is None else Actor.from_user(user))
+
+    row = await asend_as(identify, _lane(actor, user), run, command, args, id=id, **when)
+    return await await_outcome(row, timeout) if wait else row
+
+
+async def asend_as(
+    identify: Callable[[], Actor],
+    lane: object,
+    run: Run | UUID | str,
+    command: str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    id: str | None = None,
+    **when: Any,
+) -> Command:
+    """As `asend`, for the actor that `identify` gives; it is called in a thread that may use the database.
+
+    Commands of one `lane`, whatever that is, are stored in the order of the calls.
+
+    When it is cancelled before its batch has begun, nothing is stored; later
+    the command is stored, and nobody is told. No other command is held up.
+    """
+    found: list[Actor] = []
+
+    def check(row: Run | None) -> Any:
+        actor = identify()
+        found.append(actor)
+        if ref is None:
+            row = allowed(row, run, actor, Level.COMMAND, command[:200])
+        else:
+            row = get(ref, actor=actor, level=Level.COMMAND, command=command[:200])
+        sent = checked(row, actor, command, args or {}, id, **when)
+        return sent if isinstance(sent, Command) else (row, sent)
+
+    run_id, ref = _run_id(run)
+    request = Request(run_id, lane, check)
+    if not checkers().put(request):
+        raise _busy()
+    told = await _answer_to(request)
+    if isinstance(told, Command):
+        return told
+    if not isinstance(told, batch.Stored):
+        raise _problem(told)
+    if not told.created:
+        await database_sync_to_async(limits.uncount_command)(found[0])
+    return same(told.command, request.wanted["body_hash"])
+
+
+def _lane(actor: Actor | None, user: Any) -> object:
+    """The same for the same sender; a lazy `user` is not looked at, which would ask the database."""
+    return id(actor or (SERVER if user is None else user))
+
+
+def _run_id(run: Run | UUID | str) -> tuple[UUID | None, str | None]:
+    """The id of the run, and None; or None, and how else it is called."""
+    if isinstance(run, Run):
+        return run.id, None
+    if isinstance(run, UUID):
+        return run, None
+    try:
+        return UUID(run), None
+    except ValueError:
+        return None, run
+
+
+async def _answer_to(request: Request) -> Any:
+    """What became of it; after `ANSWER_LIMIT` that it was not stored, or that nobody knows."""
+    expiry = request.loop.call_later(ANSWER_LIMIT, _expire, request)
+    try:
+        return await request.future
+    except asyncio.CancelledError:
+        request.claim()
+        raise
+    finally:
+        expiry.cancel()
+
+
+def _expire(request: Request) -> None:
+    if not request.future.done():
+        told = _busy() if request.claim() else batch.NotKnown("it takes too long")
+        request.future.set_result(told)
+
+
+def _busy() -> LivesimError:
+    message = _("The server is busy and has not stored the command; send it again.")
+    return LivesimError(message, code=Code.BUSY, retry=1)
+
+
+def _problem(told: Any) -> Exception:
+    """What the sender hears of a command that was not stored, or of which nobody knows."""
+    match told:
+        case batch.RunGone():
+            return NoRun(_("The run has just been deleted; nothing was stored."))
+        case batch.IdLocked():
+            return _busy()
+        case batch.Unfit():
+            return LivesimError(_("The database does not take the command; the log says why."))
+        case batch.NotStored() | OperationalError() | InterfaceError():
+            message = _("The database does not answer, and nothing was stored; send the command again.")
+            return LivesimError(message, code=Code.DB_DOWN, retry=1)
+        case batch.NotKnown():
+            message = _(
+                "The database does not answer, and it is not known whether the command was stored."
+                " Send it again under the same id: it takes effect once."
+            )
+            return LivesimError(message, code=Code.DB_DOWN, retry=1)
+    problem: Exception = told
+    return problem
+
+
+async def _is_pending() -> bool:
+    """Whether sync code that waits for this has a transaction open.
+
+    Code that began as a coroutine has none: in coroutines Django knows no transactions.
+    """
+    bridge = getattr(AsyncToSync.executors, "current", None)
+    if bridge is None and asyncio.get_running_loop() not in AsyncToSync.loop_thread_executors:
+        return False
+    pending: bool = await database_sync_to_async(is_pending)()
+    return pending
