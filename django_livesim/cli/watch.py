@@ -67,7 +67,7 @@ class Watcher:
             yield shown
 
     def _snapshot(self, run: Run) -> Iterator[Line]:
-        newest = Checkpoint.objects.filter(run=run.id).order_by("-tick", "-apply_seq")
+        newest = Checkpoint.objects.filter(run=run.id).order_by(*loading.NEWEST)
         position = newest.values_list("tick", "apply_seq").first()
         if position is None or position == self._position:
             return

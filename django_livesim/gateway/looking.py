@@ -132,7 +132,7 @@ def command_facts(command: Command) -> dict[str, Any]:
 
 def stored_view(run: Run, role: Role | str) -> tuple[int, Any] | None:
     """The tick and the view of `role` in the newest checkpoint; None where nothing may be shown of it."""
-    row = Checkpoint.objects.filter(run=run.id).order_by("-tick", "-apply_seq").first()
+    row = Checkpoint.objects.filter(run=run.id).order_by(*loading.NEWEST).first()
     if row is None:
         return None
     if row.views is not None:
