@@ -340,7 +340,7 @@ def check_urls(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-WITHOUT_EFFECT = ("RETENTION", "STRIKES", "STEP_TIMEOUT")
+WITHOUT_EFFECT = ("STRIKES", "STEP_TIMEOUT")
 
 
 @register()
@@ -349,7 +349,7 @@ def check_without_effect(app_configs: Any = None, **kwargs: Any) -> list[CheckMe
     given = getattr(django_settings, "LIVESIM", {})
     return [
         Advice(
-            f'LIVESIM["{key}"] has no effect in this version: nothing is removed or ended by it.',
+            f'LIVESIM["{key}"] has no effect in this version: nothing is ended by it.',
             hint=f'Remove LIVESIM["{key}"], and do not count on it.',
             id="livesim.W005",
         )

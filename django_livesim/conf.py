@@ -28,9 +28,9 @@ DEFAULTS: dict[str, Any] = {
     "CHECKPOINT_SECONDS": 10.0,  # seconds between two stored states of a running run
     "KEEP_CHECKPOINTS": 3,  # newest stored states kept for each run
     "MAX_STATE_BYTES": 8 * 1024 * 1024,  # bytes of one encoded state
-    "RETENTION": {  # days after a run ended, None: for ever
-        "RUNS": None,  # the run with all its rows
-        "JOURNAL": None,  # commands older than the oldest kept checkpoint
+    "RETENTION": {  # days after which `livesim prune` removes, None: never
+        "RUNS": None,  # after its end, the run with all its rows
+        "JOURNAL": None,  # after their outcome, commands older than the oldest kept checkpoint
     },
     # viewers
     "FRAME_RATE": 10.0,  # frames a second where the simulation says nothing, None: one for each tick

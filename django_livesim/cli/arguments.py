@@ -32,6 +32,8 @@ def add_verbs(parser: ArgumentParser) -> None:
     _delete(_run_verb(verbs, "delete", "remove a run with all that is stored of it"))
     _run_verb(verbs, "inspect", "show a run's state, figures and last commands")
     _run_here(_verb(verbs, "run", "start a run and step it in this process, until it ends or Ctrl-C"))
+    _drain(_verb(verbs, "drain", "have a worker store its runs, let them go and end, and wait for that"))
+    _prune(_verb(verbs, "prune", "remove what LIVESIM RETENTION says has been kept long enough"))
     _verb(verbs, "doctor", "look for what is wrong with the set-up, and say what to do")
 
 
@@ -108,6 +110,20 @@ def _share(parser: ArgumentParser) -> None:
 
 def _delete(parser: ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="delete a run that has not ended, too")
+
+
+def _drain(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "worker", metavar="WORKER", nargs="?", help="id, at least 8 of its first digits, or host:process"
+    )
+    parser.add_argument("--all", action="store_true", help="every worker that is alive")
+    text = "seconds to wait (default GRACE and 10 more)"
+    parser.add_argument("--timeout", type=_seconds, help=text)
+    parser.add_argument("--no-wait", action="store_true", help="tell it to leave, and do not wait")
+
+
+def _prune(parser: ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="count what would be removed")
 
 
 def _waiting(parser: ArgumentParser) -> None:

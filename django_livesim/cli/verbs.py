@@ -13,10 +13,12 @@ from django.urls import NoReverseMatch
 
 from django_livesim import gateway, params, registry
 from django_livesim.cli.doctor import doctor
+from django_livesim.cli.draining import drain
 from django_livesim.cli.errors import NotDone, UsageError
 from django_livesim.cli.following import watch
 from django_livesim.cli.foreground import own_queue, step_here
 from django_livesim.cli.output import Output, compact
+from django_livesim.cli.pruning import prune_rows
 from django_livesim.cli.refs import cli_actor, find_run
 from django_livesim.cli.watch import outcome_line
 from django_livesim.cli.workers import how_to_start_one, live_workers
@@ -236,5 +238,7 @@ VERBS: dict[str, Callable[[Namespace, Output], None]] = {
     "share": share,
     "delete": delete,
     "inspect": inspect,
+    "drain": drain,
+    "prune": prune_rows,
     "doctor": doctor,
 }

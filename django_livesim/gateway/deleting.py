@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import connections, transaction
-from django.db.models import ProtectedError, RestrictedError
+from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.db.models.deletion import Collector
 from django.utils.translation import gettext as _
 
@@ -39,7 +41,7 @@ def delete(run: Run | UUID | str, *, actor: Actor | None = None) -> None:
     """
     alias = conf.settings.DATABASE
     in_parts = not connections[alias].in_atomic_block
-    try:
+    with _kept_by_others():
         with transaction.atomic(using=alias):
             row = get(run, actor=actor or SERVER, level=Level.DELETE, lock=True)
             if not (in_parts and _is_long(row)):
@@ -51,6 +53,34 @@ def delete(run: Run | UUID | str, *, actor: Actor | None = None) -> None:
         _shorten(row, alias)
         with transaction.atomic(using=alias):
             _delete_rows(get(row, lock=True), alias)
+
+
+def delete_while(which: QuerySet[Run], run: UUID, *, in_parts: bool) -> bool:
+    """`delete` for as long as the run is one of `which`; False where it is so no more.
+
+    That is asked with its row locked, before each part: who goes on with a
+    run meanwhile keeps it. A long journal is shortened from its beginning
+    `in_parts`, which no run may be whose journal is its state.
+    """
+    alias = conf.settings.DATABASE
+    while True:
+        with _kept_by_others(), transaction.atomic(using=alias):
+            row = which.select_for_update().filter(id=run).first()
+            if row is None:
+                return False
+            if not (in_parts and _is_long(row)):
+                _delete_rows(row, alias)
+                return True
+            _Others(using=alias).collect([row])
+            first = _journal(row)[BATCH - 1 : BATCH]
+            Command.objects.filter(run=row.pk, id__lte=first[0])._raw_delete(alias)
+
+
+@contextmanager
+def _kept_by_others() -> Iterator[None]:
+    """Refuse what rows of the host's own keep from being deleted."""
+    try:
+        yield
     except (ProtectedError, RestrictedError) as exc:
         kinds = sorted({str(each._meta.verbose_name_plural) for each in _holders(exc)})
         told = _("The run cannot be deleted while %(others)s point to it; delete those first.")

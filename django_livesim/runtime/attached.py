@@ -3,7 +3,7 @@
 The turns are those of `loops`: in the block only it touches the state, from
 its sleep to its next turn only the step thread does. What the caller's
 thread is doing is known by `asleep`: the turn is the step thread's, and the
-state whole, from when a sleep has told of itself until the turn came back.
+state whole, from when a sleep tells of itself until the turn comes back.
 An interrupt that breaks a sleep off (Ctrl-C, a cancelled task) leaves it
 so; the next sleep goes on waiting for the same turn.
 """
@@ -35,22 +35,23 @@ class AttachedLoop(LoopProgram):
         self._opened = opened
         self._why = why
         self._begun = False
-        self._turn = threading.Semaphore(0)
+        self._turn = threading.Lock()  # free while a turn waits to be taken; whole, whenever Ctrl-C comes
+        self._turn.acquire()
 
     def sleep(self, seconds: float) -> Any:
-        self._tell(seconds)
-        if self.asleep:
+        if not self._closing:
+            if not self.asleep:
+                self._turn.acquire(blocking=False)  # of a sleep that was broken off as its turn came
+                self._tell(seconds)
             self._turn.acquire()
-            self.asleep = False
         if self._closing:
             raise self._why()
 
     def _tell(self, seconds: float) -> None:
         """End the tick, and with it the block's turn."""
-        if not self._closing and not self.asleep:
-            seconds = self._end_tick(seconds)
-            self._post(self._arrived, seconds)
-            self.asleep = True
+        seconds = self._end_tick(seconds)
+        self.asleep = True
+        self._post(self._arrived, seconds)
 
     def fail(self, exc: Exception) -> None:
         """The block raised: the run has failed. Nothing where it is over already."""
@@ -71,7 +72,9 @@ class AttachedLoop(LoopProgram):
             self._opened(None)
 
     def _give_turn(self) -> None:
-        self._turn.release()
+        self.asleep = False
+        with contextlib.suppress(RuntimeError):  # a turn waits there already: the block is to end
+            self._turn.release()
 
 
 class AttachedAsyncLoop(AttachedLoop):
@@ -86,8 +89,9 @@ class AttachedAsyncLoop(AttachedLoop):
         return self._sleep(seconds)
 
     async def _sleep(self, seconds: float) -> None:
-        self._tell(seconds)
-        if self.asleep:
+        if not self._closing:
+            if not self.asleep:
+                self._tell(seconds)
             await self._came.wait()
             self._came.clear()
             self.asleep = False

@@ -1,7 +1,7 @@
 """A script of an author's own, as a process: attaches to the run with the key that it is given, and loops.
 
-`python -m tests.process.attached KEY [SECONDS]`; SECONDS is how long each tick sleeps. It prints a line when it
-has the run, and one when its block has ended.
+`python -m tests.process.attached KEY [SECONDS]`; SECONDS is how long each tick sleeps. It prints a line when
+it has the run, and one when its block has ended.
 """
 
 from __future__ import annotations
@@ -11,6 +11,11 @@ import sys
 import django
 
 
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main(key: str, seconds: float) -> None:
     django.setup()
     from django_livesim import LivesimError, attach
@@ -18,7 +23,7 @@ def main(key: str, seconds: float) -> None:
     try:
         with attach("echo_sync", key=key) as sim:
             seen = sim.state.setdefault("seen", [])
-            print("resumed" if sim.resumed else "new", sim.tick, flush=True)
+            say(f"{'resumed' if sim.resumed else 'new'} {sim.tick}")
             while True:
                 for message in sim.messages():
                     seen.append(message.args["n"])
@@ -26,9 +31,9 @@ def main(key: str, seconds: float) -> None:
                 sim.state["ticks"] = sim.tick
                 sim.sleep(seconds)
     except LivesimError as exc:
-        print(f"{exc.code}: {exc.message}", flush=True)
+        say(f"{exc.code}: {exc.message}")
         sys.exit(3)
-    print("ended", flush=True)
+    say("ended")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -138,13 +139,17 @@ def test_finish_at_the_end_of_the_block_ends_the_run():
 
 
 def test_what_the_block_raises_fails_the_run_and_is_raised_on():
-    with pytest.raises(ZeroDivisionError), attach("bench", key="one") as sim:
-        sim.state["n"] = 1
-        sim.sleep(0.01)
-        print(1 / 0)
+    def block() -> float:
+        with attach("bench", key="one") as sim:
+            sim.state["n"] = 1
+            sim.sleep(0.01)
+            return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        block()
     failed = row()
     assert (failed.status, failed.reason) == ("failed", "its code raised ZeroDivisionError")
-    assert "print(1 / 0)" in failed.error
+    assert "return 1 / 0" in failed.error
     assert gateway.inspect(failed)["state"] == {"n": 1}
 
 
@@ -274,27 +279,32 @@ def test_who_has_lost_the_run_is_told_at_the_next_sleep_and_writes_nothing_more(
 
 
 def test_an_interrupt_in_a_sleep_stores_the_state():
-    with pytest.raises(KeyboardInterrupt), attach("bench", key="one") as sim:
-        sim.state["n"] = 5
-        program = sim._program
-        program._turn.acquire = interrupted(program._turn.acquire)
-        sim.sleep(0.01)
+    def interrupt() -> None:
+        in_thread(lambda: Run.objects.filter(tick=1).exists())
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    def block() -> None:
+        with attach("bench", key="one") as sim:
+            sim.state["n"] = 5
+            thread.start()
+            sim.sleep(1000)
+
+    thread = threading.Thread(target=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        block()
     assert (row().status, gateway.inspect(row())["state"]) == ("waiting", {"n": 5})
 
 
-def interrupted(acquire: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        raise KeyboardInterrupt
-
-    return call
-
-
 def test_an_interrupt_in_the_blocks_own_code_keeps_what_was_stored_last():
-    with pytest.raises(KeyboardInterrupt), attach("bench", key="one") as sim:
-        sim.state["n"] = 5
-        sim.sleep(0.01)
-        sim.state["n"] = "half"
-        raise KeyboardInterrupt
+    def block() -> None:
+        with attach("bench", key="one") as sim:
+            sim.state["n"] = 5
+            sim.sleep(0.01)
+            sim.state["n"] = "half"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
     assert (row().status, gateway.inspect(row())["state"]) == ("waiting", {"n": 5})
 
 
