@@ -170,6 +170,8 @@ class Committed(StrEnum):
 class Poll:
     """What one look into the database found for a worker."""
 
+    worker: UUID | None = None
+    """Whose look it was: a worker that lost its lease looks under another id."""
     claimed: tuple[Held, ...] = ()
     more: bool = False
     """Whether as many were claimed as are at once, so that there may be more; look again."""

@@ -47,11 +47,13 @@ class Supervisor:
         options: Options,
         tidy: Callable[[], None] = lambda: None,
         hears: Callable[[], bool] = lambda: True,
+        leased: Callable[[UUID | None], bool] = lambda worker: True,
         loops: LoopThread | None = None,
     ) -> None:
         """`tidy` is called in the step thread with every slow poll: what the host keeps by thread.
 
         `hears` says whether signs of interest arrive; while they do not, no run counts as unwatched.
+        `leased` says whether the worker of the last look has its lease for certain; otherwise nothing leaves.
         `loops` makes the programs of own loops.
         """
         self.clock = clock
@@ -63,6 +65,8 @@ class Supervisor:
         self.draining = False
         self._tidy = tidy
         self._hears = hears
+        self._leased = leased
+        self._worker: UUID | None = None
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._heap: list[tuple[float, int, Runner]] = []
         self._order = itertools.count()
@@ -192,7 +196,7 @@ class Supervisor:
             heapq.heappush(self._heap, (due, next(self._order), runner))
 
     def _let_out(self, runner: Runner) -> None:
-        if outputs := runner.record.leaving():
+        if self._leased(self._worker) and (outputs := runner.record.leaving()):
             self.outlet.put(runner.id, runner.epoch, outputs)
 
     # -- writes -------------------------------------------------------------------------------
@@ -283,6 +287,7 @@ class Supervisor:
 
     def take(self, poll: Poll) -> None:
         """What a look into the database found."""
+        self._worker = poll.worker
         for run in list(self.runners) if poll.dead else poll.lost:
             if runner := self.runners.get(run):
                 logger.warning("lost run=%s epoch=%s to another worker", run, runner.epoch)

@@ -32,6 +32,7 @@ from django_livesim.store.moments import Moment
 logger = logging.getLogger(__name__)
 
 CLAIM_BATCH = 20
+UNSEEN = 1.0  # seconds between two looks that count; what is beyond says nothing of a peer's silence
 PAUSED_LAST = Case(When(status=str(Status.PAUSED), then=1), default=0)
 
 
@@ -63,31 +64,58 @@ def leave(worker: UUID) -> None:
     Worker.objects.filter(id=worker).update(state=Worker.State.GONE)
 
 
+def succeed(before: UUID, worker: UUID) -> int:
+    """`before`, of the same process, is gone, and `worker` gets its runs, to be claimed; how many.
+
+    None where peers have declared it gone: then they are anybody's, as is what somebody else has locked.
+    What `before` may still write is fenced.
+    """
+    with locks.brief():
+        if (
+            not Worker.objects.filter(id=before)
+            .exclude(state=Worker.State.GONE)
+            .update(state=Worker.State.GONE)
+        ):
+            return 0
+        runs = set(Run.objects.filter(worker=before).values_list("id", flat=True))
+        free = Run.objects.filter(worker=before, id__in=runs - locks.taken(runs))
+        changed: int = free.update(worker=worker, epoch=F("epoch") + 1)
+        return changed
+
+
 class Peers:
-    """The silence of the other workers, as this process has timed it."""
+    """The silence of the other workers, as this process has timed it.
+
+    Time counts as silence as far as this process has looked meanwhile: what
+    passed while it stood still, or had no answer from the database, says
+    nothing of the others, which may have had none either.
+    """
 
     def __init__(self, identity: Identity, ttl: float) -> None:
         self.identity = identity
         self.ttl = ttl  # seconds
         self.told_to_leave = False
         """Whether somebody has marked this worker as draining, as of the last look."""
-        self._seen: dict[UUID, tuple[int, float]] = {}
+        self._seen: dict[UUID, tuple[int, float]] = {}  # beat, and seconds of silence since
+        self._looked: float | None = None
 
     def look(self, me: UUID) -> list[UUID]:
         """Declare gone whoever is: those whose process has ended, and those silent for the ttl."""
-        now = monotonic()
         there = list(Worker.objects.exclude(state=Worker.State.GONE))
+        now = monotonic()
+        passed = 0.0 if self._looked is None else min(now - self._looked, UNSEEN)
+        self._looked = now
         self.told_to_leave = any(row.id == me and row.state == Worker.State.DRAINING for row in there)
         rows = [row for row in there if row.id != me]
-        self._seen = {row.id: self._timed(row, now) for row in rows}
-        return [row.id for row in rows if self._is_dead(row, now) and self._declare(row)]
+        self._seen = {row.id: self._timed(row, passed) for row in rows}
+        return [row.id for row in rows if self._is_dead(row) and self._declare(row)]
 
-    def _timed(self, row: Worker, now: float) -> tuple[int, float]:
-        seen = self._seen.get(row.id)
-        return seen if seen is not None and seen[0] == row.beat else (row.beat, now)
+    def _timed(self, row: Worker, passed: float) -> tuple[int, float]:
+        beat, silence = self._seen.get(row.id, (None, 0.0))
+        return row.beat, silence + passed if beat == row.beat else 0.0
 
-    def _is_dead(self, row: Worker, now: float) -> bool:
-        return now - self._seen[row.id][1] >= self.ttl or has_ended(self.identity, row)
+    def _is_dead(self, row: Worker) -> bool:
+        return self._seen[row.id][1] >= self.ttl or has_ended(self.identity, row)
 
     def _declare(self, row: Worker) -> bool:
         gone = Worker.objects.filter(id=row.id, beat=row.beat).exclude(state=Worker.State.GONE)

@@ -89,6 +89,7 @@ class Engine:
             options=options(),
             tidy=close_old_connections,
             hears=self.doorbell.hears,
+            leased=self.ledger.leased,
             loops=loops,
         )
         self._cpu = (time.monotonic(), time.process_time())

@@ -87,6 +87,8 @@ class Ledger:
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._later: list[Any] = []  # writes to be tried again
         self._later_due = math.inf
+        self._lease_until: tuple[UUID, float] | None = None  # one value, since two threads read it
+        self._before: UUID | None = None  # the worker that this was, whose runs it has not taken over yet
         self._lost_due = 0.0
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or to be tried again
         self._complained = 0.0
@@ -119,6 +121,15 @@ class Ledger:
     def load_again(self, run: UUID, passed: tuple[Passed, ...], done: Callable[[Held | None], None]) -> None:
         self._jobs.put(("load", (run, passed), done))
 
+    def leased(self, worker: UUID | None) -> bool:
+        """Whether this is the worker, and no peer can have declared it gone. Any thread.
+
+        By the monotonic clock of this process, from before the last beat that committed was sent: peers
+        time their silence from after it. So this is right too where the process was stopped for a while.
+        """
+        lease = self._lease_until
+        return lease is not None and lease[0] == worker and time.monotonic() < lease[1]
+
     # -- the thread of the database -----------------------------------------------------------
 
     def _run(self) -> None:
@@ -127,6 +138,8 @@ class Ledger:
             jobs = self._take()
             going_on = None not in jobs
             real = [job for job in jobs if job is not None]
+            if self.worker is not None and not self.leased(self.worker):
+                self._fence_self()
             self._write([*self._take_later(), *(job for job in real if job[0] == "write")])
             for _, (run, passed), done in (job for job in real if job[0] == "load"):
                 self._answer(done, self._guarded(partial(self._load_again, run, passed)))
@@ -211,7 +224,9 @@ class Ledger:
         runs = [*mine, *(each.info.id for each in claimed)]
         more = len(claimed) == leases.CLAIM_BATCH
         entries = loading.waiting(runs) if runs else {}
-        return Poll(claimed=tuple(claimed), more=more, entries=entries, horizons=horizons, lost=lost)
+        return Poll(
+            worker=worker, claimed=tuple(claimed), more=more, entries=entries, horizons=horizons, lost=lost
+        )
 
     def _reserve(
         self, worker: UUID, held: Mapping[UUID, Position]
@@ -267,6 +282,7 @@ class Ledger:
     def _lease(self) -> UUID:
         """This worker's id; registers it where it has none."""
         if self.worker is None:
+            began = time.monotonic()
             worker = leases.register(self._identity, self.queues, {"simulations": versions()})
             self._due["beat"] = time.monotonic() + conf.settings.BEAT
             logger.info("worker registered worker=%s pid=%s queues=%s", worker, os.getpid(), self.queues)
@@ -276,7 +292,24 @@ class Ledger:
                 logger.exception("no doorbells are heard worker=%s; the poll goes on", worker)
             self._guarded(self._autostart)
             self.worker = worker
+            self._hold_lease(worker, began)
+            self._guarded(self._succeed)
         return self.worker
+
+    def _hold_lease(self, worker: UUID, since: float) -> None:
+        self._lease_until = (worker, since + conf.settings.LEASE_TTL)
+
+    def _succeed(self) -> None:
+        """Take over the runs of the worker that this was, until that has succeeded once.
+
+        One whose runs nobody could call again, since it serves no queue, lets them go.
+        """
+        if self._before is not None and self.worker is not None:
+            if self.queues:
+                leases.succeed(self._before, self.worker)
+            else:
+                leases.leave(self._before)
+            self._before = None
 
     def _autostart(self) -> None:
         """Until it has succeeded once."""
@@ -294,9 +327,12 @@ class Ledger:
     def _keep_lease(self) -> None:
         now = time.monotonic()
         worker = self._lease()
-        if self._is_due("beat", now, conf.settings.BEAT) and not leases.beat(worker, self._facts()):
-            self._lost_lease()
-            return
+        self._succeed()
+        if self._is_due("beat", now, conf.settings.BEAT):
+            if not leases.beat(worker, self._facts()):
+                self._lose_lease("declared gone by a peer")
+                return
+            self._hold_lease(worker, now)
         if self._is_due("peers", now, PEERS_EVERY):
             self._peers.look(worker)
             if self._peers.told_to_leave:
@@ -317,10 +353,20 @@ class Ledger:
         self._due[what] = now + every
         return True
 
-    def _lost_lease(self) -> None:
-        """Declared gone by a peer: drop everything, and begin anew under a new id."""
-        logger.error("declared gone by a peer worker=%s; all its runs are dropped", self.worker)
-        self.worker = None
+    def _fence_self(self) -> None:
+        """No beat has committed for the lease's time: this process stood still, or the database was away.
+
+        Its peers may have declared it gone. Where they have not, its next self takes its runs over, so
+        that a database that was away for all of them moves no run from one worker to another.
+        """
+        before = self.worker
+        self._lose_lease(f"without a beat for {conf.settings.LEASE_TTL:g} s")
+        self._before = before
+
+    def _lose_lease(self, why: str) -> None:
+        """Drop everything, and begin anew under a new id."""
+        logger.error("%s worker=%s; all its runs are dropped from memory", why, self.worker)
+        self.worker = self._lease_until = None
         self._failed_loads.clear()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._post(self._dead)

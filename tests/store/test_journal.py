@@ -346,7 +346,7 @@ def test_a_horizon_is_granted_under_the_fence_alone(held):
 
 
 def test_horizons_of_many_runs_are_one_statement_and_those_lost_are_left_out(held):
-    me, run = held
+    me, _run = held
     others = [Run.objects.create(simulation="counter", worker_id=me, epoch=1) for _ in range(50)]
     asked = {each.id: Position(1, 10, 35) for each in others}
     with CaptureQueriesContext(connection) as captured:

@@ -90,20 +90,67 @@ def test_one_fenced_write_of_a_batch_leaves_the_others():
     assert results == [Committed.FENCED, Committed.YES]
 
 
-def test_silence_for_the_ttl_is_death_and_a_beat_is_life(monkeypatch):
+@pytest.fixture
+def clock(monkeypatch):
+    """The monotonic clock by which silence is timed; `clock[0]` is what it says."""
     now = [0.0]
     monkeypatch.setattr(leases, "monotonic", lambda: now[0])
+    return now
+
+
+def test_silence_for_the_ttl_is_death_and_a_beat_is_life(clock):
     me, other = worker(), worker(boot_id="another machine")
     peers = leases.Peers(identity.this_process(), ttl=10)
+
+    def silent_for(seconds):
+        found = []
+        for _ in range(int(2 * seconds)):
+            clock[0] += 0.5
+            found += peers.look(me)
+        return found
+
     for _ in range(5):
-        assert peers.look(me) == []
-        now[0] += 6
+        assert silent_for(6) == []
         assert leases.beat(other, {})
-    assert peers.look(me) == []
-    now[0] += 10.1
-    assert peers.look(me) == [other]
+    assert silent_for(9) == []
+    assert silent_for(2) == [other]
     assert not leases.beat(other, {})
     assert Worker.objects.get(id=other).state == Worker.State.GONE
+
+
+def test_time_in_which_a_worker_could_not_look_is_nobodys_silence(clock):
+    me, other = worker(), worker(boot_id="another machine")
+    peers = leases.Peers(identity.this_process(), ttl=10)
+    for _ in range(9):
+        assert peers.look(me) == []
+        clock[0] += 600  # the database was away, or this process stood still
+    assert peers.look(me) == []
+    clock[0] += 1
+    assert peers.look(me) == [other]
+
+
+def test_a_worker_that_begins_anew_gets_the_runs_it_had():
+    run, theirs, before, me, other = waiting_run(), waiting_run(), worker(), worker(), worker()
+    assert set(claim(before)) == {run.id, theirs.id}
+    Run.objects.filter(id=theirs.id).update(worker=other)
+    assert leases.succeed(before, me) == 1
+    assert journal.write(me, [write(run.id, 1)]) == [Committed.FENCED]
+    assert Worker.objects.get(id=before).state == Worker.State.GONE
+    assert claim(other, held=[theirs.id]) == []
+    assert claim(me) == [run.id]
+    run.refresh_from_db()
+    assert (run.worker_id, run.epoch, run.adoptions) == (me, 3, 1)
+    theirs.refresh_from_db()
+    assert theirs.worker_id == other
+
+
+def test_a_worker_that_was_declared_gone_gets_nothing_by_beginning_anew():
+    run, before, me = waiting_run(), worker(), worker()
+    claim(before)
+    leases.leave(before)
+    assert leases.succeed(before, me) == 0
+    run.refresh_from_db()
+    assert run.worker_id == before
 
 
 def test_a_process_of_this_host_that_has_ended_is_dead_at_once(wait):
@@ -131,7 +178,9 @@ def test_claims_from_many_threads_never_share_a_run():
     def take(me: UUID) -> None:
         try:
             taken[me] = []
-            while found := leases.claim(me, taken[me], queues=["default"], simulations={"counter": 1}, limit=3):
+            while found := leases.claim(
+                me, taken[me], queues=["default"], simulations={"counter": 1}, limit=3
+            ):
                 taken[me] += found
         finally:
             connections.close_all()

@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from django_livesim.gateway import autostart
 from django_livesim.models import Run, Worker
+from django_livesim.protocol.records import Position, Write
 from django_livesim.store import leases, loading
 from django_livesim.worker import ledger as ledgers
 from django_livesim.worker.ledger import Ledger
@@ -114,3 +115,72 @@ def test_a_hung_database_does_not_keep_a_worker_from_leaving(ledger, monkeypatch
     assert "the database hangs" in caplog.text
     hangs.set()
     ledger._thread.join(10)
+
+
+def test_a_worker_whose_beats_do_not_commit_drops_all_and_goes_on_under_a_new_id(
+    monkeypatch, settings, wait, caplog
+):
+    settings.LIVESIM = {"BEAT": 0.05, "LEASE_TTL": 0.4}
+    run, posted = Run.objects.create(simulation="counter"), []
+    ledger = Ledger(queues=["default"], registered=lambda worker: None, load=dict)
+    beat, away, tried = leases.beat, threading.Event(), []
+
+    def beat_unless_away(*args: Any) -> bool:
+        if away.is_set():
+            tried.append(time.monotonic())
+            raise OperationalError("the database is away")
+        return beat(*args)
+
+    def dead() -> None:
+        posted.append("dead")
+
+    def polled(poll: Any) -> None:
+        posted.append(poll)
+
+    monkeypatch.setattr(leases, "beat", beat_unless_away)
+    ledger.start(lambda function, *args: function(*args), dead)
+    try:
+        ledger.poll({}, True, polled)
+        first = wait(lambda: posted and posted[0]).worker
+        assert ledger.leased(first) and not ledger.leased(None)
+        away.set()
+        wait(lambda: "dead" in posted)
+        assert not ledger.leased(first)
+        away.clear()
+        second = wait(lambda: ledger.worker)
+        wait(lambda: Run.objects.get().worker_id == second)
+        assert second != first
+        assert tried[-1] - tried[0] > 0.2
+        assert Worker.objects.get(id=first).state == Worker.State.GONE
+        assert "without a beat for 0.4 s" in caplog.text
+        ledger.poll({}, True, polled)
+        (held,) = wait(lambda: posted[-1] != "dead" and posted[-1].claimed)
+        assert (held.info.id, held.epoch) == (run.id, 3)
+    finally:
+        ledger.stop(5)
+
+
+def test_a_process_that_stood_still_knows_that_its_lease_is_in_doubt_before_it_does_anything(
+    ledger, monkeypatch
+):
+    ledger._keep_lease()
+    first = ledger.worker
+    assert ledger.leased(first)
+    monkeypatch.setattr(ledgers.time, "monotonic", lambda now=time.monotonic: now() + 11)
+    assert not ledger.leased(first)
+
+
+def test_a_horizon_that_was_asked_before_a_write_that_has_committed_is_not_granted_after_it(ledger):
+    run = Run.objects.create(simulation="counter")
+    (held,) = claim(ledger)
+    one = Write(run=run.id, epoch=held.epoch, number=1, tick=20, horizon=20, next_seq=1, speed=1.0)
+    answers: list[Any] = []
+    ledger._post = lambda function, *args: function(*args)
+    ledger._jobs.put(("poll", ({run.id: Position(held.epoch, 15, 60)}, False), answers.append))
+    ledger._jobs.put(("write", one, answers.append))
+    ledger._jobs.put(None)
+    ledger._run()
+    assert answers[0] == "yes"
+    assert answers[1].horizons == {}
+    run.refresh_from_db()
+    assert (run.tick, run.horizon) == (20, 20)
