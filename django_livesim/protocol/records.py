@@ -74,7 +74,8 @@ class Stored:
     apply_seq: int
     version: int
     data: bytes
-    hash: str
+    hash: str = ""
+    """Of `data`; made where it is written, off the step thread."""
     views: bytes | None = None
     """JSON object, role to view; given where the run is about to be let go."""
 

@@ -16,6 +16,8 @@ from django_livesim.simulation import Host
 
 CHEAP = 0.01  # seconds; a state that takes longer to encode is hashed in checkpoints only
 
+Dump = Callable[[], dict[str, Any]]
+
 
 class Keeper:
     """Makes checkpoints of one run."""
@@ -26,7 +28,8 @@ class Keeper:
         self._options = options
         self._host = host
         self._checked = False
-        self._seconds = 0.0  # that the last encoding took
+        self.seconds = 0.0
+        """What the last encoding has cost the step thread."""
         self.steps_asked = 0
         """Of the checkpoint taken up: steps that were asked for and not made yet."""
 
@@ -46,37 +49,41 @@ class Keeper:
         state: dict[str, Any] = document["state"]
         return state
 
-    def store(self, state: dict[str, Any], apply_seq: int, steps_asked: int, views: bytes | None) -> Stored:
-        """A checkpoint of `state`. Raises `BadState` where it would not come back as it is."""
-        data = self._encode(state, steps_asked) if self.stores_state else b""
+    def store(self, dump: Dump, apply_seq: int, steps_asked: int, views: bytes | None) -> Stored:
+        """A checkpoint of what `dump` gives. Raises `BadState` where it would not come back as it is."""
+        data = self._encode(dump, steps_asked) if self.stores_state else b""
         return Stored(
             tick=self._host.tick,
             apply_seq=apply_seq,
             version=self._definition.version,
             data=data,
-            hash=plain.digest(data),
             views=views,
         )
 
-    def fingerprint(self, state: Callable[[], dict[str, Any]]) -> str:
+    def fingerprint(self, dump: Dump) -> str:
         """The hash of a state and of the generator; empty where it takes too long, or cannot be encoded."""
-        if self._seconds > CHEAP:
+        if self.seconds > CHEAP:
             return ""
         began = self._clock.now()
         try:
-            return plain.digest(plain.encode({"state": state(), "random": self._host.random_state()}))
+            return plain.digest(plain.encode({"state": dump(), "random": self._host.random_state()}))
         except ValueError:
             return ""
         finally:
-            self._seconds = self._clock.now() - began
+            self.seconds = self._clock.now() - began
 
-    def _encode(self, state: dict[str, Any], steps_asked: int) -> bytes:
+    def _encode(self, dump: Dump, steps_asked: int) -> bytes:
+        began = self._clock.now()
+        state = dump()
+        self.seconds = self._clock.now() - began
         if self._options.always_check_state or not self._checked:
             self._check(plain.first_difference(state))
             self._checked = True
+        began = self._clock.now()
         try:
             document = {"state": state, "random": self._host.random_state(), "steps": steps_asked}
             data = plain.encode(document)
+            self.seconds += self._clock.now() - began
         except ValueError as exc:
             raise self._unlike(str(exc)) from exc
         limit = self._options.max_state_bytes

@@ -55,7 +55,7 @@ class LoopRunner(Runner):
         self._again = [entry.apply_seq or 0 for entry in again]
         self._live(self.clock.now())
         if self._untouched:
-            self._checkpoint_due = self.clock.now()  # at its first sleep there is something to store
+            self._checkpointed = -math.inf  # at its first sleep there is something to store
 
     @property
     def _applied_seq(self) -> int:

@@ -77,6 +77,11 @@ class Record:
     def checkpoint(self, stored: Stored) -> None:
         self._draft.checkpoint = stored
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is one that is still to be written."""
+        return self._draft.checkpoint is not None
+
     def reserve(self) -> None:
         """A further horizon is needed before the next look would ask for it."""
         self._draft.reserve = True

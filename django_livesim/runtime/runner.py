@@ -36,6 +36,10 @@ from django_livesim.simulation import Host
 
 logger = logging.getLogger(__name__)
 
+SLICE = 0.01  # seconds of a run's commands applied in one turn; the rest of the boundary is in the next
+DEAR = 0.5  # seconds of steps that a checkpoint spares an heir, and that are reason enough for one
+SHARE = 0.02  # of the time, for checkpoints that are made for that reason
+
 DONE = 10_000  # answered entries remembered, lest a look that began before their write gives them again
 
 AUTHOR_ERRORS = (Exception, SystemExit)
@@ -91,7 +95,9 @@ class Runner:
         self._pending: set[int] = set()  # entries taken whose verdict has not committed
         self._done: dict[int, None] = {}  # entries whose verdict has, the oldest first
         self._stepped = False
-        self._checkpoint_due = 0.0
+        self._checkpointed = 0.0  # when the last checkpoint was made
+        self._step_time = 0.0  # seconds spent in steps since then
+        self._unfinished = False  # commands are left that apply at this boundary
         self._noted = held.tick  # the tick that the row has, or is about to have
 
     # -- life ---------------------------------------------------------------------------------
@@ -157,7 +163,7 @@ class Runner:
             self._discard_effects()
         self.screen.want()
         self.unwatched.seen(now)
-        self._checkpoint_due = now + self.options.checkpoint_seconds
+        self._checkpointed = now
         if self.held.stored is None or not self.held.stored.data:
             self._checkpoint()
         self._attend(now)
@@ -217,7 +223,7 @@ class Runner:
         """When `turn` wants to be called, None for not before something comes in."""
         if self.over or self.away or self.record.full:
             return None
-        if self.replaying:
+        if self.replaying or self._unfinished:
             return self.clock.now()
         waits = self.horizon.is_reached(self.host.tick)
         if self.steps_asked and not waits:
@@ -234,7 +240,9 @@ class Runner:
         """
         if self.over or self.away or self.replaying:
             return
-        if self._is_left_alone(now):
+        if self._unfinished:
+            self._guarded(self._attend)
+        elif self._is_left_alone(now):
             self._guarded(self._rest)
         elif self._moves and not self.horizon.is_reached(self.host.tick):
             self._stepped = self.steps_asked == 1
@@ -273,9 +281,9 @@ class Runner:
         if self.over:
             return
         self._collect_effects()
-        while not self.over and not self.host.finished and (entry := self._next_entry()):
-            self._apply(entry)
-            self._collect_effects()
+        self._unfinished = not self._apply_some()
+        if self._unfinished:
+            return
         if self.host.finished and not self.over:
             self._end(Status.FINISHED, "", result=self.host.result)
         if self.over:
@@ -284,9 +292,29 @@ class Runner:
             self._stepped = False
             self._checkpoint(final=True)
             self.screen.want()
-        elif now >= self._checkpoint_due:
+        elif self._is_checkpoint_due(now):
             self._checkpoint()
         self._report(now)
+
+    def _apply_some(self) -> bool:
+        """Apply what applies here, for a slice of time; whether that was all."""
+        until, applied = self.clock.now() + SLICE, 0
+        while not self.over and not self.host.finished and (entry := self._next_entry()):
+            if applied and self.clock.now() >= until:
+                self._waiting.appendleft(entry)
+                return False
+            self._apply(entry)
+            self._collect_effects()
+            applied += 1
+        return True
+
+    def _is_checkpoint_due(self, now: float) -> bool:
+        """By time; and by what an heir would have to step again, where cheap and none is in the draft."""
+        since = now - self._checkpointed
+        if since >= self.options.checkpoint_seconds:
+            return True
+        spares = self._step_time > DEAR and self.keeper.stores_state and not self.record.has_checkpoint
+        return spares and self.keeper.seconds <= SHARE * since
 
     @property
     def _rest_due(self) -> float:
@@ -466,12 +494,12 @@ class Runner:
 
     def _checkpoint(self, final: bool = False) -> list[FrameOut]:
         """Record the present state; with `final`, what each role sees of it too, which is given."""
-        self._checkpoint_due = self.clock.now() + self.options.checkpoint_seconds
+        self._checkpointed, self._step_time = self.clock.now(), 0.0
         frames = self.screen.all_frames(self.host.tick) if final else []
         if final or self.keeper.stores_state:
             seen = views(frames) if final else None
-            state = self.program.dump()
-            self.record.checkpoint(self.keeper.store(state, self._applied_seq, self.steps_asked, seen))
+            place = (self._applied_seq, self.steps_asked)
+            self.record.checkpoint(self.keeper.store(self.program.dump, *place, seen))
         return frames
 
     def _report(self, now: float) -> None:

@@ -153,7 +153,9 @@ class SteppedRunner(Runner):
     def _step(self, now: float) -> None:
         self.program.step()
         self.host.tick += 1
-        self.pace.stepped(self.clock.now(), self.speed)
+        made = self.clock.now()
+        self._step_time += made - now
+        self.pace.stepped(made, self.speed)
         self._attend(now)
 
     def _run_command(self, entry: Entry) -> tuple[Outcome, dict[str, Any]]:

@@ -94,9 +94,10 @@ def write(
     `versions` are those of the code there is, by simulation: what a restart
     begins with. `tell` gets each change of status once it has committed.
     """
+    checkpoints = [_checkpoint_row(one, one.checkpoint) for one in writes if one.checkpoint is not None]
     try:
         with locks.brief():
-            results = _write(worker, writes, versions or {})
+            results = _write(worker, writes, versions or {}, checkpoints)
     except (Overtaken, locks.Locked, *DATA_ERRORS) as exc:
         if len(writes) > 1:
             return [result for one in writes for result in write(worker, [one], versions, tell)]
@@ -139,14 +140,16 @@ def _give_up(worker: UUID, one: Write, exc: Exception, tell: Tell = transitions.
     return Committed.FENCED
 
 
-def _write(worker: UUID, writes: Sequence[Write], versions: Mapping[str, int]) -> list[str]:
+def _write(
+    worker: UUID, writes: Sequence[Write], versions: Mapping[str, int], checkpoints: Sequence[Checkpoint]
+) -> list[str]:
     """All of them, within a transaction: few statements, however many they are."""
     taken = locks.taken([one.run for one in writes])
     free = [one for one in writes if one.run not in taken]
     mine = _advance(worker, free)
     done = [one for one in free if (one.run, one.epoch) in mine]
     _write_verdicts(done)
-    _write_checkpoints(done)
+    _write_checkpoints([row for row in checkpoints if (row.run_id, row.epoch) in mine])
     for one in done:
         if one.ended:
             intake.refuse_waiting(run=one.run)
@@ -228,9 +231,8 @@ def _verdict_row(one: Write, verdict: Verdict) -> tuple[Any, ...]:
     return (*waiting, *place, str(verdict.outcome), code, message, orjson.loads(verdict.result))
 
 
-def _write_checkpoints(writes: Iterable[Write]) -> None:
+def _write_checkpoints(rows: Sequence[Checkpoint]) -> None:
     """The states, as many in one statement as is bearable, and the oldest of each run away."""
-    rows = [_checkpoint_row(one, one.checkpoint) for one in writes if one.checkpoint is not None]
     for some in _pieces(rows):
         Checkpoint.objects.bulk_create(
             some,
@@ -246,6 +248,7 @@ def _write_checkpoints(writes: Iterable[Write]) -> None:
 
 
 def _checkpoint_row(one: Write, stored: Stored) -> Checkpoint:
+    """Hashed and deflated, which takes its time: before the transaction, and away from the step thread."""
     return Checkpoint(
         run_id=one.run,
         tick=stored.tick,
