@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from channels.db import database_sync_to_async
-
 from django_livesim.gateway.asending import asend, asend_as
+from django_livesim.gateway.bridging import in_thread, is_pending_here
 from django_livesim.gateway.controls import control, legal_verbs, pause, restart, resume, speed, step, stop
 from django_livesim.gateway.deleting import delete
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
 from django_livesim.gateway.owning import own_run
-from django_livesim.gateway.sending import answers, await_outcome, is_pending, send, wait
+from django_livesim.gateway.sending import answers, await_outcome, send, wait
 from django_livesim.gateway.sharing import share
 from django_livesim.gateway.starting import start
 
@@ -68,10 +67,9 @@ __all__ = [
 
 def _async(function: Callable[..., Any]) -> Callable[..., Any]:
     """The async twin: the same function in the thread of the database."""
-    twin = database_sync_to_async(function)
 
     async def call(*args: Any, **kwargs: Any) -> Any:
-        return await twin(*args, **kwargs)
+        return await in_thread(function, *args, **kwargs)
 
     call.__name__ = call.__qualname__ = f"a{function.__name__}"
     call.__doc__ = f"Async twin of `{function.__name__}`."
@@ -84,7 +82,7 @@ def _async_sending(function: Callable[..., Any]) -> Callable[..., Any]:
 
     async def call(*args: Any, wait: bool = False, timeout: float = 5, **kwargs: Any) -> Any:  # noqa: ASYNC109  (as the sync twin's: nothing is cancelled)
         command = await twin(*args, **kwargs)
-        if wait and not await _async(is_pending)():
+        if wait and not await is_pending_here():
             await await_outcome(command, timeout)
         return command
 

@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import AsyncToSync
+from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext as _
 
 from django_livesim.gateway import limits
+from django_livesim.gateway.bridging import is_pending_here
 from django_livesim.gateway.checking import checkers
 from django_livesim.gateway.finding import SERVER, allowed, get
 from django_livesim.gateway.requests import Request
-from django_livesim.gateway.sending import await_outcome, checked, is_pending, same, send
+from django_livesim.gateway.sending import await_outcome, checked, same, send
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
@@ -50,12 +51,9 @@ async def asend(
     `async_to_sync` in a test of Django's `TestCase`, it is `send` in that
     transaction.
     """
-    when = {"at_tick": at_tick, "delay": delay, "every": every}
-    if await _is_pending():
-        sent: Command = await database_sync_to_async(send)(
-            run, command, args, user=user, id=id, actor=actor, **when
-        )
-        return sent
+    when: dict[str, Any] = {"at_tick": at_tick, "delay": delay, "every": every}
+    if await is_pending_here():
+        return await sync_to_async(send)(run, command, args, user=user, id=id, actor=actor, **when)
 
     def identify() -> Actor:
         return actor or (SERVER if user is None else Actor.from_user(user))
@@ -167,15 +165,3 @@ def _problem(told: Any) -> Exception:
             return LivesimError(message, code=Code.DB_DOWN, retry=1)
     problem: Exception = told
     return problem
-
-
-async def _is_pending() -> bool:
-    """Whether sync code that waits for this has a transaction open.
-
-    Code that began as a coroutine has none: in coroutines Django knows no transactions.
-    """
-    bridge = getattr(AsyncToSync.executors, "current", None)
-    if bridge is None and asyncio.get_running_loop() not in AsyncToSync.loop_thread_executors:
-        return False
-    pending: bool = await database_sync_to_async(is_pending)()
-    return pending

@@ -129,7 +129,7 @@ class Checkers:
         """Check one; what is found goes to whoever waits, or to the batcher."""
         try:
             if not request.future.done():
-                self._hand_on(request, request.context.run(request.check, request.run))
+                self._hand_on(request, request.checked())
         except Exception as exc:
             if isinstance(exc, DatabaseError | InterfaceError):
                 close_old_connections()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.utils import translation
+
 from django_livesim.models import Command, Run
 
 Check = Callable[[Run | None], Command | tuple[Run, Mapping[str, Any]]]
@@ -25,19 +27,44 @@ class Request:
     one of them gets it.
     """
 
-    __slots__ = ("_claimed", "check", "context", "future", "lane", "loop", "run", "run_id", "wanted")
+    __slots__ = (
+        "_claimed",
+        "_context",
+        "_language",
+        "check",
+        "future",
+        "lane",
+        "loop",
+        "run",
+        "run_id",
+        "wanted",
+    )
 
     def __init__(self, run_id: UUID | None, lane: object, check: Check) -> None:
         """`run_id` is that of the row which `check` is to be given; those of one `lane` are kept in order."""
         self.run_id = run_id
         self.lane = lane
         self.check = check
-        self.context = contextvars.copy_context()  # the language, and what is counted as one
+        self._context = contextvars.copy_context()  # what is counted as one
+        self._language = translation.get_language()
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.run: Run | None = None
         self.wanted: Mapping[str, Any] = {}
         self._claimed = threading.Lock()
+
+    def checked(self) -> Command | tuple[Run, Mapping[str, Any]]:
+        """What its check says, in the context and language of the one who waits; raises what it raises."""
+        return self._context.run(self._check)
+
+    def _check(self) -> Command | tuple[Run, Mapping[str, Any]]:
+        """The language is not in the context: it is that of a thread, unless asgiref hands it on."""
+        if translation.get_language() != self._language:
+            if self._language is None:
+                translation.deactivate_all()
+            else:
+                translation.activate(self._language)
+        return self.check(self.run)
 
     def claim(self) -> bool:
         """Whether it is the caller's now: to be stored, or never to be."""
