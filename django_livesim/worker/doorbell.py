@@ -9,6 +9,7 @@ sends one to itself every few seconds.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import math
@@ -21,7 +22,7 @@ from channels.consumer import AsyncConsumer
 from channels.routing import ChannelNameRouter
 from channels.worker import Worker as ChannelsWorker
 
-from django_livesim.bus import local
+from django_livesim.bus import doorbells, local
 from django_livesim.bus.layers import get_layer, is_local
 from django_livesim.bus.loop_thread import LoopThread
 from django_livesim.protocol.names import RUNS_CHANNEL, worker_channel
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 RETRY = 1.0  # seconds before a channel is listened to again after an error
 ECHO_EVERY = 2.5  # seconds between two messages to oneself
 ECHO_LIMIT = 1.0  # seconds that one of them may take
+RING_LIMIT = 1.0  # seconds that a ring for others may take
 DEAF_AFTER = 6.0  # seconds without one of them
 
 Hearing = Callable[[dict[str, Any]], None]
@@ -100,6 +102,7 @@ class Doorbell:
         self._thread: LoopThread | None = None
         self._unsubscribe: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._ringing: concurrent.futures.Future[None] | None = None
         self._own = ""
         self._heard_at = math.inf
         """When it last heard itself, by the monotonic clock; endless where it need not."""
@@ -149,6 +152,20 @@ class Doorbell:
         if not task.cancelled() and task.exception() is not None:
             logger.error("doorbells are not heard any more; the poll goes on", exc_info=task.exception())
 
+    def ring(self) -> None:
+        """Have whoever may claim look, over the connection that is there already. Any thread."""
+        if self._thread is None:
+            doorbells.ring()
+        else:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: this worker has ended
+                self._ringing = self._thread.submit(self._ring())
+
+    @staticmethod
+    async def _ring() -> None:
+        with contextlib.suppress(Exception):  # whoever may claim looks by itself once a second
+            async with asyncio.timeout(RING_LIMIT):
+                await get_layer().send(RUNS_CHANNEL, doorbells.RING)
+
     def deafen(self) -> None:
         """Hear nothing more, so that rings are left to others. Any thread; waits for nothing."""
         self._stop_local()
@@ -167,5 +184,7 @@ class Doorbell:
     def stop(self) -> None:
         self._detach()
         self._stop_local()
+        if self._ringing is not None:
+            concurrent.futures.wait([self._ringing], RING_LIMIT)
         if self._thread is not None:
             self._thread.stop(1.0)

@@ -80,6 +80,7 @@ class Engine:
             registered=self.doorbell.listen,
             load=self._load,
             tell=self.announcer.tell,
+            freed=self.doorbell.ring,
         )
         self.supervisor = Supervisor(
             clock=MonotonicClock(),

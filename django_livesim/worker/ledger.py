@@ -64,10 +64,12 @@ class Ledger:
         registered: Callable[[UUID], None],
         load: Callable[[], dict[str, Any]],
         tell: Tell = transitions.log,
+        freed: Callable[[], None] = doorbells.ring,
     ) -> None:
         """`registered` hears each id that the worker gets; `load` says what a beat tells of it.
 
-        `tell` hears what has changed of a run, once that has committed; it must not block.
+        `tell` hears what has changed of a run, once that has committed, and `freed` that one was let go,
+        so that whoever may claim need not wait for its poll; they must not block.
         """
         self.queues = list(queues)
         self.max_runs = max_runs
@@ -75,6 +77,7 @@ class Ledger:
         self._registered = registered
         self._load = load
         self._tell = tell
+        self._freed = freed
         self._post: Post = _nowhere
         self._dead: Callable[[], None] = _nowhere
         self._drain: Callable[[], None] = _nowhere
@@ -202,17 +205,15 @@ class Ledger:
             results = self._guarded(lambda: journal.write(worker, writes, present, self._tell))
         if results is not None and Committed.FAILED in results:
             connections[conf.settings.DATABASE].close()
-        released = False
-        for job, result in zip(jobs, results or [Committed.FAILED] * len(jobs), strict=True):
-            if result == Committed.YES and job[1].release:
-                released = True
+        answers = list(zip(jobs, results or [Committed.FAILED] * len(jobs), strict=True))
+        if any(result == Committed.YES and job[1].release for job, result in answers):
+            self._freed()  # first: with the last answer the worker may end
+        for job, result in answers:
             if result == Committed.LATER:
                 self._later.append(job)
                 self._later_due = time.monotonic() + AGAIN
             else:
                 self._answer(job[2], result)
-        if released:
-            doorbells.ring()  # whoever may claim need not wait for its poll
 
     # -- looking for work ---------------------------------------------------------------------
 
