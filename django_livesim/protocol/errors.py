@@ -26,6 +26,7 @@ class Code(StrEnum):
     QUARANTINED = "quarantined"
     TIMEOUT = "timeout"
     REFUSED = "refused"
+    CANCELLED = "cancelled"
     ERROR = "error"
 
 

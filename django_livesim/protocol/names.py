@@ -15,6 +15,9 @@ UNWATCHED = "nobody is watching"
 INSPECT = "inspect"
 """The control by which somebody asks that the state be stored now; no verb for people."""
 
+CANCEL = "cancel"
+"""The control that takes back a command which waits; `args["command"]` is the id of its row."""
+
 RESERVED_PREFIX = "livesim."
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")

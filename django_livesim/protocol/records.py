@@ -38,19 +38,36 @@ class Position(NamedTuple):
     """Of the state at `tick`; empty where it was not taken."""
 
 
+Key = int | tuple[str, str]
+"""What tells a run's entries apart: the row's id; of one without a row its sender and the sender's id."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A command as the runtime sees it. Applied ones carry their position."""
 
-    id: int
+    id: int | None
+    """Of its row; None for a volatile one, which has a row only once it has been applied or refused."""
     client_id: str
     sender: str
     kind: Kind
     name: str
     args: dict[str, Any]
     due_tick: int | None = None
+    due_in: float | None = None
+    """Seconds, from when it was read, before which it must not act."""
+    every: float | None = None
+    """Seconds to the next of its kind, which the store makes with its verdict."""
+    series: int | None = None
+    """Id of the first of those that it repeats."""
+    body_hash: str = ""
+    """Of a volatile one, for its row."""
     apply_seq: int | None = None
     apply_tick: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return (self.sender, self.client_id) if self.id is None else self.id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +81,8 @@ class Verdict:
     code: str = ""
     message: str = ""
     result: bytes = b"null"
+    kept: frozenset[int] = frozenset()
+    """Of a `cancel`: entries that the run's code has in hand already; they are not repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)

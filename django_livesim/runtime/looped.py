@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from django_livesim.protocol.names import Kind, Status, Verb
@@ -51,7 +50,7 @@ class LoopRunner(Runner):
     def _begin_history(self) -> None:
         """Later messages come again, in order; the loop itself cannot be played again."""
         again = [entry for entry in self.held.journal if entry.kind is Kind.COMMAND]
-        self._waiting.extend(again)
+        self.schedule.give_again(again)
         self._again = [entry.apply_seq or 0 for entry in again]
         self._live(self.clock.now())
         if self._untouched:
@@ -89,8 +88,7 @@ class LoopRunner(Runner):
 
     def _ending(self) -> Entry | None:
         """The stop or restart that waits for the loop."""
-        controls = (each for each in self._waiting if each.kind is Kind.CONTROL)
-        return next((each for each in controls if each.name in ENDS), None)
+        return self.schedule.first(lambda each: each.kind is Kind.CONTROL and each.name in ENDS)
 
     def next_due(self) -> float | None:
         if self.away and not self.over:
@@ -122,16 +120,16 @@ class LoopRunner(Runner):
     def _messages_before_end(self) -> bool:
         """Whether a stop waits behind messages: the loop gets those first, in a tick of their own."""
         end = self._ending()
-        return end is not None and any(self._is_due(each) for each in self._before(end))
+        return end is not None and any(self._before(end))
 
     @property
     def _rest_due(self) -> float:
         """Not before the loop has had the messages that wait: it gets none while it is paused."""
-        waiting = any(each.kind is Kind.COMMAND and self._is_due(each) for each in self._waiting)
+        waiting = self.schedule.first(lambda each: each.kind is Kind.COMMAND)
         return math.inf if waiting else super()._rest_due
 
     def _before(self, end: Entry) -> Iterable[Entry]:
-        waiting = itertools.takewhile(lambda each: each is not end, self._waiting)
+        waiting = itertools.takewhile(lambda each: each is not end, self.schedule)
         return (each for each in waiting if each.kind is Kind.COMMAND)
 
     def _overdue(self) -> None:
@@ -145,27 +143,19 @@ class LoopRunner(Runner):
 
     def _applies_here(self, entry: Entry) -> bool:
         """Controls; messages wait for the loop."""
-        if entry.kind is not Kind.CONTROL or not self._is_due(entry):
+        if entry.kind is not Kind.CONTROL:
             return False
         return entry.name not in ENDS or not self._messages_before_end()
 
     def _step(self, now: float) -> None:
         self.away = True
-        self.program.advance(self._take_messages())
+        self.schedule.look(self.host.tick, now)
+        self.program.advance(self.schedule.take_messages())
 
     def _report(self, now: float) -> None:
         """Nothing to show before the function has been called."""
         if not self._untouched:
             super()._report(now)
-
-    def _take_messages(self) -> list[Entry]:
-        """What the loop gets next: commands that are due, in order."""
-        messages: list[Entry] = []
-        kept: deque[Entry] = deque()
-        for entry in self._waiting:
-            (messages if entry.kind is Kind.COMMAND and self._is_due(entry) else kept).append(entry)
-        self._waiting = kept
-        return messages
 
     def _arrived(self, seconds: float) -> None:
         """The loop sleeps: the state is the step thread's again."""

@@ -44,6 +44,7 @@ class Record:
         code: str = "",
         message: str = "",
         result: bytes = b"null",
+        kept: frozenset[int] = frozenset(),
     ) -> None:
         """Journal what became of an entry at the next place, and tell its sender."""
         if entry.apply_seq is not None:
@@ -57,6 +58,7 @@ class Record:
             code=code,
             message=message,
             result=result,
+            kept=kept,
         )
         self.next_seq += 1
         self._draft.verdicts.append(verdict)

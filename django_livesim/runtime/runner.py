@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import math
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from uuid import UUID
@@ -21,7 +20,7 @@ import orjson
 
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadState
-from django_livesim.protocol.names import INSPECT, Kind, Outcome, Status, Verb
+from django_livesim.protocol.names import CANCEL, INSPECT, Kind, Outcome, Status, Verb
 from django_livesim.protocol.records import Entry, Held, Passed, Position, Write
 from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
@@ -30,6 +29,7 @@ from django_livesim.runtime.keeper import Keeper
 from django_livesim.runtime.pace import Pace
 from django_livesim.runtime.ports import Definition, EventOut, FrameOut, Options, SendOut
 from django_livesim.runtime.record import Record
+from django_livesim.runtime.schedule import Schedule
 from django_livesim.runtime.screen import Screen, views
 from django_livesim.runtime.unwatched import NOBODY, Unwatched
 from django_livesim.simulation import Host
@@ -40,7 +40,6 @@ SLICE = 0.01  # seconds of a run's commands applied in one turn; the rest of the
 DEAR = 0.5  # seconds of steps that a checkpoint spares an heir, and that are reason enough for one
 SHARE = 0.02  # of the time, for checkpoints that are made for that reason
 
-DONE = 10_000  # answered entries remembered, lest a look that began before their write gives them again
 
 AUTHOR_ERRORS = (Exception, SystemExit)
 """What an author's code may raise without more harm than to its own run."""
@@ -91,9 +90,7 @@ class Runner:
         self.away = False
         """Whether the state is in other hands: an own loop is in its author's code."""
         self.steps_asked = 0
-        self._waiting: deque[Entry] = deque()
-        self._pending: set[int] = set()  # entries taken whose verdict has not committed
-        self._done: dict[int, None] = {}  # entries whose verdict has, the oldest first
+        self.schedule = Schedule()
         self._stepped = False
         self._checkpointed = 0.0  # when the last checkpoint was made
         self._step_time = 0.0  # seconds spent in steps since then
@@ -196,9 +193,7 @@ class Runner:
 
     def offer(self, entries: Iterable[Entry]) -> None:
         """Take waiting commands, each once, and apply at once what may be."""
-        new = [entry for entry in entries if entry.id not in self._pending and entry.id not in self._done]
-        self._pending.update(entry.id for entry in new)
-        self._waiting.extend(new)
+        new = self.schedule.give(entries, self.clock.now())
         if not new or self.over or self.replaying:
             return
         if not self.away:
@@ -228,9 +223,9 @@ class Runner:
         waits = self.horizon.is_reached(self.host.tick)
         if self.steps_asked and not waits:
             return self.clock.now()
-        if self.status is not Status.RUNNING:
-            return None
-        due = min(math.inf if waits else self.pace.due, self._rest_due)
+        due = self.schedule.next_due
+        if self.status is Status.RUNNING:
+            due = min(due, math.inf if waits else self.pace.due, self._rest_due)
         return due if due < math.inf else None
 
     def turn(self, now: float) -> None:
@@ -240,7 +235,7 @@ class Runner:
         """
         if self.over or self.away or self.replaying:
             return
-        if self._unfinished:
+        if self._unfinished or self.schedule.next_due <= now:
             self._guarded(self._attend)
         elif self._is_left_alone(now):
             self._guarded(self._rest)
@@ -299,10 +294,14 @@ class Runner:
     def _apply_some(self) -> bool:
         """Apply what applies here, for a slice of time; whether that was all."""
         until, applied = self.clock.now() + SLICE, 0
-        while not self.over and not self.host.finished and (entry := self._next_entry()):
+        self.schedule.look(self.host.tick, self.clock.now())
+        while not self.over and not self.host.finished:
+            entry = self.schedule.first(self._applies_here)
+            if entry is None:
+                break
             if applied and self.clock.now() >= until:
-                self._waiting.appendleft(entry)
                 return False
+            self.schedule.take(entry)
             self._apply(entry)
             self._collect_effects()
             applied += 1
@@ -339,20 +338,9 @@ class Runner:
         self.screen.want()
         self._attend(now)
 
-    def _is_due(self, entry: Entry) -> bool:
-        return entry.due_tick is None or entry.due_tick <= self.host.tick
-
     def _applies_here(self, entry: Entry) -> bool:
-        """Whether the runner itself applies the entry, at this boundary."""
-        return self._is_due(entry)
-
-    def _next_entry(self) -> Entry | None:
-        """The oldest entry that applies here."""
-        for index, entry in enumerate(self._waiting):
-            if self._applies_here(entry):
-                del self._waiting[index]
-                return entry
-        return None
+        """Whether the runner itself applies an entry that is due, at this boundary."""
+        return True
 
     def _apply(self, entry: Entry) -> None:
         if entry.kind is Kind.CONTROL:
@@ -391,6 +379,9 @@ class Runner:
             self._record(entry, Outcome.APPLIED, result=plain.encode_answer(self.facts()))
             self._checkpoint(final=True)
             self.unwatched.seen(self.clock.now())
+            return
+        if entry.name == CANCEL:
+            self._record(entry, Outcome.APPLIED, kept=self.schedule.cancel(int(entry.args["command"])))
             return
         self._record(entry, Outcome.APPLIED)
         self._steer(entry)
@@ -520,10 +511,7 @@ class Runner:
         self.record.committed(write.number)
         self.grant(write.horizon)
         for verdict in write.verdicts:
-            self._pending.discard(verdict.entry.id)
-            self._done[verdict.entry.id] = None
-        while len(self._done) > DONE:
-            del self._done[next(iter(self._done))]
+            self.schedule.answered(verdict.entry)
 
     # -- the horizon --------------------------------------------------------------------------
 

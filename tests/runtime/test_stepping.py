@@ -7,6 +7,7 @@ import pytest
 
 from django_livesim.protocol.errors import Refused, raised
 from django_livesim.protocol.names import Kind, Outcome, Status
+from django_livesim.runtime import schedule
 from django_livesim.runtime.ports import EndOut, EventOut, FrameOut, SendOut, StatusOut, VerdictOut
 from django_livesim.simulation import Simulation, command
 from tests.runtime.world import World
@@ -416,9 +417,7 @@ def test_text_that_no_column_can_hold_harms_nothing():
 
 
 def test_a_command_far_in_the_future_is_kept_once_among_many(monkeypatch):
-    from django_livesim.runtime import runner
-
-    monkeypatch.setattr(runner, "DONE", 5)
+    monkeypatch.setattr(schedule, "DONE", 5)
     world = World(Count)
     run = world.start(Count, start=100)
     world.ledger.send(run, "add", Kind.COMMAND, {"n": 1000}, due_tick=30)
