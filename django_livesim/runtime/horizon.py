@@ -15,8 +15,9 @@ class Horizon:
     `asked` is what the newest write or look asks for, `granted` what has
     committed of it: the run is never stepped past that, so that nothing that
     leaves this process shows a later tick. An heir goes on from there. Both
-    only grow while the run moves; where it rests or ends they are lowered to
-    its tick, and the write that says so lowers the row's.
+    only grow while the run goes on by itself; where it is paused or ends they
+    are lowered to its tick and the steps asked for, and the write that says so
+    lowers the row's: an heir makes no step that nobody asked for.
 
         tick 40, granted 65: it is stepped on to 65 while the database is away, and waits there;
         asked 85 at tick 60: once that has committed, on to 85.
@@ -26,9 +27,9 @@ class Horizon:
         self.asked = self.granted = max(held.tick, held.horizon)
         self._half = 0
 
-    def ask(self, tick: int, wanted: int, *, moves: bool) -> int:
+    def ask(self, tick: int, wanted: int, *, exactly: bool = False) -> int:
         """Have a write or a look ask for `wanted`, of a run at `tick`; what is asked for then."""
-        self.asked = max(self.asked, wanted) if moves else wanted
+        self.asked = wanted if exactly else max(self.asked, wanted)
         self.granted = min(self.granted, self.asked)
         self._half = (tick + self.asked) // 2
         return self.asked

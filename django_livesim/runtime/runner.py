@@ -521,8 +521,8 @@ class Runner:
         With `hashed`, and where that is cheap and means something, the hash of its state too.
         """
         tick, noted = self.shown_tick, self._noted
-        if self.replaying or not self._moves:
-            return Position(self.epoch, tick)
+        if self.replaying or not self._moves or not self.record.settled:
+            return Position(self.epoch, tick)  # what depends on a write that may fail is asked for by that
         horizon = self._ask()
         if tick == noted and horizon <= self.horizon.granted:
             return Position(self.epoch, tick)
@@ -545,7 +545,8 @@ class Runner:
         """Have the horizon asked for that it needs now."""
         if self.replaying and not self.over:
             return self.horizon.asked
-        return self.horizon.ask(self.shown_tick, self._wanted(), moves=self._moves)
+        exactly = self.over or (self.status is Status.PAUSED and not self.away)
+        return self.horizon.ask(self.shown_tick, self._wanted(), exactly=exactly)
 
     def _wanted(self) -> int:
         """The tick that it may reach before it can ask again."""

@@ -142,6 +142,18 @@ def test_a_paused_run_reserves_nothing_and_steps_asked_for_reserve_themselves():
     assert heir_of(world, run, Walk).runner(run).host.tick == at + 7
 
 
+def test_an_heir_of_a_run_that_was_paused_by_steps_asked_for_makes_no_others():
+    world = World(Walk)
+    run = world.start(Walk)
+    world.run_for(1.0)
+    at = tick(world, run)
+    world.supervisor.stepping = False
+    world.control(run, "step", n=2)  # while it was running, with ticks reserved
+    assert world.row(run)["horizon"] == at + 2
+    heir = heir_of(world, run, Walk)
+    assert (tick(heir, run), heir.row(run)["status"]) == (at + 2, Status.PAUSED)
+
+
 def test_a_paused_loop_gets_the_messages_before_its_stop_though_nothing_was_reserved():
     loop = a_loop()
     world = World(loop)
@@ -158,13 +170,13 @@ def test_a_paused_loop_gets_the_messages_before_its_stop_though_nothing_was_rese
 def test_an_answer_from_before_a_pause_counts_for_no_more():
     info = RunInfo(id="r", simulation="s")
     horizon = Horizon(Held(info=info, epoch=1, status=Status.RUNNING, tick=10, next_seq=1, speed=1.0))
-    assert horizon.ask(10, 60, moves=True) == 60
-    assert horizon.ask(20, 20, moves=False) == 20
+    assert horizon.ask(10, 60) == 60
+    assert horizon.ask(20, 20, exactly=True) == 20
     horizon.grant(60)
     assert horizon.granted == 20
-    assert horizon.ask(20, 70, moves=True) == 70
+    assert horizon.ask(20, 70) == 70
     horizon.grant(70)
-    assert horizon.ask(30, 40, moves=True) == 70  # never lowered while it moves
+    assert horizon.ask(30, 40) == 70  # never lowered while it moves
 
 
 def test_what_leaves_never_shows_more_than_the_database_has():
@@ -256,6 +268,19 @@ def test_a_hash_is_noted_only_of_what_has_committed():
     world.ledger.answer()
     world.settle()
     assert world.runner(run)._fingerprint() != ""
+
+
+def test_ticks_that_depend_on_a_command_are_asked_for_by_its_write_alone():
+    world = World(Walk)
+    run = world.start(Walk)
+    world.control(run, "pause")
+    at = tick(world, run)
+    world.supervisor.stepping = False
+    world.ledger.answering = False
+    world.runner(run).offer([world.ledger.send(run, "step", Kind.CONTROL, {"n": 3})])
+    world.supervisor._after(world.runner(run))
+    assert world.runner(run).steps_asked == 3
+    assert world.runner(run).position(hashed=True) == (1, at, None, "")
 
 
 def test_states_that_are_dear_to_encode_are_not_hashed():
