@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
+from django.db.backends.utils import CursorWrapper
 
 OUTAGE_CALLS = 6
 
@@ -95,18 +95,14 @@ class Injector:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """In every connection that is made, or makes itself anew, within."""
+        """In every connection of this process."""
         methods = {"connect": What.CONNECT, "_commit": What.COMMIT, "_rollback": What.ROLLBACK}
         with ExitStack() as stack:
-            connection_created.connect(self._wrap)
-            stack.callback(connection_created.disconnect, self._wrap)
             for name, what in methods.items():
                 stack.enter_context(patch.object(BaseDatabaseWrapper, name, self._around(name, what)))
+            for name in ("_execute", "_executemany"):
+                stack.enter_context(patch.object(CursorWrapper, name, self._executing(name)))
             yield
-
-    def _wrap(self, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-        if self._execute not in connection.execute_wrappers:
-            connection.execute_wrappers.append(self._execute)
 
     def _around(self, name: str, what: What) -> Callable[[BaseDatabaseWrapper], None]:
         original = getattr(BaseDatabaseWrapper, name)
@@ -117,10 +113,14 @@ class Injector:
 
         return call
 
-    def _execute(self, execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        connection = context["connection"]
-        point = _statement(sql, connection.in_atomic_block)
-        return self._call(point, connection, lambda: execute(sql, params, many, context))
+    def _executing(self, name: str) -> Callable[..., Any]:
+        original = getattr(CursorWrapper, name)
+
+        def execute(cursor: CursorWrapper, sql: str, params: Any, *ignored: Any) -> Any:
+            point = _statement(sql, cursor.db.in_atomic_block)
+            return self._call(point, cursor.db, lambda: original(cursor, sql, params))
+
+        return execute
 
     def _call(self, point: Point, connection: BaseDatabaseWrapper, act: Callable[[], Any]) -> Any:
         if not self.armed or connection in self.spared or not self._fires(point):

@@ -153,4 +153,34 @@ def together(world: World) -> None:
     world.verify(other, Status.RUNNING)
 
 
-SCENARIOS = {each.__name__: each for each in (steering, takeover, leaving, ending, together)}
+def batches(world: World) -> None:
+    """Commands in one INSERT, some of them at fault: one for a run that is no more, one that comes twice."""
+    world.worker("A")
+    run = world.start()
+    world.send(run)
+    world.until_answered(run)
+    world.arm()
+    for count in (1, 4, 2):
+        world.send_together(run, count)
+        world.until_answered(run)
+    world.send(run)
+    world.verify(run, Status.RUNNING)
+
+
+def coroutines(world: World) -> None:
+    """Commands of several coroutines at once, in batches as they come about, stored by other threads."""
+    world.worker("A")
+    run = world.start()
+    world.send(run)
+    world.until_answered(run)
+    for count in (1, 6, 3):
+        world.arm()
+        world.send_at_once(run, count)
+        world.arm(False)
+        world.until_answered(run)
+    world.verify(run, Status.RUNNING)
+
+
+SCENARIOS = {
+    each.__name__: each for each in (steering, takeover, leaving, ending, together, batches, coroutines)
+}

@@ -116,7 +116,7 @@ def check_journal(run: Run, acknowledged: Sequence[int]) -> list[int]:
     """
     rows = list(Command.objects.filter(run=run.id).order_by("apply_seq"))
     numbers = [row.args["n"] for row in rows if row.name == "add"]
-    if sorted(numbers) != list(acknowledged):
+    if sorted(numbers) != sorted(acknowledged):
         raise Violation(f"acknowledged were {list(acknowledged)}, stored are {sorted(numbers)}")
     if waiting := [f"{row.name} {row.args}" for row in rows if not row.outcome]:
         raise Violation(f"never answered: {waiting}")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db import IntegrityError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.test import override_settings
 
 from django_livesim import gateway
 from django_livesim.models import Checkpoint, Command, Run, Worker
-from django_livesim.protocol.names import ENDED, Outcome, Status, Verb
+from django_livesim.protocol.errors import Code, LivesimError
+from django_livesim.protocol.names import ENDED, Kind, Outcome, Status, Verb
 from django_livesim.runtime.clock import ManualClock
 from django_livesim.runtime.runner import Runner
-from django_livesim.store import intake, journal
-from tests.reliability.faults_hand import Actor, Client, HandWorker, Violation, timed_by
+from django_livesim.store import batch, intake, journal
+from tests.reliability.faults_hand import ATTEMPTS, Actor, Client, HandWorker, Violation, timed_by
 from tests.reliability.faults_injecting import Injector
 from tests.reliability.faults_watching import Watch, check_journal, check_state, check_stored
 
@@ -63,9 +65,9 @@ class World:
             for model in (Checkpoint, Command, Run, Worker):
                 model.objects.all().delete()
 
-    def arm(self) -> None:
-        """From here on calls count."""
-        self.injector.armed = True
+    def arm(self, armed: bool = True) -> None:
+        """From here on calls count, or count no more."""
+        self.injector.armed = armed
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -167,6 +169,58 @@ class World:
         row: Command = self.client.ask(lambda: gateway.control(run, verb, args, id=client_id))
         self.ring()
         return row
+
+    def send_together(self, run: UUID, count: int) -> None:
+        """So many numbers in one batch; what was not stored, or is not known to be, once more."""
+        numbers = list(range(self._ids + 1, self._ids + count + 1))
+        self._ids += count
+        rest = [self._wanted(run, number) for number in numbers]
+        rest.insert(1, self._wanted(uuid4(), 0))  # its run is no more, which holds up no other
+        rest.append(rest[0])  # and one comes twice
+        for _attempt in range(ATTEMPTS):
+            with self.client.acting():
+                told = batch.insert_commands(rest)
+            pairs = zip(rest, told, strict=True)
+            rest = [each for each, one in pairs if isinstance(one, batch.NotStored | batch.NotKnown)]
+            if not rest:
+                break
+            self.round()
+        else:
+            raise Violation("the database is there, and a batch is not stored")
+        self.sent[run] += numbers
+        self.ring()
+
+    def _wanted(self, run: UUID, number: int) -> dict[str, Any]:
+        place = {"run": run, "sender": "p:batch", "client_id": f"c{number}", "body_hash": "h"}
+        return place | {"kind": str(Kind.COMMAND), "name": "add", "args": {"n": number}}
+
+    def send_at_once(self, run: UUID, count: int) -> None:
+        """So many numbers by as many coroutines, each until it has an answer; in whatever order."""
+        numbers = range(self._ids + 1, self._ids + count + 1)
+        self._ids += count
+
+        async def send(number: int) -> None:
+            for _attempt in range(ATTEMPTS):
+                try:
+                    await gateway.asend(run, "add", {"n": number}, id=f"c{number}")
+                    return
+                except (OperationalError, InterfaceError):
+                    pass
+                except LivesimError as exc:
+                    if exc.code not in (Code.BUSY, Code.DB_DOWN):
+                        raise
+            raise Violation("the database is there, and a coroutine gets no answer")
+
+        async def send_all() -> None:
+            await asyncio.gather(*map(send, numbers))
+
+        asyncio.run(send_all())
+        with self.onlooker.acting():
+            stored = Command.objects.filter(run=run, name="add").order_by("id")
+            self.sent[run] = [args["n"] for args in stored.values_list("args", flat=True)]
+        if missing := set(numbers) - set(self.sent[run]):
+            raise Violation(f"acknowledged, and not stored: {missing}")
+        self.ring()
 
     def restart(self, run: UUID) -> UUID:
         """The run that follows."""
