@@ -11,6 +11,7 @@ the same id gets the same row.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -40,10 +41,11 @@ class Connections:
         self._looked_at = time.monotonic()
 
     def renew(self) -> None:
-        """Close those that are too old or broken, once a second at most."""
+        """Close those that are too old or broken, once a second at most. Never raises."""
         if time.monotonic() - self._looked_at > RENEW:
-            close_old_connections()
             self._looked_at = time.monotonic()
+            with contextlib.suppress(Exception):  # the next question tells those who wait
+                close_old_connections()
 
 
 class Batcher:

@@ -12,6 +12,7 @@ was taken belongs to the thread that took it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -81,7 +82,8 @@ class Checkers:
                 if self._may_lead(me) and (work := self._next()):
                     self._leader, self._since = me, time.monotonic()
                     if not self._idle and self._threads < THREADS:
-                        self._start()
+                        with contextlib.suppress(RuntimeError):  # no more threads are to be had
+                            self._start()
                     return work
                 if self._leader is me:
                     self._leader = None
@@ -117,7 +119,7 @@ class Checkers:
                 each.run = rows.get(each.run_id)
         except Exception as exc:
             problem = exc
-            close_old_connections()
+            self._hang_up()
         with self._changed:
             self._reading = False
             if problem is None:
@@ -132,11 +134,16 @@ class Checkers:
                 self._hand_on(request, request.checked())
         except Exception as exc:
             if isinstance(exc, DatabaseError | InterfaceError):
-                close_old_connections()
+                self._hang_up()
             answer([(request, exc)])
         finally:
             with self._changed:
                 self._busy.discard(request.lane)
+
+    def _hang_up(self) -> None:
+        """Close connections that failed; others are made when they are needed."""
+        with contextlib.suppress(Exception):
+            close_old_connections()
 
     def _hand_on(self, request: Request, found: Command | tuple[Run, Mapping[str, Any]]) -> None:
         if isinstance(found, Command):

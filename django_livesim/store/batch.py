@@ -266,12 +266,13 @@ def _insert_some(connection: Any, wanted: Sequence[Wanted]) -> Iterator[Command]
     fields = {each.attname: each for each in Command._meta.concrete_fields}
     blank = {name: each.get_default() for name, each in fields.items()} | {"created_at": timezone.now()}
     run, args, created = (fields[name].get_db_prep_save for name in GIVEN[:ADAPTED])
+    runs = {each: run(each, connection) for each in {each["run"] for each in wanted}}
     created_at = created(blank["created_at"], connection)
     plain = itemgetter(*GIVEN[ADAPTED:])
     rows = [_row(blank, **each) for each in wanted]
     given: list[Any] = []
     for row in rows:
-        given += run(row["run_id"], connection), args(row["args"], connection), created_at, *plain(row)
+        given += runs[row["run_id"]], args(row["args"], connection), created_at, *plain(row)
     with connection.cursor() as cursor:
         cursor.execute(_statement(connection, len(rows)), given)
         ids = sorted(found for (found,) in cursor.fetchall())
