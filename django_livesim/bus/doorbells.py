@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Coroutine
 from typing import Any
 from uuid import UUID
 
@@ -92,6 +93,11 @@ def _get_ringer() -> _Ringer:
         if _ringer is None or not _ringer.thread.alive:
             _ringer = _Ringer()
         return _ringer
+
+
+def submit(sending: Coroutine[Any, Any, None]) -> concurrent.futures.Future[None]:
+    """Have something else sent in the thread that rings."""
+    return _get_ringer().thread.submit(sending)
 
 
 def _forget_ringer() -> None:

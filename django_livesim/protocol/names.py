@@ -18,6 +18,9 @@ INSPECT = "inspect"
 CANCEL = "cancel"
 """The control that takes back a command which waits; `args["command"]` is the id of its row."""
 
+VOLATILE = "livesim.volatile"
+"""The type of the message that holds a volatile command."""
+
 RESERVED_PREFIX = "livesim."
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")

@@ -95,6 +95,10 @@ class Supervisor:
         """Somebody watches a run."""
         self.post(self._watch, run, roles, keyframe)
 
+    def volatile(self, run: UUID, entry: Entry) -> None:
+        """A command without a row has come; it is lost where the run is not held here any more."""
+        self.post(self._offer, run, [entry])
+
     def drain(self, grace: float | None = None) -> None:
         """Take nothing new, store and let go what is held, then `run` returns.
 
@@ -230,11 +234,17 @@ class Supervisor:
             self._poll_due = self.clock.now() + self.options.poll
             return
         runner.committed(write)
+        self._expect_next(write)
         if write.ended or write.release:
             self._let_out(runner)
             self._forget(runner)
             return
         self._after(runner)
+
+    def _expect_next(self, write: Write) -> None:
+        """Look in time for the next of what is repeated, which the store has made with this write."""
+        if periods := [each.entry.every for each in write.verdicts if each.entry.every]:
+            self._poll_due = min(self._poll_due, self.clock.now() + min(periods) / 2)
 
     def _forget(self, runner: Runner) -> None:
         runner.drop()

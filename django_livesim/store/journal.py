@@ -16,9 +16,9 @@ from django.db.models.functions import Coalesce, RowNumber
 from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
-from django_livesim.protocol.names import ENDED, Status
+from django_livesim.protocol.names import CANCEL, ENDED, Kind, Status
 from django_livesim.protocol.records import Committed, Position, Stored, Verdict, Write
-from django_livesim.store import intake, loading, locks, transitions
+from django_livesim.store import cancelling, intake, loading, locks, repeating, transitions, volatile
 from django_livesim.store.many import update_each
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition
@@ -149,6 +149,7 @@ def _write(
     mine = _advance(worker, free)
     done = [one for one in free if (one.run, one.epoch) in mine]
     _write_verdicts(done)
+    _write_consequences([(one, verdict) for one in done for verdict in one.verdicts])
     _write_checkpoints([row for row in checkpoints if (row.run_id, row.epoch) in mine])
     for one in done:
         if one.ended:
@@ -212,7 +213,12 @@ def _released(status: Status | None) -> Any:
 
 def _write_verdicts(writes: Iterable[Write]) -> None:
     """What became of the commands, in one statement. Raises Overtaken."""
-    given = {verdict.entry.id: (one, verdict) for one in writes for verdict in one.verdicts}
+    given = {
+        verdict.entry.id: (one, verdict)
+        for one in writes
+        for verdict in one.verdicts
+        if verdict.entry.id is not None
+    }
     rows = [_verdict_row(one, verdict) for one, verdict in given.values()]
     changed = update_each(Command, WAITING, VERDICT, rows, also={"applied_at": Moment()})
     if changed == len(rows):
@@ -222,6 +228,21 @@ def _write_verdicts(writes: Iterable[Write]) -> None:
         if (epoch, place) != (one.epoch, verdict.apply_seq):
             raise Overtaken
     # those that are no more were looks into the state: whoever no longer waits for one deletes it
+
+
+def _write_consequences(answered: Sequence[tuple[Write, Verdict]]) -> None:
+    """The rows of volatile commands, the next of repeated ones, the end of cancelled ones; in this order."""
+    if new := [(one, verdict) for one, verdict in answered if verdict.entry.id is None]:
+        try:
+            volatile.insert(new)
+        except volatile.Known as exc:
+            raise Overtaken from exc
+    if again := [verdict.entry.id for one, verdict in answered if verdict.entry.every and not one.ended]:
+        repeating.repeat(each for each in again if each is not None)
+    for _, verdict in answered:
+        entry = verdict.entry
+        if entry.kind is Kind.CONTROL and entry.name == CANCEL and entry.id is not None:
+            cancelling.cancel(entry.id, verdict.kept)
 
 
 def _verdict_row(one: Write, verdict: Verdict) -> tuple[Any, ...]:

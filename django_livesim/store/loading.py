@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q, Window
 from django.db.models.functions import RowNumber
 
+from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import Kind, Status, run_group
@@ -22,6 +24,7 @@ NEWEST = ("-epoch", "-tick", "-apply_seq")
 """Checkpoints, newest first: who held the run later wrote later, from an earlier tick as it may be."""
 
 FETCH = 1000  # commands taken at one look, of all runs together
+SOON = 2.0  # times POLL before its moment at which a command is taken
 AHEAD = 100_000  # ticks before its own at which a command is taken: more than any run makes between two looks
 
 
@@ -121,20 +124,30 @@ def entry(row: Command) -> Entry:
         name=row.name,
         args=row.args,
         due_tick=row.due_tick,
+        due_in=_due_in(row),
+        every=row.every,
+        series=row.series,
         apply_seq=row.apply_seq,
         apply_tick=row.apply_tick,
     )
 
 
+def _due_in(row: Command) -> float | None:
+    """Seconds until it is due, of a row that was read to be applied."""
+    left: timedelta | None = getattr(row, "due_in", None)
+    return None if left is None else max(0.0, left.total_seconds())
+
+
 def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
-    """Commands of these runs that have no position yet and are due, oldest first.
+    """Commands of these runs that have no position yet and are due, or will be soon, oldest first.
 
     All controls; of commands at most `FETCH`, each run's first before any
     run's second, so that none waits for what another leaves unanswered. Read
     by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
     """
-    rows = Command.objects.filter(
-        Q(due_at=None) | Q(due_at__lte=Moment()),
+    soon = timedelta(seconds=SOON * conf.settings.POLL)
+    rows = Command.objects.annotate(due_in=F("due_at") - Moment()).filter(
+        Q(due_at=None) | Q(due_at__lte=Moment() + soon),
         Q(due_tick=None) | Q(due_tick__lte=F("run__tick") + AHEAD),
         run__in=list(runs),
         apply_seq=None,
@@ -151,7 +164,7 @@ def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
 
 def _in_turn(rows: Any) -> list[Command]:
     """Of more rows than are taken at one look: all controls, and the soonest commands of each run in turn."""
-    soonest = [F("due_tick").asc(nulls_first=True), F("id").asc()]
+    soonest = [F(each).asc(nulls_first=True) for each in ("due_tick", "due_at")] + [F("id").asc()]
     place = Window(RowNumber(), partition_by=[F("run")], order_by=soonest)
     commands = rows.filter(kind=str(Kind.COMMAND)).annotate(place=place).order_by("place", "id")[:FETCH]
     controls = rows.filter(kind=str(Kind.CONTROL))

@@ -13,8 +13,11 @@ from django.conf import settings as django_settings
 from django.db import close_old_connections
 
 from django_livesim import conf, params, registry
+from django_livesim.bus import volatile
 from django_livesim.bus.layers import get_layer
 from django_livesim.bus.publisher import Publisher
+from django_livesim.bus.seldom import Seldom
+from django_livesim.protocol.names import VOLATILE
 from django_livesim.protocol.records import Poll
 from django_livesim.runtime.clock import MonotonicClock
 from django_livesim.runtime.loops import LoopThread
@@ -27,6 +30,7 @@ from django_livesim.worker.ledger import Ledger
 from django_livesim.worker.outlet import Outlet
 
 logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
 
 LEAVE = 5.0  # seconds for the last writes and messages after the runs are let go
 
@@ -120,6 +124,11 @@ class Engine:
             run, roles = UUID(hex=message["run"]), [str(role) for role in message["roles"]]
             if message["viewers"] > 0:
                 self.supervisor.interest(run, roles, bool(message["keyframe"]))
+        elif message["type"] == VOLATILE:
+            try:
+                self.supervisor.volatile(*volatile.decode(message))
+            except ValueError as exc:
+                seldom.warning("A message was dropped: %s", exc)
 
     def _dead(self) -> None:
         self.supervisor.take(Poll(dead=True))

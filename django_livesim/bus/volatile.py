@@ -1,0 +1,92 @@
+"""Volatile commands on their way to a worker: messages that hold the command itself.
+
+Best effort, and said so where a command is declared: there is no row that
+could be found where a message is lost. Whoever sends has been told that the
+layer took it, not that the worker has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from django_livesim.bus import doorbells, local
+from django_livesim.bus.layers import get_layer, is_local
+from django_livesim.bus.seldom import Seldom
+from django_livesim.protocol import plain
+from django_livesim.protocol.names import CLIENT_ID, VOLATILE, Kind, worker_channel
+from django_livesim.protocol.records import Entry
+
+LIMIT = 0.25  # seconds in which the layer takes a message, or its sender is told that it did not
+
+logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
+
+TEXTS = {"sender": 80, "name": 200, "body_hash": 32}
+"""Their greatest lengths, which are those of the columns."""
+
+
+class NotTaken(Exception):
+    """The layer is full, away or slow; the message may have gone, or not."""
+
+
+def send(worker: UUID, run: UUID, wanted: Mapping[str, Any]) -> bool:
+    """Hand a command to the worker; `wanted` are the columns of its row.
+
+    False where this process has no way to reach it, being none of the layer's.
+    Takes `LIMIT` seconds at most; raises `NotTaken`. Any thread but that of an event loop.
+    """
+    message = encode(run, wanted)
+    if is_local():
+        return bool(local.send(worker_channel(worker), message))
+    try:
+        doorbells.submit(_send(worker, message)).result(2 * LIMIT)
+    except Exception as exc:
+        seldom.warning("A volatile command was not taken by the layer (%s)", type(exc).__name__)
+        raise NotTaken from exc
+    return True
+
+
+async def _send(worker: UUID, message: dict[str, Any]) -> None:
+    async with asyncio.timeout(LIMIT):
+        await get_layer().send(worker_channel(worker), message)
+
+
+def encode(run: UUID, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """As a message of the layer; the command is one text, since not every layer keeps every value."""
+    command = {name: wanted[name] for name in ("name", "args", "sender", "client_id", "body_hash")}
+    return {"type": VOLATILE, "run": run.hex, "command": orjson.dumps(command).decode()}
+
+
+def decode(message: Mapping[str, Any]) -> tuple[UUID, Entry]:
+    """The run and the command. Raises ValueError for whatever is none: a channel may be written by others."""
+    try:
+        run, command = UUID(hex=message["run"]), orjson.loads(message["command"])
+        texts = {name: _text(command[name], length) for name, length in TEXTS.items()}
+        client_id, args = command["client_id"], command["args"]
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise ValueError(f"not a volatile command: {exc!r}") from exc
+    if not isinstance(client_id, str) or not CLIENT_ID.match(client_id) or not texts["name"]:
+        raise ValueError("not the id or the name of a command")
+    if not isinstance(args, dict) or plain.first_difference(args) or b"\\u0000" in orjson.dumps(args):
+        raise ValueError("not the arguments of a command")
+    return run, Entry(
+        id=None,
+        client_id=client_id,
+        sender=texts["sender"],
+        kind=Kind.COMMAND,
+        name=texts["name"],
+        args=args,
+        body_hash=texts["body_hash"],
+    )
+
+
+def _text(value: Any, length: int) -> str:
+    if not isinstance(value, str) or len(value) > length or plain.storable(value) != value:
+        raise ValueError(f"not a text of at most {length} characters")
+    return value
