@@ -96,6 +96,8 @@ class Peers:
         self.ttl = ttl  # seconds
         self.told_to_leave = False
         """Whether somebody has marked this worker as draining, as of the last look."""
+        self.claiming: list[UUID] = []
+        """The other workers that take what is free, as of the last look."""
         self._seen: dict[UUID, tuple[int, float]] = {}  # beat, and seconds of silence since
         self._looked: float | None = None
 
@@ -107,6 +109,7 @@ class Peers:
         self._looked = now
         self.told_to_leave = any(row.id == me and row.state == Worker.State.DRAINING for row in there)
         rows = [row for row in there if row.id != me]
+        self.claiming = [row.id for row in rows if row.queues and row.state == Worker.State.ALIVE]
         self._seen = {row.id: self._timed(row, passed) for row in rows}
         return [row.id for row in rows if self._is_dead(row) and self._declare(row)]
 

@@ -1,8 +1,7 @@
 """How a worker hears: channel-layer messages on its own channels, and local ones.
 
-A message says only "look in the database" or "somebody watches", and one
-that is lost is made up for by the slow poll; a volatile command alone is
-lost with its message. That nobody says "somebody
+Every message says only "look in the database" or "somebody watches". One
+that is lost is made up for by the slow poll. That nobody says "somebody
 watches" means something only while messages arrive at all, so a worker
 sends one to itself every few seconds.
 """
@@ -15,7 +14,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -70,15 +69,18 @@ class RunsConsumer(AsyncConsumer):
     async def livesim_interest(self, message: dict[str, Any]) -> None:
         hear(message)
 
-    async def livesim_volatile(self, message: dict[str, Any]) -> None:
-        hear(message)
-
     async def livesim_echo(self, message: dict[str, Any]) -> None:
         hear(message)
 
 
 class DoorbellWorker(ChannelsWorker):
     """Channels' own worker, that outlives errors of the layer and messages without a type."""
+
+    async def handle(self) -> None:
+        """Listen on every channel; on none any more once this is cancelled."""
+        async with asyncio.TaskGroup() as listeners:
+            for channel in self.channels:
+                listeners.create_task(self.listener(channel), name=f"livesim-listens-{channel}")
 
     async def listener(self, channel: str) -> None:
         while True:
@@ -156,19 +158,25 @@ class Doorbell:
         if not task.cancelled() and task.exception() is not None:
             logger.error("doorbells are not heard any more; the poll goes on", exc_info=task.exception())
 
-    def ring(self) -> None:
-        """Have whoever may claim look, over the connection that is there already. Any thread."""
+    def ring(self, workers: Sequence[UUID]) -> None:
+        """Have these workers, and whoever else may claim, look. Any thread.
+
+        Over the connection that is there already, and each on its own channel: what goes to the shared one
+        may be taken, on some layers, by who has just ceased to listen.
+        """
         if self._thread is None:
             doorbells.ring()
         else:
+            channels = [RUNS_CHANNEL, *map(worker_channel, workers)]
             with contextlib.suppress(RuntimeError):  # its loop is closed: this worker has ended
-                self._ringing = self._thread.submit(self._ring())
+                self._ringing = self._thread.submit(self._ring(channels))
 
     @staticmethod
-    async def _ring() -> None:
+    async def _ring(channels: Sequence[str]) -> None:
         with contextlib.suppress(Exception):  # whoever may claim looks by itself once a second
             async with asyncio.timeout(RING_LIMIT):
-                await get_layer().send(RUNS_CHANNEL, doorbells.RING)
+                layer = get_layer()
+                await asyncio.gather(*(layer.send(channel, doorbells.RING) for channel in channels))
 
     def deafen(self) -> None:
         """Hear nothing more, so that rings are left to others. Any thread; waits for nothing."""

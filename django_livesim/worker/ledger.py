@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,6 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from django_livesim import conf, registry
-from django_livesim.bus import doorbells
 from django_livesim.gateway import autostart
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
 from django_livesim.store import identity, journal, leases, loading, transitions, unclaimed
@@ -64,12 +63,12 @@ class Ledger:
         registered: Callable[[UUID], None],
         load: Callable[[], dict[str, Any]],
         tell: Tell = transitions.log,
-        freed: Callable[[], None] = doorbells.ring,
+        freed: Callable[[Sequence[UUID]], None] = _nowhere,
     ) -> None:
         """`registered` hears each id that the worker gets; `load` says what a beat tells of it.
 
-        `tell` hears what has changed of a run, once that has committed, and `freed` that one was let go,
-        so that whoever may claim need not wait for its poll; they must not block.
+        `tell` hears what has changed of a run, once that has committed, and `freed` that one was let go, with
+        the workers that may claim it, which need not wait for their poll. They must not block.
         """
         self.queues = list(queues)
         self.max_runs = max_runs
@@ -207,7 +206,7 @@ class Ledger:
             connections[conf.settings.DATABASE].close()
         answers = list(zip(jobs, results or [Committed.FAILED] * len(jobs), strict=True))
         if any(result == Committed.YES and job[1].release for job, result in answers):
-            self._freed()  # first: with the last answer the worker may end
+            self._freed(self._peers.claiming)  # first: with the last answer the worker may end
         for job, result in answers:
             if result == Committed.LATER:
                 self._later.append(job)

@@ -1,0 +1,61 @@
+"""Workers as processes that are told to leave, by SIGTERM or the command line: the next holds their runs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.core.management import call_command
+
+from django_livesim import gateway
+from django_livesim.models import Run, Worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WITHIN = 1.0
+"""Seconds from when a worker knows that it is to leave until the next one holds its runs."""
+
+CORE = "channels_redis.core.RedisChannelLayer"
+PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
+
+Pair = tuple[subprocess.Popen[bytes], Worker]
+
+
+@pytest.fixture(params=[PUBSUB, CORE], ids=["pubsub", "core"])
+def workers(request, manage, process_env, redis_layer, wait) -> Iterator[Callable[[], Pair]]:
+    """`workers()` starts a worker; its process and its row."""
+    process_env["CHANNELS_BACKEND"] = request.param
+
+    def start() -> Pair:
+        known = set(Worker.objects.values_list("id", flat=True))
+        process = manage("livesim_worker")
+        row = wait(lambda: Worker.objects.exclude(id__in=known).first(), 30)
+        return process, row
+
+    return start
+
+
+def by_signal(process: subprocess.Popen[bytes], row: Worker) -> None:
+    process.send_signal(signal.SIGTERM)
+
+
+def by_command(process: subprocess.Popen[bytes], row: Worker) -> None:
+    call_command("livesim", "drain", str(row), "--no-wait")
+
+
+@pytest.mark.parametrize(("leave", "noticed"), [(by_signal, 0.0), (by_command, 1.0)])
+def test_the_next_worker_holds_every_run_within_a_second(leave, noticed, workers, wait):
+    process, first = workers()
+    runs = [gateway.start(name) for name in ("counter", "echo", "echo_sync") for _ in range(4)]
+    wait(lambda: Run.objects.filter(status="running", worker=first.id).count() == len(runs), 20)
+    _, second = workers()
+    began = time.monotonic()
+    leave(process, first)
+    wait(lambda: Run.objects.filter(worker=second.id).count() == len(runs), 10)
+    assert time.monotonic() - began < noticed + WITHIN
+    wait(lambda: Run.objects.filter(worker=second.id, status="running").count() == len(runs))
+    assert process.wait(10) == 0
+    assert Worker.objects.get(id=first.id).state == "gone"
