@@ -181,6 +181,30 @@ def coroutines(world: World) -> None:
     world.verify(run, Status.RUNNING)
 
 
+def retention(world: World) -> None:
+    """An ended run and old journal are removed; the run whose journal it was goes on with all it had."""
+    a = world.worker("A")
+    run, old = world.start("run"), world.start("old")
+    for each in (run, old):
+        for _ in range(3):
+            world.send(each)
+        world.until_answered(each)
+    world.control(old, Verb.STOP)
+    world.until_status(old, Status.STOPPED)
+    for _ in range(40):
+        world.round()  # checkpoints are made
+    world.send(run)
+    world.until_answered(run)
+    world.age()
+    world.arm()
+    world.prune()
+    a.awake = False
+    world.worker("B")
+    world.send(run)
+    world.verify_pruned(run, old)
+
+
 SCENARIOS = {
-    each.__name__: each for each in (steering, takeover, leaving, ending, together, batches, coroutines)
+    each.__name__: each
+    for each in (steering, takeover, leaving, ending, together, batches, coroutines, retention)
 }

@@ -6,14 +6,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.test import override_settings
+from django.utils import timezone
 
 from django_livesim import gateway
+from django_livesim.gateway import pruning
 from django_livesim.models import Checkpoint, Command, Run, Worker
 from django_livesim.protocol.errors import Code, LivesimError
 from django_livesim.protocol.names import ENDED, Kind, Outcome, Status, Verb
@@ -22,9 +25,15 @@ from django_livesim.runtime.runner import Runner
 from django_livesim.store import batch, intake, journal
 from tests.reliability.faults_hand import ATTEMPTS, Actor, Client, HandWorker, Violation, timed_by
 from tests.reliability.faults_injecting import Injector
-from tests.reliability.faults_watching import Watch, check_journal, check_state, check_stored
+from tests.reliability.faults_watching import Watch, applied_numbers, check_journal, check_state, check_stored
 
-SETTINGS = {"BEAT": 0.5, "LEASE_TTL": 2.5, "CHECKPOINT_SECONDS": 2.0, "POLL": 1.0}
+SETTINGS = {
+    "BEAT": 0.5,
+    "LEASE_TTL": 2.5,
+    "CHECKPOINT_SECONDS": 2.0,
+    "POLL": 1.0,
+    "RETENTION": {"RUNS": 1, "JOURNAL": 1},  # days
+}
 ROUND = 0.25  # seconds by which the clock moves
 ROUNDS = 240
 """After so many without what is waited for, nothing will come of it."""
@@ -268,6 +277,16 @@ class World:
                 *Checkpoint.objects.filter(run=run).order_by("id").values_list("tick", "apply_seq", "epoch"),
             ]
 
+    def age(self) -> None:
+        """All that has happened was a week ago."""
+        with self.onlooker.acting():
+            week_ago = timezone.now() - timedelta(days=7)
+            Run.objects.exclude(ended_at=None).update(ended_at=week_ago)
+            Command.objects.exclude(applied_at=None).update(applied_at=week_ago)
+
+    def prune(self) -> None:
+        self.client.ask(pruning.prune)
+
     def answer_elsewhere(self, run: UUID) -> None:
         """As whoever refuses the commands of ended runs, and was mistaken."""
         with self.onlooker.acting():
@@ -300,6 +319,23 @@ class World:
             check_state(state, runner.host.tick, applied, "in memory")
         if self.watch.bad_logs:
             raise Violation(f"logged: {self.watch.bad_logs}")
+
+    def verify_pruned(self, run: UUID, removed: UUID) -> None:
+        """What was old enough is gone and nothing else; whoever has the run has all that ever was applied."""
+        self.until_answered(run)
+        self.until_held(run)
+        with self.onlooker.acting():
+            left = (
+                Command.objects.filter(run=removed).exists()
+                or Checkpoint.objects.filter(run=removed).exists()
+            )
+            if left or Run.objects.filter(id=removed).exists():
+                raise Violation("a part of a pruned run is left")
+            numbers = applied_numbers(run)
+        if len(numbers) == len(self.sent[run]) or numbers != self.sent[run][-len(numbers) :]:
+            raise Violation(f"of {self.sent[run]} the journal has {numbers} left")
+        for runner in self._runners(run, self.row(run).epoch):
+            check_state(runner.program.dump(), runner.host.tick, self.sent[run], "in memory")
 
     def _runners(self, run: UUID, epoch: int) -> list[Runner]:
         """Who has the run in memory in that epoch: one at most, and nobody once it has ended."""

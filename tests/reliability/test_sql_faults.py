@@ -41,6 +41,7 @@ FLOORS = {
     "together": 90,
     "batches": 50,
     "coroutines": 10,
+    "retention": 60,
 }
 """Calls of the database that there are at least, lest a scenario shrinks and nobody sees."""
 
