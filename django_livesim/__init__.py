@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django_livesim.gateway import acancel as acancel
     from django_livesim.gateway import asend as asend
     from django_livesim.gateway import astart as astart
+    from django_livesim.gateway import cancel as cancel
     from django_livesim.gateway import send as send
     from django_livesim.gateway import start as start
     from django_livesim.params import Limits as Limits
@@ -40,8 +42,10 @@ _HOMES = {
     "Limits": "django_livesim.params",
     "start": "django_livesim.gateway",
     "send": "django_livesim.gateway",
+    "cancel": "django_livesim.gateway",
     "astart": "django_livesim.gateway",
     "asend": "django_livesim.gateway",
+    "acancel": "django_livesim.gateway",
     "attach": "django_livesim.worker.attaching",
 }
 

@@ -41,9 +41,10 @@ DEFAULTS: dict[str, Any] = {
         "COMMANDS": None,
         "STARTS": None,
     },
-    "QUOTAS": {  # runs that have not ended, None: no limit
-        "RUNS_PER_USER": None,
+    "QUOTAS": {  # None: no limit
+        "RUNS_PER_USER": None,  # runs that have not ended
         "RUNS": None,
+        "SCHEDULED": 1000,  # commands with delay, at_tick or every that wait, of one sender in one run
     },
     "POLICY": None,  # callable (user, action, run, command) -> bool | None, or its dotted path
     "HTMX_VERSION": 2,  # which htmx of django-htmx the pages load

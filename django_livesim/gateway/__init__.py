@@ -13,6 +13,7 @@ from typing import Any
 
 from django_livesim.gateway.asending import asend, asend_as
 from django_livesim.gateway.bridging import in_thread, is_pending_here
+from django_livesim.gateway.cancelling import cancel
 from django_livesim.gateway.controls import control, legal_verbs, pause, restart, resume, speed, step, stop
 from django_livesim.gateway.deleting import delete
 from django_livesim.gateway.finding import SERVER, get
@@ -25,6 +26,7 @@ from django_livesim.gateway.starting import start
 __all__ = [
     "SERVER",
     "aanswers",
+    "acancel",
     "acontrol",
     "adelete",
     "aget",
@@ -42,6 +44,7 @@ __all__ = [
     "astop",
     "astored_view",
     "await_outcome",
+    "cancel",
     "command_facts",
     "control",
     "delete",
@@ -94,6 +97,7 @@ aget = _async(get)
 ashare = _async(share)
 adelete = _async(delete)
 astart = _async(start)
+acancel = _async_sending(cancel)
 acontrol = _async_sending(control)
 apause = _async_sending(pause)
 aresume = _async_sending(resume)

@@ -60,7 +60,7 @@ def check_quotas(actor: Actor, run: Run) -> None:
 
 
 def _has_quotas() -> bool:
-    return any(quota is not None for quota in conf.settings.QUOTAS.values())
+    return any(conf.settings.QUOTAS[each] is not None for each in ("RUNS_PER_USER", "RUNS"))
 
 
 def _session(run: Run) -> dict[str, str]:

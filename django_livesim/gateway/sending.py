@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -23,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from django_livesim import conf, params, registry
 from django_livesim.bus import doorbells
-from django_livesim.gateway import limits
+from django_livesim.gateway import limits, scheduling, volatile
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
@@ -39,10 +37,8 @@ from django_livesim.protocol.errors import (
 )
 from django_livesim.protocol.names import CLIENT_ID, Kind, Outcome, Status, Verb
 from django_livesim.store import intake
-from django_livesim.store.moments import Moment
 
 WAIT_POLL = 0.05  # seconds between two looks for an outcome
-MAX_DELAY = 366 * 86400  # seconds
 
 
 def send(
@@ -62,7 +58,11 @@ def send(
     """Send a command; its row, which is durable when this returns outside a transaction.
 
     The same `id` from the same sender is one command, however often it is
-    sent. With `wait`, returns when it was applied or refused, or after
+    sent. It acts at once, or not before the tick `at_tick`, or `delay`
+    seconds from now; with `every` it acts again and again, so many seconds
+    apart, the first time after `delay` or else one such period, until
+    `cancel` or until the run ends. A command declared `durable=False` may
+    have no row yet, and no `pk`. With `wait`, returns when it was applied or refused, or after
     `timeout` seconds with `outcome` still empty; inside a transaction it
     returns at once, since no worker can see the row yet.
     """
@@ -94,7 +94,7 @@ def checked(
     its answer whatever came since. Any other retry is found by its INSERT.
     """
     spec, cleaned = _clean_args(run, command, args)
-    due = _schedule(at_tick, delay, every)
+    due = scheduling.columns(at_tick, delay, every)
     wanted = {
         "run": run.id,
         "kind": Kind.COMMAND,
@@ -102,18 +102,33 @@ def checked(
         "args": cleaned,
         "sender": actor.sender,
         "client_id": _client_id(id),
-        "body_hash": body_hash(Kind.COMMAND, command, cleaned, at_tick, delay),
+        "body_hash": body_hash(Kind.COMMAND, command, cleaned, at_tick, delay, every),
         "durable": True if spec is None else spec.durable,
         **due,
     }
     try:
         _refuse_ended(run)
+        if due:
+            scheduling.check_room(actor, run)
         limits.check_command(actor)
     except LivesimError:
         if sent := known(run, actor, id, wanted["body_hash"]):
             return sent
         raise
-    return wanted
+    return wanted if wanted["durable"] else _volatile(run, actor, id, wanted)
+
+
+def _volatile(run: Run, actor: Actor, id: str | None, wanted: dict[str, Any]) -> Command | dict[str, Any]:
+    """A command that is to have no row: handed over, sent before, or one that has a row after all."""
+    try:
+        sent = known(run, actor, id, wanted["body_hash"])
+        handed = None if sent else volatile.hand_over(run, wanted)
+    except LivesimError:
+        limits.uncount_command(actor)
+        raise
+    if sent:
+        limits.uncount_command(actor)
+    return sent or handed or wanted | {"durable": True}
 
 
 def _refuse_ended(run: Run) -> None:
@@ -159,21 +174,6 @@ def _sized(args: dict[str, Any]) -> dict[str, Any]:
         )
         raise LivesimError(large % {"size": size, "limit": limit}, code=Code.TOO_LARGE)
     return args
-
-
-def _schedule(at_tick: int | None, delay: float | None, every: float | None) -> dict[str, Any]:
-    if every is not None:
-        raise BadArgs(_("Repeated commands (every=...) are not available yet; send each one."))
-    if at_tick is not None and not (_is_number(at_tick, int) and 0 <= at_tick <= plain.MAX_INTEGER):
-        raise BadArgs(_("at_tick is a tick, an integer of 0 to 2^53; got %(given)r.") % {"given": at_tick})
-    if delay is not None and not (_is_number(delay, int | float) and 0 <= delay <= MAX_DELAY):
-        raise BadArgs(_("delay is seconds, 0 up to a year; got %(given)r.") % {"given": delay})
-    due_at = None if delay is None else Moment() + timedelta(seconds=delay)
-    return {"due_tick": at_tick, "due_at": due_at}
-
-
-def _is_number(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def insert(
@@ -259,12 +259,18 @@ def _new_id() -> str:
 
 
 def body_hash(
-    kind: Kind, name: str, args: Mapping[str, Any], at_tick: int | None = None, delay: float | None = None
+    kind: Kind,
+    name: str,
+    args: Mapping[str, Any],
+    at_tick: int | None = None,
+    delay: float | None = None,
+    every: float | None = None,
 ) -> str:
     """What must be alike for two sends of one id to be the same command."""
     if kind is Kind.CONTROL and name == Verb.RESTART:
         args = {}  # each asking has drawn another id for the run that follows
-    body = [kind, name, dict(args), at_tick, None if delay is None else float(delay)]
+    seconds = [None if each is None else float(each) for each in (delay, every)]
+    body = [kind, name, dict(args), at_tick, *(seconds if every is not None else seconds[:1])]
     return plain.digest(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
 
 
@@ -294,9 +300,19 @@ async def await_outcome(command: Command, timeout: float = 5) -> Command:  # noq
 
 def _look(command: Command) -> None:
     try:
+        if command.pk is None and not _find_row(command):
+            return
         command.refresh_from_db()
     except Command.DoesNotExist:
         raise NoRun(_("The run was deleted, and the command with it.")) from None
+
+
+def _find_row(command: Command) -> bool:
+    """Whether a volatile command has its row by now, which it gets with its outcome; it is that row then."""
+    sent = Command.objects.filter(run=command.run_id, sender=command.sender, client_id=command.client_id)
+    command.pk = sent.values_list("pk", flat=True).first()
+    command._state.adding = command.pk is None
+    return command.pk is not None
 
 
 def is_pending() -> bool:
