@@ -43,18 +43,22 @@ class Schedule:
 
     def give(self, entries: Iterable[Entry], now: float) -> bool:
         """Take in those that are new; whether there was one."""
-        found = [entry for entry in entries if self._is_new(entry)]
-        for entry in found:
-            self._unanswered[entry.key] = entry
-            self._volatile += entry.id is None
-            place = next(self._places)
-            if entry.due_in is not None and entry.due_in > 0:
-                heapq.heappush(self._by_time, (now + entry.due_in, place, entry))
-            elif entry.due_tick is not None:
-                heapq.heappush(self._by_tick, (entry.due_tick, place, entry))
-            else:
-                self._due.append((place, entry))
-        return bool(found)
+        found = False
+        for entry in entries:
+            if self._is_new(entry):
+                self._give(entry, next(self._places), now)
+                found = True
+        return found
+
+    def _give(self, entry: Entry, place: int, now: float) -> None:
+        self._unanswered[entry.key] = entry
+        self._volatile += entry.id is None
+        if entry.due_in is not None and entry.due_in > 0:
+            heapq.heappush(self._by_time, (now + entry.due_in, place, entry))
+        elif entry.due_tick is not None:
+            heapq.heappush(self._by_tick, (entry.due_tick, place, entry))
+        else:
+            self._due.append((place, entry))
 
     def _is_new(self, entry: Entry) -> bool:
         if entry.key in self._unanswered or entry.key in self._answered:
@@ -107,14 +111,14 @@ class Schedule:
         def meant(entry: Entry) -> bool:
             return entry.id is not None and command in (entry.id, entry.series)
 
-        dropped = {entry.id for entry in self._waiting() if meant(entry)}
+        for entry in [each for each in self._waiting() if meant(each)]:
+            self.answered(entry)
         self._keep(lambda each: not meant(each))
         self._by_time = [each for each in self._by_time if not meant(each[2])]
         self._by_tick = [each for each in self._by_tick if not meant(each[2])]
         heapq.heapify(self._by_time)
         heapq.heapify(self._by_tick)
-        kept = [entry for entry in self._unanswered.values() if meant(entry) and entry.id not in dropped]
-        return frozenset(entry.id for entry in kept if entry.id is not None)
+        return frozenset(each.id for each in self._unanswered.values() if meant(each) and each.id is not None)
 
     def _waiting(self) -> Iterator[Entry]:
         yield from self
@@ -122,7 +126,7 @@ class Schedule:
         yield from (entry for _, _, entry in self._by_tick)
 
     def answered(self, entry: Entry) -> None:
-        """The verdict of an entry has committed."""
+        """The verdict of an entry has committed, or it was cancelled."""
         if self._unanswered.pop(entry.key, None) is not None:
             self._volatile -= entry.id is None
         self._answered[entry.key] = None

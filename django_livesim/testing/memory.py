@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from django_livesim.protocol.names import CLAIMABLE, Kind, Status, run_group
+from django_livesim.protocol.names import CANCEL, CLAIMABLE, Kind, Status, run_group
 from django_livesim.protocol.records import (
     Committed,
     Entry,
@@ -47,6 +47,9 @@ class MemoryLedger:
         self.writes: list[Write] = []
         self.answering = True
         self.held_back: list[Callable[[], None]] = []
+        self.now: Callable[[], float] = float
+        """The clock of this database; always 0 unless it is given one."""
+        self._due: dict[int | None, float] = {}  # by the ids of those that have a moment
         self._ids = itertools.count(1)
 
     # -- what the gateway does ----------------------------------------------------------------
@@ -78,8 +81,18 @@ class MemoryLedger:
         entry = Entry(
             id=number, client_id=f"c{number}", sender=sender, kind=kind, name=name, args=args, **fields
         )
-        self.commands[run].append(entry)
+        self._put(run, entry, 0.0 if entry.due_in is None else self.now() + entry.due_in)
         return entry
+
+    def _put(self, run: UUID, entry: Entry, due: float) -> None:
+        self._due[entry.id] = due
+        self.commands[run].append(entry)
+
+    def _waiting(self, run: UUID) -> list[Entry]:
+        """Its commands as they are read now."""
+        return [
+            replace(each, due_in=max(0.0, self._due[each.id] - self.now())) for each in self.commands[run]
+        ]
 
     def verdict(self, run: UUID, entry: Entry) -> Verdict | None:
         """What became of a command; None while it waits."""
@@ -119,7 +132,7 @@ class MemoryLedger:
         free = [run for run, row in self.runs.items() if row["status"] in CLAIMABLE and not row["worker"]]
         claimed = tuple(self._claim(run) for run in free) if claiming else ()
         held_now = [*mine, *(each.info.id for each in claimed)]
-        entries = {run: list(self.commands[run]) for run in held_now if self.commands[run]}
+        entries = {run: self._waiting(run) for run in held_now if self.commands[run]}
         horizons = {run: at.horizon for run, at in held.items() if run in mine and at.horizon is not None}
         return Poll(claimed=claimed, entries=entries, horizons=horizons, lost=frozenset(lost))
 
@@ -175,6 +188,7 @@ class MemoryLedger:
         self.verdicts[write.run] += write.verdicts
         applied = {verdict.entry.id for verdict in write.verdicts}
         self.commands[write.run] = [entry for entry in self.commands[write.run] if entry.id not in applied]
+        self._follow(write)
         if write.checkpoint is not None:
             self.checkpoints[write.run].append(write.checkpoint)
         if write.ended:
@@ -182,6 +196,23 @@ class MemoryLedger:
         if write.release:
             row["worker"] = False
         return Committed.YES
+
+    def _follow(self, write: Write) -> None:
+        """The next of what is repeated, one period later; and what was cancelled does not wait any more."""
+        waiting = self.commands[write.run]
+        for verdict in write.verdicts:
+            entry = verdict.entry
+            if entry.every:
+                number, series = next(self._ids), entry.series or entry.id
+                again = replace(entry, id=number, client_id=f"c{number}", series=series)
+                self._put(write.run, again, self._due[entry.id] + entry.every)
+            if (entry.kind, entry.name) == (Kind.CONTROL, CANCEL):
+                command = entry.args["command"]
+                waiting[:] = [
+                    each
+                    for each in waiting
+                    if each.id in verdict.kept or command not in (each.id, each.series)
+                ]
 
     def _end(self, row: dict[str, Any], write: Write) -> None:
         row |= {"worker": False, "error": write.error, "next": write.successor}

@@ -51,6 +51,7 @@ class Trial(Reading):
         self.clock = ManualClock()
         self._catalogue = Catalogue(self._definition, noting(self._definition, self._note))
         self._ledger = MemoryLedger()
+        self._ledger.now = self.clock.now
         self._outlet = MemoryOutlet()
         self._raises = raises
         self._patience = patience
@@ -89,7 +90,7 @@ class Trial(Reading):
             return
         end = self.tick + n
         while self.tick < end and self.status is Status.RUNNING:
-            self._move(self._step_due)
+            self._move(min(self._step_due, self._supervisor._poll_due))
             self._turn()
 
     def _steps_while_paused(self, n: int) -> None:
@@ -125,8 +126,12 @@ class Trial(Reading):
         *,
         user: Any = None,
         at_tick: int | None = None,
+        delay: float | None = None,
+        every: float | None = None,
     ) -> Answer:
         """Send a command, as `user` (a user, or the primary key of one) or as the server itself.
+
+        `at_tick`, `delay` and `every` are those of `django_livesim.send`; the answer is that of the first.
 
         Raises what `django_livesim.send` does: UnknownCommand, BadArgs, RunEnded. A
         class has answered when this returns; a loop does in its next tick.
@@ -135,7 +140,8 @@ class Trial(Reading):
         if self.status in ENDED:
             raise RunEnded(f"The run is {self.status} and takes no commands; resume or restart it first.")
         sender = "p:trial" if user is None else f"u:{_key_of(user)}"
-        entry = self._ledger.send(self._run, command, Kind.COMMAND, cleaned, sender=sender, due_tick=at_tick)
+        when = {"due_tick": at_tick, "due_in": every if delay is None else delay, "every": every}
+        entry = self._ledger.send(self._run, command, Kind.COMMAND, cleaned, sender=sender, **when)
         self._look()
         return Answer(self._ledger, self._run, entry)
 

@@ -46,6 +46,8 @@ class World:
     def __init__(self, *definitions: Definition, ledger: MemoryLedger | None = None, **options: Any) -> None:
         self.clock = ManualClock()
         self.ledger = ledger or MemoryLedger()
+        if ledger is None:
+            self.ledger.now = self.clock.now
         self.outlet = MemoryOutlet()
         self.definitions = {definition.name: definition for definition in definitions}
         self.supervisor = HandSupervisor(

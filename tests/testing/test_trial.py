@@ -237,6 +237,22 @@ def test_a_command_for_a_later_tick_waits_for_it():
     assert (answer.applied, answer.tick) == (True, 3)
 
 
+def test_a_delayed_command_acts_at_its_moment_and_a_repeated_one_again_and_again():
+    trial = Trial(Tank)
+    trial.pause()
+    later = trial.send("fill", {"litres": 1}, delay=0.75)
+    again = trial.send("fill", {"litres": 2}, every=0.5)
+    trial.advance(0.5)
+    assert (later.waiting, again.waiting) == (True, True)
+    trial.advance(0.4)
+    assert (later.applied, again.applied) == (True, True)
+    assert [litres for _, litres in trial.state["seen"]] == [2, 1]
+    trial.crash()
+    trial.resume()
+    trial.advance(2.2)
+    assert [litres for _, litres in trial.state["seen"]] == [2, 1, 2, 2, 2, 2, 2]
+
+
 def test_a_command_that_waits_when_its_run_ends_is_refused():
     trial = Trial(Tank)
     answer = trial.send("fill", {"litres": 100}, at_tick=30)
