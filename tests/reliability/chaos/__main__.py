@@ -63,6 +63,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="of everything that is drawn")
     parser.add_argument("--json", metavar="FILE", help="where the figures go")
+    parser.add_argument("--logs", metavar="FOLDER", help="where the logs of the processes go")
     parser.add_argument("--only", choices=["legs", "controls"], help="one half of it")
     parser.add_argument("--leg", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -93,6 +94,7 @@ def one(name: str, url: str, redis: str, file: Path, options: argparse.Namespace
     command = [sys.executable, "-m", "tests.reliability.chaos", "--leg", str(file)]
     command += ["--kills", str(options.kills), "--seed", str(options.seed)]
     command += ["--short"] * options.short + (["--only", options.only] if options.only else [])
+    command += ["--logs", f"{options.logs}/{name}"] if options.logs else []
     environment = os.environ | {
         "DATABASE_URL": url,
         "CHANNELS_REDIS": redis,
@@ -120,7 +122,10 @@ def inside(options: argparse.Namespace) -> int:
     audit.install()
     rng = Random(options.seed)
     form = plans.short_form(rng) if options.short else plans.long_form(options.kills, rng)
-    results = [] if options.only == "controls" else [Leg(plan, rng).run() for plan in form]
+    logs = Path(options.logs) if options.logs else None
+    if logs:
+        logs.mkdir(parents=True, exist_ok=True)
+    results = [] if options.only == "controls" else [Leg(plan, rng, logs).run() for plan in form]
     facts = report.facts(results)
     facts["missed"] = report.missed(facts, options.kills) if results else []
     facts["controls"] = {} if options.only == "legs" else controls(rng)

@@ -95,7 +95,7 @@ def _check_order(rows: Iterable[Command], sent: dict[str, Sent], findings: Findi
             findings.add("zombie writes", f"{row.client_id}: of epoch {row.epoch}, after one of {epoch}")
         epoch = row.epoch or epoch
         one = sent.get(row.client_id)
-        if one is None or one.delayed:
+        if one is None or one.delayed or one.again:
             continue
         if one.n <= last.get(one.sender, 0):
             findings.add("out of order", f"{one.ref} acted after number {last[one.sender]} of its sender")

@@ -23,10 +23,10 @@ import django
 
 from tests.reliability.chaos.records import Sent
 
-DELAY = 0.4  # seconds for which each tenth command of the patient sender waits
+DELAYS = (0.4, 4.0)  # seconds for which each fifth command of a patient sender waits, in turn
 SLOW = 0.05  # seconds between INSERT and COMMIT of the host's own transaction
 SLOW_EVERY = 0.7  # seconds between two of these
-GAP = 0.03  # seconds between an answer and the next command
+GAP = float(os.environ.get("CHAOS_GAP", 0.03))  # seconds between an answer and the next command
 AGAIN = 0.1  # seconds before a command is tried again
 ANSWER = 3.0  # seconds after which an answer is asked for by sending again
 
@@ -71,6 +71,7 @@ class Sender:
         self.name = f"{kind}{user.pk}"
         self._book, self._run, self._user, self._kind, self._leaving = book, run, user, kind, leaving
         mine = [sent for sent in book.sent.values() if sent.sender == self.name]
+        self._later: list[asyncio.Future[None]] = []
         self._open = [sent for sent in mine if sent.open]
         self._numbers = itertools.count(max((sent.n for sent in mine), default=0) + 1)
 
@@ -85,12 +86,11 @@ class Sender:
             self._book.write("sent", sent.ref, **facts)
             waiting = self._until_answered(sent)
             if delayed:
-                self._later = asyncio.ensure_future(waiting)  # and others meanwhile
+                self._later.append(asyncio.ensure_future(waiting))  # and others meanwhile
             else:
                 await waiting
-            await asyncio.sleep(SLOW_EVERY if self._kind == "slow" else GAP)
-        if later := getattr(self, "_later", None):
-            await later
+            await asyncio.sleep(max(SLOW_EVERY, GAP) if self._kind == "slow" else GAP)
+        await asyncio.gather(*self._later)
 
     async def _until_answered(self, sent: Sent) -> None:
         from django_livesim import gateway
@@ -118,7 +118,7 @@ class Sender:
         arguments: tuple[Any, ...] = (self._run, "note", {"ref": sent.ref})
         options = {"user": self._user, "id": sent.ref}
         if sent.delayed:
-            return gateway.asend(*arguments, **options, delay=DELAY)
+            return gateway.asend(*arguments, **options, delay=DELAYS[sent.n // 5 % 2])
         if self._kind != "slow":
             return gateway.asend(*arguments, **options)
 

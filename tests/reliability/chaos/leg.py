@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 import tempfile
 import time
@@ -26,10 +27,9 @@ from tests.reliability.chaos.gateway import read
 from tests.reliability.chaos.nemeses import Nemeses
 from tests.reliability.chaos.processes import WORKERS, Processes
 from tests.reliability.chaos.records import Death, Seen, Sent
-from tests.reliability.chaos.sockets import Crowd, Person
+from tests.reliability.chaos.sockets import GAP, Crowd, Person
 from tests.reliability.chaos.takeovers import Signs
 
-SIMULATIONS = ("ledger", "ledger", "ledger_loop", "ledger_thread")
 BEGIN = 40.0  # seconds for everything to be there
 TAKEN = 15.0  # seconds beyond its limit for an heir, before the leg gives up
 QUIET = 30.0  # seconds for everything that was sent to be answered
@@ -45,6 +45,9 @@ class Plan:
     steps: tuple[str, ...]
     ttl: float = 3.0
     beat: float = 0.5
+    simulations: tuple[str, ...] = ("ledger", "ledger", "ledger_loop", "ledger_thread")
+    gap: float | None = None
+    """Seconds between two commands of one sender, where they are not to be as quick as they can."""
     quiet: float = QUIET
     without: str = ""
     """The safeguard that its workers go without."""
@@ -75,8 +78,9 @@ class Result:
 class Leg:
     """Its parts live from `run`'s beginning to its end."""
 
-    def __init__(self, plan: Plan, rng: Random) -> None:
-        self._plan, self._rng = plan, rng
+    def __init__(self, plan: Plan, rng: Random, logs: Path | None = None) -> None:
+        """`logs` is a folder for what the processes have logged."""
+        self._plan, self._rng, self._logs = plan, rng, logs
         self._result = Result(plan)
         self._number = next(numbers)
         self._began = time.monotonic()
@@ -91,6 +95,9 @@ class Leg:
             except BaseException:
                 sys.stderr.write((Path(folder) / "log").read_text()[-6000:])
                 raise
+            finally:
+                if self._logs:
+                    shutil.copy(Path(folder) / "log", self._logs / f"{self._number} {self._plan.name}.log")
         self._result.seconds = time.monotonic() - self._began
         return self._result
 
@@ -103,7 +110,10 @@ class Leg:
             "KEEP_CHECKPOINTS": 100_000,
             "GRACE": 5.0,
         }
-        processes = Processes(Path(folder), settings, without=self._plan.without, size=self._plan.workers)
+        more = {"CHAOS_WITHOUT": self._plan.without}
+        if self._plan.gap:
+            more["CHAOS_GAP"] = str(self._plan.gap)
+        processes = Processes(Path(folder), settings, more, size=self._plan.workers)
         try:
             yield processes
         finally:
@@ -115,7 +125,7 @@ class Leg:
         audit.take()
         self._runs = [
             gateway.start(name, name=f"leg {self._number}", seed=self._number * 100 + place)
-            for place, name in enumerate(SIMULATIONS)
+            for place, name in enumerate(self._plan.simulations)
         ]
         users = self._users(len(self._runs) * 4 + 1)
         crowd = Crowd(self._persons(processes.url, users))
@@ -147,7 +157,9 @@ class Leg:
             user, client = next(users), Client()
             client.force_login(user)
             cookie = f"sessionid={client.cookies['sessionid'].value}"
-            persons.append(Person(f"socket{user.pk}", run.id, url, cookie, window=window))
+            persons.append(
+                Person(f"socket{user.pk}", run.id, url, cookie, window=window, gap=self._plan.gap or GAP)
+            )
         return persons
 
     def _senders(self, users: Iterator[Any]) -> Iterator[str]:

@@ -132,16 +132,20 @@ class Nemeses:
         """Stopped on the point of writing, which it does when it goes on."""
         self._stop_at("write.begin", lease_times)
 
-    def stored(self, lease_times: str = "") -> None:
-        """Stopped on the point of storing a state."""
-        self._stop_at("write.stored", lease_times)
+    def reserve(self, lease_times: str = "") -> None:
+        """Stopped on the point of asking for a further horizon."""
+        self._stop_at("reserve.begin", lease_times)
 
     def _stop_at(self, point: str, lease_times: str) -> None:
         pid, runs = self._victim()
         before = len(self._processes.marks(pid))
         self._processes.arm(pid, point=point, passes=1, signal="SIGSTOP")
-        wait_until(lambda: len(self._processes.marks(pid)) > before, REACHED)
-        self._stopped(point, pid, runs, self._processes.marks(pid)[-1]["at"], lease_times)
+        try:
+            wait_until(lambda: len(self._processes.marks(pid)) > before, REACHED)
+        except AssertionError:
+            self._processes.arm(pid, point="", passes=1)
+            return self.stop(lease_times)
+        return self._stopped(point, pid, runs, self._processes.marks(pid)[-1]["at"], lease_times)
 
     def _stopped(self, point: str, pid: int, runs: dict[UUID, int], at: float, lease_times: str) -> None:
         low, _, high = (lease_times or "1.5-5").partition("-")

@@ -11,7 +11,7 @@ from tests.reliability.chaos.points import CLAIMS, POINTS
 
 AT_A_LEG = 30  # kills
 OTHERS = ("drain", "web", "drain", "senders")
-SILENCES = ("lost", "stop", "write", "lost", "stop", "stored", "lost", "write", "stored")
+SILENCES = ("lost", "stop", "write", "lost", "stop", "reserve", "lost", "write", "reserve")
 DEFAULT = {"ttl": 10.0, "beat": 2.0}
 SHORT = {"ttl": 1.5, "beat": 0.3}
 
@@ -62,22 +62,28 @@ class Control:
     without: str
     steps: tuple[str, ...]
     must_find: tuple[str, ...]
+    simulations: tuple[str, ...] = Plan.simulations
+    gap: float | None = None
 
     def plan(self) -> Plan:
         return Plan(
             name=f"without {self.without}",
             steps=self.steps,
+            simulations=self.simulations,
+            gap=self.gap,
             without=self.without,
-            quiet=6.0,
+            quiet=8.0,
             workers=2,
             **SHORT,
         )
 
 
 CONTROLS = (
-    Control(without="fence", steps=("stored 2",), must_find=("zombie writes",)),
+    Control(without="fence", steps=("reserve 2",), must_find=("zombie writes",), simulations=("ledger",) * 3),
     Control(without="gate", steps=("late journal.before",) * 2, must_find=("told wrongly", "shown wrongly")),
-    Control(without="horizon", steps=("kill", "kill"), must_find=("ticks backwards", "shown wrongly")),
+    Control(
+        without="horizon", steps=("kill", "kill"), must_find=("ticks backwards", "shown wrongly"), gap=2.0
+    ),
     Control(without="unseen", steps=("nothing 3",), must_find=("lost",)),
 )
 TRIES = 3

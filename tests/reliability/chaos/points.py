@@ -4,11 +4,11 @@ A point is passed `before` a statement of its kind, `in` its transaction (the
 statement done, the COMMIT not), and `after` the COMMIT, of which nobody has
 been told yet:
 
-- `journal`: what became of commands; `checkpoint`; `horizon`: how far a run
-  may be shown, or how far it is; `claim`: an heir takes a run;
+- `journal`: what became of commands; `checkpoint`; `horizon`: how far runs may
+  be shown, where nothing else is written; `claim`: an heir takes a run;
 - `publish`: a message to viewers, before, in and after its sending;
-- `write.begin`: before the transaction of a write, where nothing is locked yet; `write.stored`: the same,
-  where one of the writes is a checkpoint and nothing else.
+- `write.begin`, `reserve.begin`: before the transaction of a write, or of a
+  further horizon, where nothing is locked yet.
 
 Armed from outside: a file with a JSON object, and SIGUSR1. What happened is
 noted in another file, with the moment, before the signal is sent.
@@ -100,7 +100,7 @@ def kind_of(sql: str) -> str:
     if sql.startswith('UPDATE "livesim_run"'):
         if '"epoch" = ' in changes:
             return "claim"
-        if '"horizon" = ' in changes or "CASE" in changes:
+        if '"horizon" = ' in changes and '"next_seq" = ' not in changes:
             return "horizon"
     return ""
 
@@ -153,15 +153,18 @@ def _watch_statements(points: Points) -> None:
     connection_created.connect(created, weak=False)
     connections.close_all()
 
-    write = journal.write
+    write, reserve = journal.write, journal.reserve
 
-    def begun(worker: Any, writes: Any, *args: Any, **kwargs: Any) -> Any:
+    def begun_to_write(*args: Any, **kwargs: Any) -> Any:
         points.passed("write.begin")
-        if any(each.checkpoint and not each.verdicts for each in writes):
-            points.passed("write.stored")
-        return write(worker, writes, *args, **kwargs)
+        return write(*args, **kwargs)
 
-    journal.write = begun
+    def begun_to_reserve(worker: Any, held: Any) -> Any:
+        if any(position.horizon is not None for position in held.values()):
+            points.passed("reserve.begin")
+        return reserve(worker, held)
+
+    journal.write, journal.reserve = begun_to_write, begun_to_reserve
 
 
 def _watch_publisher(points: Points) -> None:

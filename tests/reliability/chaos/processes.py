@@ -29,11 +29,11 @@ class Processes:
     """Starts them, ends them, and knows which are alive. Used in one thread."""
 
     def __init__(
-        self, folder: Path, livesim: dict[str, Any], *, without: str = "", size: int = WORKERS
+        self, folder: Path, livesim: dict[str, Any], more: dict[str, str], *, size: int = WORKERS
     ) -> None:
         self.folder = folder
         self._size = size
-        self._env = os.environ | {"LIVESIM": json.dumps(livesim), "CHAOS_WITHOUT": without}
+        self._env = os.environ | {"LIVESIM": json.dumps(livesim)} | more
         self.workers: list[subprocess.Popen[bytes]] = []
         self._others: dict[str, subprocess.Popen[bytes]] = {}
         self._port = free_port()

@@ -22,6 +22,8 @@ class Sent:
     outcome: str = ""
     tick: int | None = None
     result: object = None
+    again: bool = False
+    """Whether the server has asked for it once more: it then counts as sent later."""
     error: str = ""
     """The code with which it was not accepted, for good."""
 

@@ -18,6 +18,7 @@ from tests.reliability.chaos.records import Frame, Seen, Sent
 
 AGAIN = 0.1  # seconds before a connection is tried again
 OVERDUE = 3.0  # seconds without an answer after which everything unanswered is sent again
+GAP = 0.05  # seconds between two looks whether there is something to send
 OPEN_LIMIT = 3.0  # seconds for a handshake
 
 
@@ -29,7 +30,7 @@ class Person:
     under the same ids, in order.
     """
 
-    def __init__(self, name: str, run: UUID, url: str, cookie: str, *, window: int = 0, gap: float = 0.05):
+    def __init__(self, name: str, run: UUID, url: str, cookie: str, *, window: int = 0, gap: float = GAP):
         self.name = name
         self.sent: dict[str, Sent] = {}
         self.seen = Seen(run=run, viewer=name)
@@ -120,6 +121,8 @@ class Person:
         self.errors.append(message["code"])
         if message["retry"] is not None:
             self._again_at = now + message["retry"]
+            if sent := self.sent.get(message["id"] or ""):
+                sent.again = True
         elif sent := self._unanswered.pop(message["id"] or "", None):
             sent.error, sent.told_at = message["code"], now
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_livesim.runtime.gate import Gate
+from django_livesim.runtime.horizon import Horizon
 from django_livesim.store import journal, loading
 
 SAFEGUARDS = ("fence", "gate", "horizon", "unseen")
@@ -18,6 +19,14 @@ def go_without(safeguard: str) -> None:
 def _no_fence() -> None:
     """A write asks for its run, and not whether it is still its own."""
     journal.Run = Unfenced(journal.Run)
+    update_each = journal.update_each
+
+    def unfenced(model: Any, match: Any, change: Any, rows: Any, **options: Any) -> int:
+        if match == journal.FENCE:
+            match, rows = match[:1], [(row[0], *row[len(journal.FENCE) :]) for row in rows]
+        return update_each(model, match, change, rows, **options)
+
+    journal.update_each = unfenced
 
 
 class Unfenced:
@@ -48,7 +57,15 @@ def _no_gate() -> None:
 
 
 def _no_horizon() -> None:
-    """Runs show how far they are, whether they may or not."""
+    """Runs reserve no ticks: how far they are is noted afterwards, and they go on as they like."""
+
+    def noted(self: Horizon, tick: int, wanted: int, **how: Any) -> int:
+        self.asked = self.granted = tick
+        return tick
+
+    Horizon.ask = noted
+    Horizon.is_reached = lambda self, tick: False
+    Horizon.is_half_used = lambda self, tick: False
 
 
 def _no_unseen() -> None:
