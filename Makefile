@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox test matrix bench lint format clean
+.PHONY: help sandbox test chaos matrix bench lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,12 @@ sandbox: .venv/installed-$(EXTRAS) ## Run the examples on http://127.0.0.1:8000/
 
 test: .venv/installed-test ## Run all tests: SQLite, then PostgreSQL and a browser where they can be had
 	@exec $(BIN)/python scripts/test.py $(ARGS)
+
+# With ARGS, the last of the three alone.
+chaos: .venv/installed-test ## Prove the promises at length: simulated, failing SQL, processes killed (ARGS=--short: some kills)
+	$(if $(ARGS),,$(BIN)/python -m tests.reliability.simulate --seeds 100000 --jobs 2)
+	$(if $(ARGS),,$(BIN)/python -m tests.reliability.faults)
+	@exec $(BIN)/python -m tests.reliability.chaos $(ARGS)
 
 matrix: .venv/installed-matrix ## Run tox: each Python and Django that this machine has, style, types, packaging, documents
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner $(ARGS)

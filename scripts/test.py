@@ -32,6 +32,7 @@ INSTALLING = ["tests/test_packaging.py", "tests/acceptance/test_quickstart.py"]
 PROCESSES = [
     "tests/acceptance",
     "tests/process",
+    "tests/reliability/test_chaos.py",
     "tests/test_checks_of_a_new_project.py",
     "tests/test_cli.py",
     "tests/test_deploying.py",

@@ -38,11 +38,15 @@ def main() -> int:
         return inside(options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory(prefix="livesim-chaos-") as folder, services.redis() as redis:
-        for name in NAMES if options.database == "both" else [options.database]:
-            with database(name, Path(folder)) as url:
-                if url:
-                    found[NAMES[name]] = one(name, url, redis, Path(folder, name), options)
+    try:
+        with tempfile.TemporaryDirectory(prefix="livesim-chaos-") as folder, services.redis() as redis:
+            for name in NAMES if options.database == "both" else [options.database]:
+                with database(name, Path(folder)) as url:
+                    if url:
+                        found[NAMES[name]] = one(name, url, redis, Path(folder, name), options)
+    except (KeyboardInterrupt, subprocess.CalledProcessError) as exc:
+        sys.stderr.write(f"Broken off: {exc or 'Ctrl-C'}\n")
+        return 130 if isinstance(exc, KeyboardInterrupt) else 1
     if options.json:
         Path(options.json).write_text(json.dumps(found, indent=1))
     sys.stdout.write(table(found))

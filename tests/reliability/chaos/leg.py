@@ -20,6 +20,7 @@ from django.test import Client
 
 from django_livesim import gateway
 from django_livesim.models import Command, Run
+from django_livesim.protocol.names import Status
 from django_livesim.testing import wait_until
 from tests.reliability.chaos import audit, checks
 from tests.reliability.chaos.checks import Findings
@@ -238,6 +239,9 @@ class Leg:
         result.accepted = sum(one.accepted_at is not None for one in sent)
         for person in crowd.persons:
             result.errors.update(person.errors)
+            for reason in person.reasons:
+                if "not alike" in reason:
+                    result.findings.add("hashes differ", f"{person.name}: {reason}")
 
     def _note_takeover(self, death: Death, run: str, seconds: float | None) -> None:
         result, what = self._result, f"{death.nemesis} {death.point}".strip()
@@ -255,6 +259,8 @@ class Leg:
         refs = checks.check_state(run.id, findings)
         checks.check_commands(run.id, refs, sent, findings)
         self._result.frames += checks.check_seen(seen, deterministic, findings)
+        if run.status != Status.RUNNING:
+            findings.add("lost", f"the run {str(run.id)[:8]} is {run.status}: {run.reason} {run.error}")
         gateway.stop(run, wait=True)
         if deterministic:
             until = Run.objects.get(id=run.id).tick

@@ -36,6 +36,8 @@ class Person:
         self.seen = Seen(run=run, viewer=name)
         self.leaving = False
         self.errors: list[str] = []
+        self.reasons: set[str] = set()
+        """That were given for a status of the run."""
         self._url = f"{url}/ws/livesim/runs/{run}/"
         self._cookie = cookie
         self._window, self._gap = window, gap
@@ -114,6 +116,8 @@ class Person:
                 sent.told_at, sent.outcome, sent.tick = now, message["type"], message["tick"]
                 sent.result = message.get("result")
                 self._again_at = now + OVERDUE
+            case "status":
+                self.reasons.add(message["reason"])
             case "error":
                 self._hear_error(message, now)
 
