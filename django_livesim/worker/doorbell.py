@@ -1,7 +1,8 @@
 """How a worker hears: channel-layer messages on its own channels, and local ones.
 
-Every message says only "look in the database" or "somebody watches". One
-that is lost is made up for by the slow poll. That nobody says "somebody
+A message says only "look in the database" or "somebody watches", and one
+that is lost is made up for by the slow poll; a volatile command alone is
+lost with its message. That nobody says "somebody
 watches" means something only while messages arrive at all, so a worker
 sends one to itself every few seconds.
 """
@@ -67,6 +68,9 @@ class RunsConsumer(AsyncConsumer):
         hear(message)
 
     async def livesim_interest(self, message: dict[str, Any]) -> None:
+        hear(message)
+
+    async def livesim_volatile(self, message: dict[str, Any]) -> None:
         hear(message)
 
     async def livesim_echo(self, message: dict[str, Any]) -> None:
