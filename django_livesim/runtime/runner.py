@@ -108,7 +108,8 @@ class Runner:
         held = self.held
         try:
             taking_up.refuse_nothing(held, self.definition)
-            self.host.live = held.stored is None and not held.journal and held.tick == 0
+            unseen = held.tick == held.horizon == 0
+            self.host.live = unseen and held.stored is None and not held.journal
             if not self._take_up():
                 return
             self.record.version(self.definition.version)

@@ -230,6 +230,21 @@ def test_an_heir_begins_where_nobody_has_been_shown_more_and_has_the_same_state(
     assert "not alike" not in heir.row(run)["reason"]
 
 
+@pytest.mark.parametrize("recovery", ["checkpoint", "replay"])
+def test_an_heir_goes_on_from_the_horizon_though_nothing_is_noted_but_that(recovery):
+    class Early(Walk):
+        pass
+
+    Early.recovery = recovery
+    world = World(Early)
+    run = world.start(Early)
+    noted, horizon = world.row(run)["tick"], world.row(run)["horizon"]
+    assert noted == 0 < horizon
+    world.ledger.checkpoints[run].clear()  # as it is where none can be read
+    heir = heir_of(world, run, Early)
+    assert tick(heir, run) >= horizon
+
+
 def test_an_heir_whose_history_comes_out_otherwise_says_so_and_goes_on(caplog):
     class Moody(Walk):
         made = 0
