@@ -48,7 +48,13 @@ class FastTally(Tally):
     tick_rate = 5
 
 
-DEFINITIONS: dict[str, type[Tally]] = {each.name: each for each in (Tally, FastTally)}
+class ReplayedTally(Tally):
+    """The same without a stored state: an heir plays it from the beginning."""
+
+    recovery = "replay"
+
+
+DEFINITIONS: dict[str, type[Tally]] = {each.name: each for each in (Tally, FastTally, ReplayedTally)}
 
 
 class Catalogue:

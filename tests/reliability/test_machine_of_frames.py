@@ -151,6 +151,7 @@ class Frames(RuleBasedStateMachine):
         for client in self.clients:
             client.read()
             assert client.ticks[-1] == self.tick
+        assert self.hub.newest["all"].number == (self.epoch, self.seq)  # for whoever joins next
 
     @invariant()
     def nobody_goes_back(self) -> None:

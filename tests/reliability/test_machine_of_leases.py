@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
@@ -25,19 +17,23 @@ from django_livesim.store import journal, leases
 from django_livesim.store.identity import Identity
 
 TTL = 10.0
+PROCESSES = 3
 SIMULATIONS = {"counter": 1}
+
+some_process = st.integers(0, PROCESSES - 1)
 
 
 @dataclass(eq=False)
 class Process:
-    """A worker as it sees itself: what it believes to hold, and when it has heard of whom."""
+    """A worker as it sees itself: what it believes to hold, and how long it has not heard of whom."""
 
     id: UUID
     peers: leases.Peers
     held: dict[UUID, int] = field(default_factory=dict)
     past: list[tuple[UUID, int]] = field(default_factory=list)
     """What it has held before, and may still have a write of on its way."""
-    heard: dict[UUID, tuple[int, float]] = field(default_factory=dict)
+    silence: dict[UUID, tuple[int, float]] = field(default_factory=dict)
+    looked: float | None = None
 
     def forget(self) -> None:
         self.past += self.held.items()
@@ -47,74 +43,79 @@ class Process:
 class Leases(RuleBasedStateMachine):
     """The model: who has claimed each run last and in which epoch, all beats, and who was declared gone."""
 
-    workers = Bundle("workers")
     now = 0.0
 
     @initialize()
-    def empty(self) -> None:
+    def begin(self) -> None:
         Run.objects.all().delete()
         Worker.objects.all().delete()
-        type(self).now = 0.0
         runs = [Run.objects.create(simulation="counter").id for _ in range(2)]
         self.holder: dict[UUID, Process | None] = dict.fromkeys(runs)
         self.epoch = dict.fromkeys(runs, 0)
         self.beats: dict[UUID, int] = {}
         self.gone: set[UUID] = set()
-        self.numbers = itertools.count(1)
+        self.processes = [self._register() for _ in range(PROCESSES)]
 
-    @rule(target=workers)
-    def register(self) -> Process:
-        number = next(self.numbers)
-        identity = Identity(
-            host=f"h{number}", boot_id=f"b{number}", pid_namespace="n", pid=1, pid_started="1"
-        )
+    def _register(self) -> Process:
+        host = f"h{len(self.beats)}"
+        identity = Identity(host=host, boot_id=host, pid_namespace="n", pid=1, pid_started="1")
         worker = leases.register(identity, ["default"])
         self.beats[worker] = 0
         return Process(worker, leases.Peers(identity, TTL))
 
-    @rule(seconds=st.sampled_from((0.5, 2.0, TTL / 2, TTL)))
-    def time_passes(self, seconds: float) -> None:
-        type(self).now += seconds
+    @rule(place=some_process)
+    def start_anew(self, place: int) -> None:
+        """As another process, on another host; what it held is for whoever notices."""
+        self.processes[place] = self._register()
 
-    @rule(worker=workers)
-    def beat(self, worker: Process) -> None:
+    @rule(place=some_process)
+    def beat(self, place: int) -> None:
         """Whoever was declared gone learns it from its beat, and from then on believes nothing."""
+        worker = self.processes[place]
         assert leases.beat(worker.id, {}) is (worker.id not in self.gone)
         if worker.id in self.gone:
             worker.forget()
         else:
             self.beats[worker.id] += 1
 
-    @rule(worker=workers)
-    def look(self, worker: Process) -> None:
-        """Gone are those, and only those, whose beat was first seen a lease time ago."""
-        alive = self.beats.keys() - self.gone - {worker.id}
-        for peer in alive:
-            if worker.heard.get(peer, (None, 0.0))[0] != self.beats[peer]:
-                worker.heard[peer] = (self.beats[peer], self.now)
-        silent = {peer for peer in alive if self.now - worker.heard[peer][1] >= TTL}
+    @rule(place=some_process, seconds=st.sampled_from((0.5, TTL / 2, TTL)))
+    def look(self, place: int, seconds: float) -> None:
+        """After so many seconds; gone are those, and only those, that were silent for the lease time.
+
+        Of the time between two looks a little counts, lest one that stood still itself blames others.
+        """
+        type(self).now += seconds
+        worker = self.processes[place]
+        passed = 0.0 if worker.looked is None else min(self.now - worker.looked, leases.UNSEEN)
+        worker.looked = self.now
+        for peer in self.beats.keys() - self.gone - {worker.id}:
+            beat, silence = worker.silence.get(peer, (None, 0.0))
+            worker.silence[peer] = (self.beats[peer], silence + passed if beat == self.beats[peer] else 0.0)
+        alive = worker.silence.keys() - self.gone
+        silent = {peer for peer in alive if worker.silence[peer][1] >= TTL}
         assert set(worker.peers.look(worker.id)) == silent
         self.gone |= silent
 
-    @rule(worker=workers)
-    def live_on(self, worker: Process) -> None:
-        """For longer than a lease, in which all beat and one of them looks."""
-        for _ in range(3):
-            self.time_passes(TTL / 2)
-            for each in self.beats.keys() - self.gone:
-                assert leases.beat(each, {})
-                self.beats[each] += 1
-            self.look(worker)
+    @rule(place=some_process, quiet=st.integers(0, PROCESSES))
+    def live_on(self, place: int, quiet: int) -> None:
+        """For longer than a lease, in which one looks, and all beat but one, or all."""
+        for _ in range(int(TTL) + 2):
+            for other in range(PROCESSES):
+                if other != quiet and self.processes[other].id not in self.gone:
+                    self.beat(other)
+            self.look(place, 1.0)
 
-    @rule(worker=workers)
-    def leave(self, worker: Process) -> None:
+    @rule(place=some_process)
+    def leave(self, place: int) -> None:
+        worker = self.processes[place]
         leases.leave(worker.id)
         self.gone.add(worker.id)
         worker.forget()
 
-    @rule(worker=workers)
-    def claim(self, worker: Process) -> None:
+    @rule(place=some_process)
+    def claim(self, place: int) -> None:
         """Exactly the runs that nobody alive holds, and its own that it has dropped."""
+        worker = self.processes[place]
         free = {run for run, holder in self.holder.items() if self._is_free(run, holder, worker)}
         claimed = leases.claim(worker.id, list(worker.held), queues=["default"], simulations=SIMULATIONS)
         assert set(claimed) == free
@@ -128,43 +129,44 @@ class Leases(RuleBasedStateMachine):
             return True
         return holder is worker and run not in worker.held
 
-    @rule(worker=workers)
-    def drop_from_memory(self, worker: Process) -> None:
-        worker.forget()
+    @rule(place=some_process)
+    def drop_from_memory(self, place: int) -> None:
+        self.processes[place].forget()
 
-    @rule(worker=workers, releases=st.booleans())
-    def write(self, worker: Process, releases: bool) -> None:
+    @rule(place=some_process, releases=st.booleans())
+    def write(self, place: int, releases: bool) -> None:
         """Accepted from whoever claimed the run last, and from nobody else."""
-        writes = [
-            Write(run=run, epoch=epoch, number=1, tick=1, next_seq=1, speed=1.0, release=releases)
-            for run, epoch in worker.held.items()
-        ]
-        results = journal.write(worker.id, writes)
-        for one, result in zip(writes, results, strict=True):
-            mine = self._is_mine(one.run, worker)
-            assert result == (Committed.YES if mine else Committed.FENCED)
+        worker = self.processes[place]
+        for run, epoch in list(worker.held.items()):
+            mine = self._write(worker, run, epoch, releases)
             if not mine or releases:
-                worker.past.append((one.run, worker.held.pop(one.run)))
+                worker.past.append((run, worker.held.pop(run)))
             if mine and releases:
-                self.holder[one.run] = None
+                self.holder[run] = None
 
-    @rule(worker=workers)
-    def a_late_write_arrives(self, worker: Process) -> None:
+    @rule(place=some_process)
+    def late_writes_arrive(self, place: int) -> None:
         """Of a memory that was dropped: refused, though the run may be the same worker's once more."""
+        worker = self.processes[place]
         for run, epoch in worker.past:
-            late = Write(run=run, epoch=epoch, number=1, tick=1, next_seq=1, speed=1.0)
-            mine = self.holder[run] is worker and self.epoch[run] == epoch  # nobody has claimed it since
-            assert journal.write(worker.id, [late]) == [Committed.YES if mine else Committed.FENCED]
+            self._write(worker, run, epoch, releases=False)
 
-    @rule(worker=workers)
-    def look_after_what_is_held(self, worker: Process) -> None:
+    def _write(self, worker: Process, run: UUID, epoch: int, releases: bool) -> bool:
+        one = Write(run=run, epoch=epoch, number=1, tick=1, next_seq=1, speed=1.0, release=releases)
+        mine = self._is_mine(worker, run, epoch)
+        assert journal.write(worker.id, [one]) == [Committed.YES if mine else Committed.FENCED]
+        return mine
+
+    @rule(place=some_process)
+    def look_after_what_is_held(self, place: int) -> None:
+        worker = self.processes[place]
         held = {run: Position(epoch, 2, 5) for run, epoch in worker.held.items()}
-        mine = {run for run in held if self._is_mine(run, worker)}
+        mine = {run for run, at in held.items() if self._is_mine(worker, run, at.epoch)}
         assert journal.reserve(worker.id, held).keys() == mine
         assert leases.lost(worker.id, held) == held.keys() - mine
 
-    def _is_mine(self, run: UUID, worker: Process) -> bool:
-        return self.holder[run] is worker and self.epoch[run] == worker.held[run]
+    def _is_mine(self, worker: Process, run: UUID, epoch: int) -> bool:
+        return self.holder[run] is worker and self.epoch[run] == epoch
 
     @invariant()
     def the_rows_are_as_the_model_has_them(self) -> None:
@@ -179,5 +181,5 @@ class Leases(RuleBasedStateMachine):
 def test_whatever_happens_a_run_has_one_worker_that_may_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "monotonic", lambda: Leases.now)
     run_state_machine_as_test(
-        Leases, settings=settings(max_examples=40, stateful_step_count=30, deadline=None, derandomize=True)
+        Leases, settings=settings(max_examples=30, stateful_step_count=30, deadline=None, derandomize=True)
     )

@@ -192,5 +192,5 @@ def test_whatever_dies_or_fails_the_state_is_what_the_journal_makes_of_it() -> N
     with silence():
         run_state_machine_as_test(
             Recovery,
-            settings=settings(max_examples=25, stateful_step_count=25, deadline=None, derandomize=True),
+            settings=settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True),
         )

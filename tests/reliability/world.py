@@ -138,7 +138,8 @@ class World:
             + [self._outage] * self.weather.outages
         )
         for trouble in troubles:
-            self.after(self.random.uniform(1, TROUBLE), trouble)
+            early = self.chance(0.2)  # while a run has nothing stored yet
+            self.after(self.random.uniform(0.5, 3.0 if early else TROUBLE), trouble)
 
     def _victim(self) -> SimulatedWorker | None:
         """Most often one that holds something."""
@@ -204,8 +205,8 @@ class World:
     def run(self) -> None:
         self._until(TROUBLE)
         self._heal()
-        for boss in self.bosses.values():
-            boss.say(Verb.RESUME)
+        self._resume()
+        self.after(2 * LEASE_TTL, self._resume)  # whatever else was still under way
         self._await(self._is_answered, "commands are answered")
         for run, boss in self.bosses.items():
             if self.database.runs[run].row.status is not Status.STOPPED:
@@ -217,6 +218,11 @@ class World:
         self.counts["seeds"] += 1
         self.counts["acknowledged"] += sum(len(each.acknowledged) for each in self.senders)
         self.counts["frames seen"] += sum(each.shown for of_run in self.viewers.values() for each in of_run)
+
+    def _resume(self) -> None:
+        for run, boss in self.bosses.items():
+            if self.database.runs[run].row.status is not Status.STOPPED:
+                boss.say(Verb.RESUME)
 
     def _heal(self) -> None:
         self.note("-- all troubles end")
@@ -240,7 +246,7 @@ class World:
     def _judge(self, tables: RunTables) -> None:
         """Compare what the state has with what was acknowledged, and with its own history."""
         demand, journal = self.witness.demand, tables.journal()
-        ids: list[str] = orjson.loads(tables.checkpoints[-1].stored.data)["state"]["ids"]
+        ids: list[str] = orjson.loads(tables.checkpoints[-1].stored.views or b"null")["all"]["ids"]
         applied = [
             row.args["id"] for row in journal if row.kind is Kind.COMMAND and row.outcome is Outcome.APPLIED
         ]
