@@ -271,6 +271,36 @@ def test_send_without_waiting_says_accepted(run):
     assert Command.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("when", "column", "value"), [("--at-tick=500", "due_tick", 500), ("--every=30", "every", 30.0)]
+)
+def test_a_command_for_later_is_accepted_without_waiting_and_says_how_to_take_it_back(
+    run, when, column, value
+):
+    sent = livesim("send", "a-key", "add", "n=2", when, "--id=mine")
+    assert sent.out == "accepted add as mine\n"
+    assert sent.err == f"Take it back: livesim cancel {run.id.hex[:8]} mine\n"
+    assert getattr(Command.objects.get(), column) == value
+
+
+def test_a_command_that_waits_is_cancelled_once(run):
+    livesim("send", "a-key", "add", "--delay=60", "--id=mine")
+    assert livesim("cancel", "a-key", "mine").out == 'applied cancel at tick 0: {"cancelled":1}\n'
+    assert Command.objects.get(client_id="mine").code == "cancelled"
+    assert refused("cancel", "a-key", "mine") == "refused: it is too late: add was refused already"
+    assert livesim("send", "a-key", "add", "--delay=60", "--id=other", "--json").json["type"] == "accepted"
+    assert livesim("cancel", "a-key", "other", "--json").json["result"] == {"cancelled": 1}
+
+
+def test_a_command_that_there_is_not_cannot_be_cancelled(run):
+    assert refused("cancel", "a-key", "mine").startswith(
+        "bad_args: No command of this run has the id 'mine'."
+    )
+    for sender in ("u:1", "u:2"):
+        Command.objects.create(run=run, name="add", sender=sender, client_id="both")
+    assert "several senders" in refused("cancel", "a-key", "both")
+
+
 def test_another_command_under_the_same_id_is_refused(run):
     livesim("send", "a-key", "add", "--no-wait", "--id=mine")
     assert refused("send", "a-key", "add", "n=5", "--no-wait", "--id=mine").startswith("duplicate_id: ")
@@ -321,6 +351,9 @@ def test_a_verb_that_the_status_forbids_is_refused(run):
         ("send", "a-key"),
         ("send", "a-key", "add", "--timeout=0"),
         ("send", "a-key", "add", "--id=not an id"),
+        ("send", "a-key", "add", "--delay=soon"),
+        ("send", "a-key", "add", "--at-tick=1.5"),
+        ("cancel", "a-key"),
         ("list", "--status=odd"),
         ("list", "--limit=none"),
         (),

@@ -26,6 +26,7 @@ def add_verbs(parser: ArgumentParser) -> None:
         ("restart", "end a run and start a new one like it from the beginning"),
     ):
         _waiting(_run_verb(verbs, name, text))
+    _cancel(_run_verb(verbs, "cancel", "take back a command that waits, with its repetitions"))
     _step(_run_verb(verbs, "step", "make a paused run take steps"))
     _speed(_run_verb(verbs, "speed", "change how fast a run goes"))
     _share(_run_verb(verbs, "share", "say who may watch a run, and print the link"))
@@ -88,6 +89,16 @@ def _looks(parser: ArgumentParser) -> None:
 def _send(parser: ArgumentParser) -> None:
     parser.add_argument("command", metavar="COMMAND", help="name of a command of the simulation")
     parser.add_argument("pairs", metavar="key=value", nargs="*", help=PAIRS_HELP)
+    parser.add_argument("--delay", metavar="S", type=float, help="have it act in so many seconds")
+    parser.add_argument(
+        "--every", metavar="S", type=float, help="have it act again and again, S seconds apart"
+    )
+    parser.add_argument("--at-tick", metavar="N", type=int, help="have it act at this tick")
+    _waiting(parser)
+
+
+def _cancel(parser: ArgumentParser) -> None:
+    parser.add_argument("command", metavar="COMMAND-ID", help="as `send` and `inspect` print it")
     _waiting(parser)
 
 

@@ -6,9 +6,10 @@ import re
 from uuid import UUID
 
 from django_livesim import gateway
-from django_livesim.models import Run
+from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor
-from django_livesim.protocol.errors import NoRun
+from django_livesim.protocol.errors import BadArgs, NoRun
+from django_livesim.protocol.names import Kind
 
 PREFIX = re.compile(r"[0-9a-f]{8,31}\Z")
 ADVICE = "Give an id, at least 8 of its digits, a key, or simulation:key; `livesim list` shows them."
@@ -37,3 +38,12 @@ def _by_prefix(ref: str, digits: str) -> Run:
         return found[0]
     problem = "more than one run" if found else "no run"
     raise NoRun(f"There is {problem} whose id begins {ref!r}. {ADVICE}")
+
+
+def find_command(run: Run, client_id: str) -> Command:
+    """The run's command of that id. Raises BadArgs where there is none, or where several senders have one."""
+    found = list(Command.objects.filter(run=run.id, client_id=client_id, kind=str(Kind.COMMAND))[:2])
+    if len(found) == 1:
+        return found[0]
+    several = "The commands of several senders have" if found else "No command of this run has"
+    raise BadArgs(f"{several} the id {client_id!r}. `livesim inspect` shows the last ones.")

@@ -19,7 +19,7 @@ from django_livesim.cli.following import watch
 from django_livesim.cli.foreground import own_queue, step_here
 from django_livesim.cli.output import Output, compact
 from django_livesim.cli.pruning import prune_rows
-from django_livesim.cli.refs import cli_actor, find_run
+from django_livesim.cli.refs import cli_actor, find_command, find_run
 from django_livesim.cli.watch import outcome_line
 from django_livesim.cli.workers import how_to_start_one, live_workers
 from django_livesim.models import Command, Run
@@ -120,8 +120,23 @@ def send(options: Namespace, out: Output) -> None:
     """Send a command and say what became of it."""
     run = find_run(options.run)
     args = _command_args(run, options.command, options.pairs)
-    row = gateway.send(run, options.command, args, **_sending(options))
+    when = {"at_tick": options.at_tick, "delay": options.delay, "every": options.every}
+    scheduled = any(each is not None for each in when.values())
+    options.no_wait = options.no_wait or scheduled
+    row = gateway.send(run, options.command, args, **when, **_sending(options))
     _report(row, options, out)
+    if scheduled and not row.outcome:
+        out.hint(f"Take it back: livesim cancel {run.id.hex[:8]} {row.client_id}")
+
+
+def cancel(options: Namespace, out: Output) -> None:
+    """Take back a command that waits; say so where it was too late."""
+    command = find_command(find_run(options.run), options.command)
+    row = gateway.cancel(command, **_sending(options))
+    _report(row, options, out)
+    if row.result == {"cancelled": 0}:
+        command.refresh_from_db()
+        raise NotDone(str(Code.REFUSED), f"it is too late: {command.name} was {command.outcome} already")
 
 
 def _command_args(run: Run, command: str, pairs: list[str]) -> dict[str, Any]:
@@ -229,6 +244,7 @@ VERBS: dict[str, Callable[[Namespace, Output], None]] = {
     "watch": watch,
     "run": run_here,
     "send": send,
+    "cancel": cancel,
     "pause": _control,
     "resume": _control,
     "step": _control,
