@@ -16,7 +16,7 @@ from django_livesim.runtime.runner import Runner
 from django_livesim.runtime.supervisor import Supervisor
 from tests.reliability.faulty import CommandRow, FaultyDatabase, RunRow
 from tests.reliability.ledger import SimulatedLedger
-from tests.reliability.witness import Rule
+from tests.reliability.witness import PROMISES, Rule
 from tests.reliability.worker import SimulatedWorker
 from tests.reliability.world import World
 
@@ -111,14 +111,12 @@ CONTROLS = {
     "fence": Control(
         world=UnfencedWorld,
         missing="the fence of writes",
-        breaks=frozenset(
-            {Rule.LOST, Rule.ONCE, Rule.ORDER, Rule.LINEAGE, Rule.BACKWARDS, Rule.VERDICT, Rule.REPLAY}
-        ),
+        breaks=frozenset(PROMISES - {Rule.HEALED}),
     ),
     "gate": Control(
         world=UngatedWorld,
         missing="the gate before outputs",
-        breaks=frozenset({Rule.VERDICT, Rule.STATUS, Rule.LINEAGE, Rule.BACKWARDS}),
+        breaks=frozenset({Rule.VERDICT, Rule.LINEAGE, Rule.BACKWARDS}),
     ),
     "horizon": Control(
         world=BoundlessWorld,

@@ -21,7 +21,7 @@ TROUBLES = (
     "stopped and continued",
     "writes of zombies refused",
 )
-WITHIN = 150
+WITHIN = 300
 """Worlds within which each control must be found out."""
 
 

@@ -36,7 +36,7 @@ class Rule(StrEnum):
     HEALED = "what is healed goes on"
 
 
-PROMISES = frozenset(Rule) - {Rule.COMMITTED, Rule.HORIZON, Rule.ZOMBIE}
+PROMISES = frozenset(Rule) - {Rule.COMMITTED, Rule.HORIZON, Rule.STATUS, Rule.ZOMBIE}
 """What people notice; the others are how it is kept."""
 
 
