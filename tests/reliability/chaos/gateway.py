@@ -2,7 +2,7 @@
 
 Everything is written to FILE before it is done and after it is answered, so
 that whoever is started again with the same FILE goes on with the same ids.
-SIGTERM: send nothing new, and end when everything is answered.
+When there is a FILE.leave, it sends nothing new, and ends when everything is answered.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -37,10 +36,20 @@ class Book:
     def __init__(self, path: Path) -> None:
         self.sent: dict[str, Sent] = read(path)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._leave = leave_file(path)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing new is to be sent. A file: a signal might come before its handler is there."""
+        return self._leave.exists()
 
     def write(self, kind: str, ref: str, **facts: Any) -> None:
         line = json.dumps({"kind": kind, "ref": ref, "now": time.monotonic(), **facts}) + "\n"
         os.write(self._file, line.encode())
+
+
+def leave_file(path: Path) -> Path:
+    return path.with_suffix(".leave")
 
 
 def read(path: Path) -> dict[str, Sent]:
@@ -67,9 +76,9 @@ def read(path: Path) -> dict[str, Sent]:
 class Sender:
     """One user who sends to one run, a command at a time, each until it is answered."""
 
-    def __init__(self, book: Book, run: UUID, user: Any, kind: str, leaving: asyncio.Event) -> None:
+    def __init__(self, book: Book, run: UUID, user: Any, kind: str) -> None:
         self.name = f"{kind}{user.pk}"
-        self._book, self._run, self._user, self._kind, self._leaving = book, run, user, kind, leaving
+        self._book, self._run, self._user, self._kind = book, run, user, kind
         mine = [sent for sent in book.sent.values() if sent.sender == self.name]
         self._later: list[asyncio.Future[None]] = []
         self._open = [sent for sent in mine if sent.open]
@@ -78,7 +87,7 @@ class Sender:
     async def live(self) -> None:
         for sent in self._open:
             await self._until_answered(sent)
-        while not self._leaving.is_set():
+        while not self._book.is_closing:
             n = next(self._numbers)
             delayed = self._kind == "patient" and n % 5 == 0
             sent = Sent(self._run, self.name, n, f"{self.name}-{n}", 0.0, delayed)
@@ -134,14 +143,12 @@ class Sender:
 async def main(path: str, *who: str) -> None:
     from django.contrib.auth import get_user_model
 
-    leaving = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.set)
     users = {user.pk: user async for user in get_user_model().objects.all()}
     book = Book(Path(path))
     senders: list[Callable[[], Awaitable[None]]] = []
     for one in who:
         run, user, kind = one.split(":")
-        senders.append(Sender(book, UUID(run), users[int(user)], kind, leaving).live)
+        senders.append(Sender(book, UUID(run), users[int(user)], kind).live)
     await asyncio.gather(*(live() for live in senders))
 
 
