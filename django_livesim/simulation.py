@@ -143,6 +143,9 @@ def command(
     Its annotated parameters become the form. It may return plain JSON data,
     which the sender gets, and may raise `Refused`. It must check before it
     changes: what it changed before it raised stays changed.
+
+    With `durable=False` it is handed to the worker itself: it has no row until
+    it has acted, and may be lost before.
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:

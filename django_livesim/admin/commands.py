@@ -48,6 +48,8 @@ class CommandAdmin(RecordAdmin):
         "durable",
         "due_at",
         "due_tick",
+        "every",
+        "series",
         "created_at",
         "outcome_line",
         "answer",

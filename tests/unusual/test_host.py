@@ -20,7 +20,7 @@ from django_livesim import gateway, urls
 from django_livesim.bus import doorbells
 from django_livesim.models import Command, Run, Worker
 from django_livesim.permissions import Actor
-from django_livesim.store import leases
+from django_livesim.store import leases, loading, repeating
 from django_livesim.store.identity import this_process
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sims"])
@@ -133,6 +133,17 @@ def test_a_worker_that_beats_is_alive_and_one_that_fell_silent_is_not(client):
 def test_a_delayed_command_is_due_when_it_was_said(run):
     command = gateway.send(run, "add", delay=60)
     assert abs(command.due_at - timezone.now() - timedelta(seconds=60)) < timedelta(seconds=5)
+
+
+def test_a_repeated_command_is_due_again_one_period_later(run):
+    command = gateway.send(run, "add", every=60, delay=0)
+    (entry,) = loading.waiting([run.id])[run.id]
+    assert entry.due_in == 0
+    with transaction.atomic(using="sims"):
+        repeating.repeat([command.pk])
+    again = Command.objects.get(series=command.pk)
+    assert again.due_at - command.due_at == timedelta(seconds=60)
+    assert loading.waiting([run.id]) == {run.id: [entry]}
 
 
 def test_scripts_and_styles_come_by_their_nonce_alone(run, client):
