@@ -47,7 +47,7 @@ def send(worker: UUID, run: UUID, wanted: Mapping[str, Any]) -> bool:
     try:
         doorbells.submit(_send(worker, message)).result(2 * LIMIT)
     except Exception as exc:
-        seldom.warning("A volatile command was not taken by the layer (%s)", type(exc).__name__)
+        seldom.warning("A volatile command was not taken by the layer: run=%s (%s)", run, type(exc).__name__)
         raise NotTaken from exc
     return True
 
