@@ -16,7 +16,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from django_livesim.runtime.loops import LoopProgram, LoopThread, failure
+from django_livesim.runtime.loops import LoopThread
+from django_livesim.runtime.program import LoopProgram, failure
 from django_livesim.simulation import Loop
 
 Opened = Callable[["AttachedLoop | None"], None]

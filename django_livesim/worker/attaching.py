@@ -34,7 +34,8 @@ from django_livesim.gateway.owning import own_key
 from django_livesim.models import Run
 from django_livesim.protocol.errors import BadArgs, RunEnded, RunLost
 from django_livesim.runtime.attached import AttachedLoop, AttachedLoops
-from django_livesim.runtime.loops import LoopExit, LoopSim
+from django_livesim.runtime.loops import LoopExit
+from django_livesim.runtime.program import LoopSim
 from django_livesim.simulation import Loop
 from django_livesim.store import attaching
 from django_livesim.worker.engine import Engine
