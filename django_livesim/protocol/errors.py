@@ -50,7 +50,7 @@ class LivesimError(Exception):
         retry: float | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = str(message)  # an author may give the exception itself that he has caught
         if code is not None:
             self.code = code
         self.fields = {name: list(texts) for name, texts in (fields or {}).items()}

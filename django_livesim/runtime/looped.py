@@ -76,6 +76,7 @@ class LoopRunner(Runner):
     def abandon(self) -> None:
         """Let the run go although its loop is still away; the stored state is all that remains."""
         logger.warning("loop did not come back run=%s epoch=%s; its state is lost", self.id, self.epoch)
+        self.program.abandoned = True
         self.record.release()
         self.over = True
         self._close()
@@ -163,16 +164,24 @@ class LoopRunner(Runner):
         if self.over:
             return
         self.away, self._deadline = False, None
+        self._guarded(lambda now: self._end_tick(now, seconds))
+
+    def _end_tick(self, now: float, seconds: float) -> None:
+        """The boundary, and the next tick `seconds` of simulated time later."""
         self._collect_settled()
         self.host.tick += 1
-        self.pace.slept(self.clock.now(), seconds, self.speed)
-        self._guarded(self._attend)
+        self.pace.slept(now, seconds, self.speed)
+        self._attend(now)
 
     def _finished(self, finished: Finished) -> None:
         """The loop's function returned, raised, or was ended."""
         if self.over:
             return
         self.away = False
+        self._guarded(lambda now: self._end_loop(now, finished))
+
+    def _end_loop(self, now: float, finished: Finished) -> None:
+        """The last boundary."""
         self._collect_settled()
         if finished.error:
             self._end(Status.FAILED, finished.reason, error=finished.error)
@@ -181,7 +190,7 @@ class LoopRunner(Runner):
         else:
             if not self.host.finished:
                 self.host.finished, self.host.result = True, finished.result
-            self._guarded(self._attend)
+            self._attend(now)
 
     def _collect_settled(self) -> None:
         """Journal what became of the messages that the loop has moved past."""

@@ -119,7 +119,7 @@ class Runner:
                 self.pace.hold(self.clock.now(), self.speed)
             self._begin_history()
         except AUTHOR_ERRORS as exc:
-            self._fail(exc)
+            self.fail(exc)
 
     def _take_up(self) -> bool:
         """Have the program begin; False where it cannot with this checkpoint, but may with the one before."""
@@ -185,7 +185,7 @@ class Runner:
                 self._checkpoint(final=True)
             self.record.release()
         except AUTHOR_ERRORS as exc:
-            self._fail(exc)
+            self.fail(exc)
         self.over = True
         self._close()
         return True
@@ -268,7 +268,7 @@ class Runner:
         try:
             function(self.clock.now())
         except AUTHOR_ERRORS as exc:
-            self._fail(exc)
+            self.fail(exc)
 
     # -- the boundary -------------------------------------------------------------------------
 
@@ -440,7 +440,7 @@ class Runner:
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _fail(self, exc: BaseException, successor: UUID | None = None) -> None:
+    def fail(self, exc: BaseException, successor: UUID | None = None) -> None:
         """The run's own code, or its state, is at fault."""
         if self.over:
             return
@@ -472,7 +472,7 @@ class Runner:
             try:
                 frames = self._checkpoint(final=True)
             except AUTHOR_ERRORS as exc:
-                return self._fail(exc, successor)
+                return self.fail(exc, successor)
             for frame in frames:
                 self.record.out(frame)
         self.status = status
@@ -519,7 +519,8 @@ class Runner:
     def position(self, *, hashed: bool) -> Position:
         """How far it is, and, where it moves and there is something new to ask, how far it wants to go.
 
-        With `hashed`, and where that is cheap and means something, the hash of its state too.
+        With `hashed`, and where that is cheap and means something, the hash of its state too; where the
+        author's `dump` raises, that ends the run.
         """
         tick, noted = self.shown_tick, self._noted
         if self.replaying or not self._moves or not self.record.settled:
@@ -527,8 +528,13 @@ class Runner:
         horizon = self._ask()
         if tick == noted and horizon <= self.horizon.granted:
             return Position(self.epoch, tick)
+        try:
+            fingerprint = self._fingerprint() if hashed else ""
+        except AUTHOR_ERRORS as exc:
+            self.fail(exc)
+            return Position(self.epoch, tick)
         self._noted = tick
-        return Position(self.epoch, tick, horizon, self._fingerprint() if hashed else "")
+        return Position(self.epoch, tick, horizon, fingerprint)
 
     def _fingerprint(self) -> str:
         """The hash of the present state for an heir to compare; empty where there is none to be had."""

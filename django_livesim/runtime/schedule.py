@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from django_livesim.protocol.names import Kind
+from django_livesim.protocol.names import CANCEL, Kind
 from django_livesim.protocol.records import Entry, Key
 
 DONE = 10_000  # answered entries remembered, lest a look that began before their write gives them again
@@ -36,6 +36,7 @@ class Schedule:
         self._unanswered: dict[Key, Entry] = {}
         self._volatile = 0  # how many of those have no row
         self._answered: dict[Key, None] = {}  # the oldest first
+        self._cancelled: set[int] = set()  # commands whose `cancel` has acted here and not yet in the store
 
     def __iter__(self) -> Iterator[Entry]:
         """Those that were due when it was looked at last, in order."""
@@ -62,6 +63,8 @@ class Schedule:
 
     def _is_new(self, entry: Entry) -> bool:
         if entry.key in self._unanswered or entry.key in self._answered:
+            return False
+        if entry.id in self._cancelled or entry.series in self._cancelled:
             return False
         return entry.id is not None or self._volatile < VOLATILE
 
@@ -106,10 +109,17 @@ class Schedule:
         return messages
 
     def cancel(self, command: int) -> frozenset[int]:
-        """Forget what waits of a command and its repetitions; the ids of those that were taken before."""
+        """Forget what waits of a command and its repetitions; the ids of those that were taken before.
+
+        What comes again from the journal has acted, and stays. What a look under way still finds of them
+        is not taken in, until this `cancel` is answered: then the store has refused it.
+        """
 
         def meant(entry: Entry) -> bool:
-            return entry.id is not None and command in (entry.id, entry.series)
+            waits = entry.id is not None and entry.apply_seq is None
+            return waits and command in (entry.id, entry.series)
+
+        self._cancelled.add(command)
 
         for entry in [each for each in self._waiting() if meant(each)]:
             self.answered(entry)
@@ -129,6 +139,8 @@ class Schedule:
         """The verdict of an entry has committed, or it was cancelled."""
         if self._unanswered.pop(entry.key, None) is not None:
             self._volatile -= entry.id is None
+        if entry.kind is Kind.CONTROL and entry.name == CANCEL:
+            self._cancelled.discard(int(entry.args["command"]))
         self._answered[entry.key] = None
         while len(self._answered) > DONE:
             del self._answered[next(iter(self._answered))]

@@ -24,7 +24,7 @@ from django_livesim.runtime.history import Histories
 from django_livesim.runtime.looped import LoopRunner
 from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Catalogue, Definition, Ledger, Options, Outlet
-from django_livesim.runtime.runner import Runner
+from django_livesim.runtime.runner import AUTHOR_ERRORS, Runner
 from django_livesim.runtime.stepped import SteppedRunner
 
 logger = logging.getLogger(__name__)
@@ -174,8 +174,7 @@ class Supervisor:
         began = self.clock.now()
         for runner in due:
             if self.runners.get(runner.id) is runner:
-                runner.turn(now)
-                self._after(runner)
+                self._touch(runner, runner.turn, now)
         self._play(self.clock.now() - began if due else None)
 
     def _play(self, spent: float | None) -> None:
@@ -183,8 +182,15 @@ class Supervisor:
         run = self._histories.take()
         runner = None if run is None else self.runners.get(run)
         if runner is not None and runner.replaying:
-            runner.play(self._histories.slice(spent))
-            self._after(runner)
+            self._touch(runner, runner.play, self._histories.slice(spent))
+
+    def _touch(self, runner: Runner, function: Callable[..., None], *args: Any) -> None:
+        """Have a runner do something; what it lets escape ends its own run, and no worker."""
+        try:
+            function(*args)
+        except AUTHOR_ERRORS as exc:
+            runner.fail(exc)
+        self._after(runner)
 
     def _after(self, runner: Runner) -> None:
         """Whatever touched a runner ends here: write, let out, schedule, forget."""
@@ -279,6 +285,8 @@ class Supervisor:
             hashed = self.clock.now() < until
             self._hashed += hashed
             held[runner.id] = runner.position(hashed=hashed)
+            if runner.over:
+                self._after(runner)
         return held
 
     def _in_turn(self) -> list[Runner]:
@@ -352,22 +360,19 @@ class Supervisor:
         """How an own loop reaches its runner: in the step thread, and only while it is the one held."""
 
         def call(function: Callable[..., None], *args: Any) -> None:
-            function(*args)
             runner = self.runners.get(held.info.id)
             if runner is not None and runner.epoch == held.epoch:
-                self._after(runner)
+                self._touch(runner, function, *args)
 
         return partial(self.post, call)
 
     def _offer(self, run: UUID, entries: Sequence[Entry]) -> None:
         if runner := self.runners.get(run):
-            runner.offer(entries)
-            self._after(runner)
+            self._touch(runner, runner.offer, entries)
 
     def _watch(self, run: UUID, roles: Sequence[str], keyframe: bool) -> None:
         if runner := self.runners.get(run):
-            runner.watch(roles, keyframe)
-            self._after(runner)
+            self._touch(runner, runner.watch, roles, keyframe)
 
     # -- leaving ------------------------------------------------------------------------------
 

@@ -49,10 +49,10 @@ def _async_function(function: Callable[..., Any], note: Note) -> Callable[..., A
 
 def note_failure(runner: Runner, note: Note) -> None:
     """Have `note` hear of what fails this run in the step thread."""
-    fail = runner._fail
+    fail = runner.fail
 
     def noted(exc: BaseException, successor: UUID | None = None) -> None:
         note(exc)
         fail(exc, successor)
 
-    runner._fail = noted  # type: ignore[method-assign]
+    runner.fail = noted  # type: ignore[method-assign]

@@ -409,3 +409,56 @@ def test_neither_speed_nor_pause_cuts_a_long_sleep_short(shop):
     assert world.runner(run).host.tick == tick
     world.run_for(20, by=10)
     assert world.runner(run).host.tick == tick + 1
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_message_refused_with_an_exception_is_refused_with_its_text(blocking):
+    def answer(sim):
+        for message in sim.messages():
+            message.refuse(ValueError("too heavy"))
+
+    async def picky_async(sim):
+        while True:
+            answer(sim)
+            await sim.sleep(0.1)
+
+    def picky(sim):
+        while True:
+            answer(sim)
+            sim.sleep(0.1)
+
+    loop = Loop(picky if blocking else picky_async)
+    world = World(loop)
+    run = world.start(loop)
+    world.run_for(0.3)
+    world.send(run, "load")
+    world.run_for(0.3)
+    assert world.row(run)["status"] is Status.RUNNING
+    assert [(each.outcome, each.message) for each in world.ledger.verdicts[run]] == [
+        (Outcome.REFUSED, "too heavy")
+    ]
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_what_escapes_between_two_ticks_of_a_loop_fails_its_run_alone(monkeypatch, returns):
+    @Loop
+    def bad(sim):
+        while not sim.tick or not returns:
+            sim.sleep(0.1)
+
+    @Loop
+    def good(sim):
+        while True:
+            sim.sleep(0.1)
+
+    world = World(bad, good)
+    other, run = world.start(good), world.start(bad)
+
+    def broken():
+        raise AttributeError("settled")
+
+    monkeypatch.setattr(world.runner(run).program, "take_settled", broken)
+    world.run_for(0.3)
+    assert world.row(run)["status"] is Status.FAILED
+    assert world.row(run)["reason"] == "its code raised AttributeError"
+    assert world.row(other)["status"] is Status.RUNNING

@@ -303,3 +303,53 @@ def test_a_volatile_command_for_a_run_that_is_not_here_is_lost_without_a_word():
     world.control(run, "stop")
     hear(world, run, 7, "a")
     assert len(world.ledger.verdicts[run]) == 1
+
+
+# -- a cancel, and what is on its way ----------------------------------------------------------------
+
+
+def test_a_repetition_found_by_a_look_before_the_cancel_was_written_is_not_taken_in():
+    waiting = Schedule()
+    asked = entry(9, kind=Kind.CONTROL, name=CANCEL, args={"command": 1})
+    assert waiting.cancel(1) == frozenset()
+    assert not waiting.give([entry(5, series=1)], now=0.0)
+    assert waiting.give([entry(6, series=2)], now=0.0)
+    waiting.answered(asked)
+    assert waiting.give([entry(7, series=1)], now=0.0)  # the store gives no such row any more
+
+
+def test_a_cancel_takes_no_applied_message_from_a_loop_that_is_called_again():
+    @Loop
+    def adder(sim):
+        seen = sim.state.setdefault("log", [])
+        while True:
+            seen += ([0, message.args["n"]] for message in sim.messages())
+            sim.sleep(0.1)
+
+    world = World(adder, checkpoint_seconds=1000.0)
+    run = world.start(adder)
+    world.run_for(0.3)
+    first = send(world, run, 1, due_in=0.1, every=60.0)
+    world.run_for(0.5)
+    send(world, run, 2)
+    world.run_for(0.3)
+    assert log(world, run) == [1, 2]
+    world.row(run)["worker"] = False
+    world.ledger.send(run, CANCEL, Kind.CONTROL, {"command": first.id})
+
+    heir = World(adder, ledger=world.ledger, checkpoint_seconds=1000.0)
+    heir.supervisor.ring()
+    heir.settle()
+    heir.run_for(0.3)
+    assert log(heir, run) == [1, 2]
+    send(heir, run, 3)
+    heir.run_for(0.3)
+    heir.supervisor.drain(1.0)
+    heir.settle()
+    heir.run_for(0.2)
+
+    last = World(adder, ledger=world.ledger)
+    last.supervisor.ring()
+    last.settle()
+    last.run_for(0.3)
+    assert log(last, run) == [1, 2, 3]

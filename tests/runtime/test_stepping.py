@@ -528,3 +528,61 @@ def test_a_run_waits_where_too_much_waits_for_a_write(monkeypatch):
     world.ledger.answer()
     world.run_for(3.0)
     assert world.runner(run).host.tick > 20
+
+
+class Brittle(Count):
+    """Its state can no longer be had after a command."""
+
+    @command
+    def drop(self):
+        self.state.pop("value")
+
+    def step(self, dt):
+        pass
+
+    def dump(self):
+        return {"value": self.state["value"]}
+
+
+def test_a_dump_that_raises_at_a_look_fails_its_own_run_alone():
+    world = World(Count, Brittle)
+    other, run = world.start(Count), world.start(Brittle)
+    world.run_for(1.0)
+    world.send(run, "drop")
+    world.run_for(1.5)  # looks hash the state
+    assert world.row(run)["status"] is Status.FAILED
+    assert world.row(run)["reason"] == "its code raised KeyError"
+    assert "KeyError: 'value'" in world.row(run)["error"]
+    assert world.row(other)["status"] is Status.RUNNING
+
+
+@pytest.mark.parametrize("what", ["turn", "offer", "watch"])
+def test_what_a_runner_lets_escape_ends_its_run_and_no_worker(monkeypatch, what):
+    world = World(Count, Brittle)
+    other, run = world.start(Count), world.start(Brittle)
+
+    def broken(*args):
+        raise RuntimeError(what)
+
+    monkeypatch.setattr(world.runner(run), what, broken)
+    world.send(run, "drop")
+    world.supervisor.interest(run, ["view"], True)
+    world.run_for(0.3)
+    assert world.row(run)["status"] is Status.FAILED
+    assert f"RuntimeError: {what}" in world.row(run)["error"]
+    assert world.row(other)["status"] is Status.RUNNING
+
+
+def test_a_command_refused_with_an_exception_is_refused_with_its_text():
+    class Picky(Count):
+        @command
+        def load(self):
+            raise Refused(ValueError("too heavy"))
+
+    world = World(Picky)
+    run = world.start(Picky)
+    world.send(run, "load")
+    world.run_for(0.2)
+    (verdict,) = world.ledger.verdicts[run]
+    assert (verdict.outcome, verdict.message) == (Outcome.REFUSED, "too heavy")
+    assert world.row(run)["status"] is Status.RUNNING
