@@ -75,7 +75,7 @@ def live_row() -> Worker:
 
 @pytest.fixture
 def no_worker_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_livesim.gateway.sending.WAIT_POLL", 0.01)
+    monkeypatch.setattr("django_livesim.gateway.waiting.WAIT_POLL", 0.01)
 
 
 def in_thread(function: Any, *args: Any, **kwargs: Any) -> threading.Thread:

@@ -23,7 +23,7 @@ from django_livesim import conf, gateway, permissions
 from django_livesim.admin.asking import SHOWN, AskingMixin, posted_id
 from django_livesim.admin.plans import TO_CONFIRM, TOLD, Act, Result, verb_of, why_not
 from django_livesim.gateway import limits
-from django_livesim.gateway.sending import is_pending
+from django_livesim.gateway.committing import is_pending
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError

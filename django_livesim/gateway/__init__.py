@@ -19,9 +19,10 @@ from django_livesim.gateway.deleting import delete
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
 from django_livesim.gateway.owning import own_run
-from django_livesim.gateway.sending import answers, await_outcome, send, wait
+from django_livesim.gateway.sending import send
 from django_livesim.gateway.sharing import share
 from django_livesim.gateway.starting import start
+from django_livesim.gateway.waiting import answers, await_outcome, wait
 
 __all__ = [
     "SERVER",

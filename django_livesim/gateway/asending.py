@@ -8,16 +8,17 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from channels.db import database_sync_to_async
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext as _
 
 from django_livesim.gateway import limits
-from django_livesim.gateway.bridging import is_pending_here
+from django_livesim.gateway.bridging import is_in_transaction_here, is_pending_here
 from django_livesim.gateway.checking import checkers
 from django_livesim.gateway.finding import SERVER, allowed, get
 from django_livesim.gateway.requests import Request
-from django_livesim.gateway.sending import await_outcome, checked, same, send
+from django_livesim.gateway.sending import Checked, checked, hand_over, send
+from django_livesim.gateway.storing import same
+from django_livesim.gateway.waiting import await_outcome
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
@@ -42,23 +43,29 @@ async def asend(
 ) -> Command:
     """Async twin of `send`. It has the command stored with others that come at the same time.
 
-    Commands of one `user` or `actor` are stored in the order of the calls.
+    Commands of one `user` or `actor`, the same object, are stored in the order of the calls.
     A caller that is cancelled may have sent its command: send it again under
     the same `id` to learn what became of it. Where the answer to a COMMIT is
     lost it raises `db_down`, and the same holds.
 
     Where sync code with an open transaction waits for it, as by
     `async_to_sync` in a test of Django's `TestCase`, it is `send` in that
-    transaction.
+    thread, and so in that transaction.
     """
     when: dict[str, Any] = {"at_tick": at_tick, "delay": delay, "every": every}
-    if await is_pending_here():
-        return await sync_to_async(send)(run, command, args, user=user, id=id, actor=actor, **when)
-
-    def identify() -> Actor:
-        return actor or (SERVER if user is None else Actor.from_user(user))
-
-    row = await asend_as(identify, _lane(actor, user), run, command, args, id=id, **when)
+    if await is_in_transaction_here():
+        row = await sync_to_async(send)(run, command, args, user=user, id=id, actor=actor, **when)
+        wait = wait and not await is_pending_here()
+    else:
+        row = await asend_as(
+            lambda: actor or (SERVER if user is None else Actor.from_user(user)),
+            _lane(actor, user),
+            run,
+            command,
+            args,
+            id=id,
+            **when,
+        )
     return await await_outcome(row, timeout) if wait else row
 
 
@@ -79,17 +86,21 @@ async def asend_as(
     When it is cancelled before its batch has begun, nothing is stored; later
     the command is stored, and nobody is told. No other command is held up.
     """
-    found: list[Actor] = []
+    found: list[Checked] = []
 
     def check(row: Run | None) -> Any:
         actor = identify()
-        found.append(actor)
         if ref is None:
             row = allowed(row, run, actor, Level.COMMAND, command[:200])
         else:
             row = get(ref, actor=actor, level=Level.COMMAND, command=command[:200])
         sent = checked(row, actor, command, args or {}, id, **when)
-        return sent if isinstance(sent, Command) else (row, sent)
+        if isinstance(sent, Checked) and not sent.wanted["durable"]:
+            sent = _hand_over(request, row, actor, id, sent)
+        if isinstance(sent, Command):
+            return sent
+        found.append(sent)
+        return row, sent.wanted
 
     run_id, ref = _run_id(run)
     request = Request(run_id, lane, check)
@@ -101,12 +112,37 @@ async def asend_as(
     if not isinstance(told, batch.Stored):
         raise _problem(told)
     if not told.created:
-        await database_sync_to_async(limits.uncount_command)(found[0])
+        await _uncount(found[0].counted, told.command)
     return same(told.command, request.wanted["body_hash"])
 
 
+def _hand_over(request: Request, run: Run, actor: Actor, id: str | None, sent: Checked) -> Command | Checked:
+    """As `hand_over`; not where its sender has been told that it was not sent, nor is that told meanwhile."""
+    if not request.claim():
+        raise _busy()
+    found = hand_over(run, actor, id, sent)
+    if isinstance(found, Checked):
+        request.put_back()
+    return found
+
+
+async def _uncount(counted: str | None, row: Command) -> None:
+    """Take back what was counted for a command that has its row already, in a thread of the checks.
+
+    Whoever is cancelled in here may be counted for one command too many.
+    """
+
+    def uncount(_run: Run | None) -> Command:
+        limits.uncount_command(counted)
+        return row
+
+    request = Request(None, object(), uncount)
+    if counted is not None and checkers().put(request):
+        await _answer_to(request)
+
+
 def _lane(actor: Actor | None, user: Any) -> object:
-    """The same for the same sender; a lazy `user` is not looked at, which would ask the database."""
+    """The same for the same object; a lazy `user` is not looked at, which would ask the database."""
     return id(actor or (SERVER if user is None else user))
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from django.db import close_old_connections, connections
 
 from django_livesim.bus import doorbells
-from django_livesim.gateway.requests import Request, answer
+from django_livesim.gateway.requests import Request, answer, problem
 from django_livesim.store import batch
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Batcher:
                 self._changed.notify()
 
     def _work(self) -> None:
-        """Until nothing comes any more. Whatever goes wrong is told to those who wait, and ends nothing."""
+        """Until nothing comes any more. Whatever is raised is told to those who wait, and ends nothing."""
         held = Connections()
         try:
             while (requests := self._take()) is not None:
@@ -99,9 +99,9 @@ class Batcher:
     def _store(self, requests: Sequence[Request]) -> None:
         try:
             outcomes: Sequence[Any] = batch.insert_commands([each.wanted for each in requests])
-        except Exception as exc:
+        except BaseException as exc:
             logger.exception("%s commands could not be stored", len(requests))
-            outcomes = [exc] * len(requests)
+            outcomes = [problem(exc)] * len(requests)
         self._ring(requests, outcomes)
         self._put_off(each for each, told in zip(requests, outcomes, strict=True) if _is_locked(told))
         answer(each for each in zip(requests, outcomes, strict=True) if not _is_locked(each[1]))
@@ -117,9 +117,11 @@ class Batcher:
             doorbells.ring(run, worker, look=worker is None)
 
     def _put_off(self, requests: Any) -> None:
+        """Have them tried again, except those whose senders have been told meanwhile that nobody knows."""
         for each in requests:
-            each.put_back()
-            self._later.append(each)
+            if not each.future.done():
+                each.put_back()
+                self._later.append(each)
 
 
 def _is_locked(outcome: Any) -> bool:

@@ -8,25 +8,37 @@ from typing import Any
 
 from asgiref.sync import AsyncToSync, sync_to_async
 from channels.db import database_sync_to_async
+from django.db import connections
 
-from django_livesim.gateway.sending import is_pending
+from django_livesim.gateway.committing import is_pending
 
 
 async def is_pending_here() -> bool:
-    """Whether the sync code that waits for this has a transaction open.
+    """Whether the sync code that waits for this has a transaction open in which runs are written."""
+    return await _holds_here(is_pending)
 
-    Code that began as a coroutine has none: in coroutines Django knows no transactions.
-    """
+
+async def is_in_transaction_here() -> bool:
+    """Whether the sync code that waits for this has a transaction open, in whichever database."""
+    return await _holds_here(_is_in_transaction)
+
+
+async def _holds_here(condition: Callable[[], bool]) -> bool:
+    """Code that began as a coroutine has no transaction: in coroutines Django knows none."""
     bridge = getattr(AsyncToSync.executors, "current", None)
     if bridge is None and asyncio.get_running_loop() not in AsyncToSync.loop_thread_executors:
         return False
-    return await sync_to_async(is_pending)()
+    return await sync_to_async(condition)()
+
+
+def _is_in_transaction() -> bool:
+    return any(each.in_atomic_block for each in connections.all(initialized_only=True))
 
 
 async def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """`function` in the thread of the database, and in the transaction that is open there.
 
-    Channels' own closes a connection that is in a transaction.
+    Channels' own closes all connections of the thread, those that are in a transaction too.
     """
-    to_async = sync_to_async if await is_pending_here() else database_sync_to_async
+    to_async = sync_to_async if await is_in_transaction_here() else database_sync_to_async
     return await to_async(function)(*args, **kwargs)

@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 from django_livesim import conf
 from django_livesim.gateway import limits
 from django_livesim.gateway.finding import SERVER, get
-from django_livesim.gateway.sending import answered, body_hash, insert, known, unless_deleted
+from django_livesim.gateway.storing import body_hash, insert, known, unless_deleted
+from django_livesim.gateway.waiting import answered
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import BadArgs, Code, LivesimError

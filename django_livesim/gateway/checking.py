@@ -24,7 +24,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 
 from django_livesim import conf
 from django_livesim.gateway.batching import LINGER, Batcher, Connections, batcher
-from django_livesim.gateway.requests import Request, answer
+from django_livesim.gateway.requests import Request, answer, problem
 from django_livesim.models import Command, Run
 
 THREADS = 8  # and so connections to the database, at most
@@ -112,30 +112,33 @@ class Checkers:
 
     def _read_runs(self, requests: list[Request]) -> None:
         """Give each the row of its run, as it is now."""
-        problem = None
+        failed = None
         try:
             rows = Run.objects.in_bulk({each.run_id for each in requests if each.run_id})
             for each in requests:
                 each.run = rows.get(each.run_id)
-        except Exception as exc:
-            problem = exc
+        except BaseException as exc:
+            failed = problem(exc)
             self._hang_up()
         with self._changed:
             self._reading = False
-            if problem is None:
+            if failed is None:
                 self._read.extend(requests)
-        if problem is not None:
-            answer((each, problem) for each in requests)
+        if failed is not None:
+            answer((each, failed) for each in requests)
 
     def _check(self, request: Request) -> None:
-        """Check one; what is found goes to whoever waits, or to the batcher."""
+        """Check one; what is found goes to whoever waits, or to the batcher.
+
+        What is raised is the host's own, and may be SystemExit: it ends no thread.
+        """
         try:
             if not request.future.done():
                 self._hand_on(request, request.checked())
-        except Exception as exc:
+        except BaseException as exc:
             if isinstance(exc, DatabaseError | InterfaceError):
                 self._hang_up()
-            answer([(request, exc)])
+            answer([(request, problem(exc))])
         finally:
             with self._changed:
                 self._busy.discard(request.lane)

@@ -11,9 +11,11 @@ from django.utils.translation import gettext as _
 
 from django_livesim import conf, registry
 from django_livesim.gateway import limits
+from django_livesim.gateway.committing import ring
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.owning import check_not_followed
-from django_livesim.gateway.sending import answered, body_hash, insert, known, ring, unless_deleted
+from django_livesim.gateway.storing import body_hash, insert, known, unless_deleted
+from django_livesim.gateway.waiting import answered
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import (
@@ -25,7 +27,15 @@ from django_livesim.protocol.errors import (
     UnknownSimulation,
 )
 from django_livesim.protocol.names import Kind, Status, Verb
-from django_livesim.store import intake
+from django_livesim.store import attaching, intake
+
+DIRECT = {
+    Verb.RESTART: Status.STOPPED,
+    Verb.STOP: Status.STOPPED,
+    Verb.RESUME: Status.WAITING,
+    Verb.PAUSE: Status.PAUSED,
+}
+"""What the gateway itself carries out, and the status that follows from it."""
 
 
 def control(
@@ -118,6 +128,8 @@ def _control(
 
 def _carry_out(run: Run, verb: Verb, row: Command, actor: Actor) -> None:
     """Do what the gateway itself may do; the rest is for the worker."""
+    if verb in DIRECT:
+        attaching.free(run)
     target = _direct(run, verb)
     if run.ended and verb in (Verb.RESUME, Verb.RESTART):
         _go_on(run, verb, row, actor)
@@ -182,12 +194,7 @@ def _direct(run: Run, verb: Verb) -> Status | None:
     """The status that the gateway itself may give a run that nobody holds; None: leave it to the worker."""
     if run.worker_id is not None:
         return None
-    return {
-        Verb.RESTART: Status.STOPPED,
-        Verb.STOP: Status.STOPPED,
-        Verb.RESUME: Status.WAITING,
-        Verb.PAUSE: Status.PAUSED,
-    }.get(verb)
+    return DIRECT.get(verb)
 
 
 def _reason(verb: Verb) -> str:

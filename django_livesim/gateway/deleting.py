@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from django.db.models.deletion import Collector
 from django.utils.translation import gettext as _
 
 from django_livesim import conf
-from django_livesim.bus import doorbells
+from django_livesim.gateway.committing import ring
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor, Level
@@ -49,7 +48,7 @@ def delete(run: Run | UUID | str, *, actor: Actor | None = None) -> None:
                 return
             _Others(using=alias).collect([row])  # raises where the host's own rows keep it
             intake.take_away(row)
-            _ring(row)
+            ring(row, look=True)
         _shorten(row, alias)
         with transaction.atomic(using=alias):
             _delete_rows(get(row, lock=True), alias)
@@ -87,12 +86,6 @@ def _kept_by_others() -> Iterator[None]:
         raise LivesimError(told % {"others": ", ".join(kinds)}, code=Code.REFUSED) from exc
 
 
-def _ring(run: Run) -> None:
-    """Have its worker and its viewers look again once this has committed."""
-    bell = partial(doorbells.ring, run.id, run.worker_id, look=True)
-    transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
-
-
 def _journal(run: Run) -> Any:
     return Command.objects.filter(run=run.pk).order_by("id").values_list("id", flat=True)
 
@@ -114,7 +107,7 @@ def _delete_rows(run: Run, alias: str) -> None:
     for model in (Command, Checkpoint):
         model.objects.filter(run=run.pk)._raw_delete(alias)
     Run.objects.filter(parent=run.pk).update(parent=None)
-    _ring(run)
+    ring(run, look=True)
     run.delete()
 
 

@@ -76,8 +76,10 @@ def check_start(actor: Actor) -> None:
     _count(actor, "STARTS", told)
 
 
-def check_command(actor: Actor) -> None:
+def check_command(actor: Actor) -> str | None:
     """Raise `too_many` where the sender has sent as many commands as it may in this span of time.
+
+    Where it was counted, for `uncount_command`; None where it was not.
 
     Counted in Django's cache, in spans that begin at full seconds, minutes
     or hours. A cache that does not answer limits nobody. Within `as_one`
@@ -85,11 +87,12 @@ def check_command(actor: Actor) -> None:
     """
     passed = _passed.get()
     if passed is not None and actor.sender in passed:
-        return
+        return None
     told = _("Too many: %(times)s commands may be sent in %(span)s s. Try again in %(left)s s.")
-    _count(actor, "COMMANDS", told)
+    counted = _count(actor, "COMMANDS", told)
     if passed is not None:
         passed.add(actor.sender)
+    return counted
 
 
 @contextmanager
@@ -102,11 +105,11 @@ def as_one() -> Iterator[None]:
         _passed.reset(before)
 
 
-def uncount_command(actor: Actor) -> None:
-    """Take back what `check_command` counted: the command was one sent again, and no new one."""
-    if (found := _counter(actor, "COMMANDS")) is not None:
-        with suppress(Exception):  # the span is over, or the cache does not answer
-            cache.decr(found.key)
+def uncount_command(counted: str | None) -> None:
+    """Take back what `check_command` counted there: the command was one sent again, and no new one."""
+    if counted is not None:
+        with suppress(Exception):  # it was in a span of long ago, or the cache does not answer
+            cache.decr(counted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,18 +135,19 @@ def _counter(actor: Actor, what: str) -> _Counter | None:
     return _Counter(key=key, times=times, span=seconds, left=max(1, math.ceil(seconds - gone)))
 
 
-def _count(actor: Actor, what: str, told: str) -> None:
-    """Count one more of what `RATE_LIMITS` limits; raise with `told` where it is one too many."""
+def _count(actor: Actor, what: str, told: str) -> str | None:
+    """Count one more of what `RATE_LIMITS` limits, and say where; raise with `told` if too many."""
     if (found := _counter(actor, what)) is None:
-        return
+        return None
     try:
         cache.add(found.key, 0, timeout=2 * found.span)
         counted = cache.incr(found.key)
     except Exception:
         seldom.warning("The cache does not count; nobody is limited", exc_info=True)
-        return
+        return None
     if counted > found.times:
         raise _too_many(told % {"times": found.times, "span": found.span, "left": found.left}, found.left)
+    return found.key
 
 
 def _too_many(message: str, retry: float) -> LivesimError:

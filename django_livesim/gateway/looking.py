@@ -6,15 +6,17 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from channels.db import database_sync_to_async
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils.translation import gettext as _
 
 from django_livesim import registry
 from django_livesim.gateway import limits
+from django_livesim.gateway.bridging import in_thread
+from django_livesim.gateway.committing import is_pending
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.owning import told_key
-from django_livesim.gateway.sending import await_outcome, body_hash, insert, is_pending, unless_deleted, wait
+from django_livesim.gateway.storing import body_hash, insert, unless_deleted
+from django_livesim.gateway.waiting import await_outcome, wait
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor, may_inspect, visible
 from django_livesim.protocol import packed
@@ -75,10 +77,10 @@ async def ainspect(
     timeout: float = INSPECT_WAIT,  # noqa: ASYNC109  (as the sync twin's: nothing is cancelled)
 ) -> dict[str, Any]:
     """Async twin of `inspect`; while the worker is waited for, the thread of the database is free."""
-    row, asked = await database_sync_to_async(_ask)(run, actor or SERVER, timeout)
+    row, asked = await in_thread(_ask, run, actor or SERVER, timeout)
     if asked is not None:
         await await_outcome(asked, timeout)
-    told: dict[str, Any] = await database_sync_to_async(_tell)(row, asked)
+    told: dict[str, Any] = await in_thread(_tell, row, asked)
     return told
 
 

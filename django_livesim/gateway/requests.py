@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from django.utils import translation
+from asgiref import sync
+from django.utils import timezone, translation
 
 from django_livesim.models import Command, Run
 
 Check = Callable[[Run | None], Command | tuple[Run, Mapping[str, Any]]]
 """From the run's row, read after the command came: what to store for which run, or the row there is."""
+
+_take_over: Callable[[contextvars.Context], None] = getattr(sync, "_restore_context", lambda context: None)
+"""What `sync_to_async` does first in its thread: in any other a `Local` of asgiref 3.13 is empty."""
 
 
 class Request:
@@ -31,6 +35,7 @@ class Request:
         "_claimed",
         "_context",
         "_language",
+        "_zone",
         "check",
         "future",
         "lane",
@@ -47,6 +52,7 @@ class Request:
         self.check = check
         self._context = contextvars.copy_context()  # what is counted as one
         self._language = translation.get_language()
+        self._zone = timezone.get_current_timezone()
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.run: Run | None = None
@@ -54,11 +60,18 @@ class Request:
         self._claimed = threading.Lock()
 
     def checked(self) -> Command | tuple[Run, Mapping[str, Any]]:
-        """What its check says, in the context and language of the one who waits; raises what it raises."""
+        """What its check says, in the context of the one who waits; raises what it raises."""
         return self._context.run(self._check)
 
     def _check(self) -> Command | tuple[Run, Mapping[str, Any]]:
-        """The language is not in the context: it is that of a thread, unless asgiref hands it on."""
+        """Each `Local` of asgiref, as a host's tenant, is what it would be by `sync_to_async`.
+
+        Language and time zone are among them, and set by Django's own door as
+        well: they must not depend on it, since a zone decides what is stored.
+        """
+        _take_over(self._context)
+        if timezone.get_current_timezone() is not self._zone:
+            timezone.activate(self._zone)
         if translation.get_language() != self._language:
             if self._language is None:
                 translation.deactivate_all()
@@ -73,6 +86,15 @@ class Request:
     def put_back(self) -> None:
         """Give up a claim: nothing was stored, and it may be tried again."""
         self._claimed.release()
+
+
+def problem(raised: BaseException) -> Exception:
+    """What is told of it to who waits, whose event loop a SystemExit would end."""
+    if isinstance(raised, Exception):
+        return raised
+    told = RuntimeError(f"{type(raised).__name__} was raised while a command was checked or stored")
+    told.__cause__ = raised
+    return told
 
 
 def answer(answers: Iterable[tuple[Request, Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from secrets import token_urlsafe
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from django_livesim import conf
-from django_livesim.bus import doorbells
+from django_livesim.gateway.committing import ring
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.models import Run, Visibility
 from django_livesim.permissions import Actor, Level
@@ -44,7 +43,7 @@ def share(
         before, row.link_token = row.link_token, _token(row, wanted, renew)
         row.visibility = wanted
         row.save(update_fields=["visibility", "link_token"])
-        _look_again(row)
+        ring(row, look=True)
         if before and before != row.link_token:
             _take_back(before, row)
     return row
@@ -59,13 +58,7 @@ def _take_back(token: str, run: Run) -> None:
             visibility=visibility, link_token=run.link_token
         )
         for each in found:
-            _look_again(each)
-
-
-def _look_again(run: Run) -> None:
-    """Have viewers' rights looked at when this has committed."""
-    bell = partial(doorbells.ring, run.id, run.worker_id, look=True)
-    transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
+            ring(each, look=True)
 
 
 def check_visibility(visibility: str) -> None:

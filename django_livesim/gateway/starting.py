@@ -10,10 +10,10 @@ from django.utils.translation import gettext as _
 
 from django_livesim import conf, params, registry
 from django_livesim.gateway import limits
+from django_livesim.gateway.committing import ring
 from django_livesim.gateway.controls import control, present_version
 from django_livesim.gateway.finding import SERVER
 from django_livesim.gateway.owning import own_key
-from django_livesim.gateway.sending import ring
 from django_livesim.gateway.sharing import check_visibility, new_token
 from django_livesim.models import Run
 from django_livesim.permissions import Actor, Level, level, may_start, require

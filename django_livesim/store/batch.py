@@ -36,6 +36,8 @@ FAULTS = (*DATA_ERRORS, locks.Locked)
 
 NO_ANSWER = (DatabaseError, InterfaceError)
 
+BRIEFLY = 10  # milliseconds for a further lock, once one was not to be had: all other commands wait meanwhile
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -100,15 +102,20 @@ def _as_seen(outcome: Outcome, first: bool) -> Outcome:
 def _store(wanted: Sequence[Wanted]) -> list[Outcome]:
     try:
         return _together(wanted)
-    except FAULTS:
-        return _sifted(wanted)
+    except FAULTS as exc:
+        return _sifted(wanted, _patience(exc))
 
 
-def _together(wanted: Sequence[Wanted]) -> list[Outcome]:
+def _patience(fault: BaseException) -> int:
+    """Milliseconds to wait for a lock after `fault`."""
+    return BRIEFLY if isinstance(fault, locks.Locked | IdLocked) else locks.PATIENCE
+
+
+def _together(wanted: Sequence[Wanted], patience: int = locks.PATIENCE) -> list[Outcome]:
     """Store them in one transaction; raises one of `FAULTS` where it cannot take them all."""
     inserted = False
     try:
-        with locks.brief():
+        with locks.brief(patience):
             left_out = _left_out({each["run"] for each in wanted})
             rows = _insert([each for each in wanted if each["run"] not in left_out])
             outcomes = [left_out.get(each["run"]) or Stored(next(rows), True) for each in wanted]
@@ -143,7 +150,7 @@ def _read_back(wanted: Sequence[Wanted], exc: Exception) -> list[Outcome]:
     return [NotKnown(str(exc)) if row is None else Stored(row, True) for row in rows]
 
 
-def _sifted(wanted: Sequence[Wanted]) -> list[Outcome]:
+def _sifted(wanted: Sequence[Wanted], patience: int) -> list[Outcome]:
     """Store them where some are at fault: those that have a row or no run are taken out first."""
     try:
         found: dict[Key, Outcome] = {key: Stored(row, False) for key, row in _find(wanted).items()}
@@ -156,26 +163,36 @@ def _sifted(wanted: Sequence[Wanted]) -> list[Outcome]:
             found[_key(each)] = RunGone()
     rest = [each for each in wanted if _key(each) not in found]
     try:
-        stored = _together(rest) if rest else []
-    except FAULTS:
-        stored = list(_one_by_one(rest))
+        stored = _together(rest, patience) if rest else []
+    except FAULTS as exc:
+        stored = list(_one_by_one(rest, min(patience, _patience(exc))))
     found.update(zip(map(_key, rest), stored, strict=True))
     return [found[_key(each)] for each in wanted]
 
 
-def _one_by_one(wanted: Sequence[Wanted]) -> Iterator[Outcome]:
-    """Store each in a transaction of its own; none any more once the database is away."""
+def _one_by_one(wanted: Sequence[Wanted], patience: int) -> Iterator[Outcome]:
+    """Store each in a transaction of its own; none any more once the database is away.
+
+    After one that finds its run locked the others of that run are left, too:
+    it is to be tried again, and must not be stored after them.
+    """
     away: Outcome | None = None
+    locked: dict[UUID, Outcome] = {}
     for each in wanted:
-        outcome = away or _alone(each)
-        if isinstance(outcome, NotStored | NotKnown):
-            away = NotStored(*outcome.args)
+        outcome = away or locked.get(each["run"]) or _alone(each, patience)
+        match outcome:
+            case NotStored() | NotKnown():
+                away = NotStored(*outcome.args)
+            case RunLocked():
+                locked[each["run"]] = outcome
+            case IdLocked():
+                patience = _patience(outcome)
         yield outcome
 
 
-def _alone(wanted: Wanted) -> Outcome:
+def _alone(wanted: Wanted, patience: int) -> Outcome:
     try:
-        return _together([wanted])[0]
+        return _together([wanted], patience)[0]
     except FAULTS as exc:
         fault = exc
     try:

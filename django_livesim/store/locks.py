@@ -26,14 +26,14 @@ class Locked(OperationalError):
 
 
 @contextmanager
-def brief() -> Iterator[None]:
-    """A transaction that waits `PATIENCE` for a lock and no longer; raises `Locked` then."""
+def brief(patience: int = PATIENCE) -> Iterator[None]:
+    """A transaction that waits `patience` milliseconds for a lock and no longer; raises `Locked` then."""
     try:
         with transaction.atomic(using=conf.settings.DATABASE):
             connection = connections[conf.settings.DATABASE]
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
-                    cursor.execute(f"SET LOCAL lock_timeout = {PATIENCE}")
+                    cursor.execute(f"SET LOCAL lock_timeout = {patience}")
             yield
     except OperationalError as exc:
         if _code(exc) == LOCK_NOT_AVAILABLE:

@@ -14,7 +14,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 
 from django_livesim import gateway
-from django_livesim.gateway.sending import body_hash
+from django_livesim.gateway.storing import body_hash
 from django_livesim.models import Command, Run
 from django_livesim.protocol.names import Kind
 from django_livesim.store import batch, intake
@@ -225,6 +225,38 @@ def test_an_id_that_a_view_has_used_and_not_committed_holds_up_the_others_briefl
         assert kinds(outcomes) == [True, batch.IdLocked, True]
         assert time.monotonic() - began < 8
     assert stored() == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("row_locks")
+def test_many_such_ids_hold_up_the_others_hardly_longer_than_one(run: Run) -> None:
+    ids, other = [f"c{number}" for number in range(40)], gateway.start("counter")
+    began = time.monotonic()
+    with host_view(lambda: [intake.create_command(**wanted(run, each)) for each in ids]):
+        outcomes = batch.insert_commands([*(wanted(run, each) for each in ids), wanted(other, "mine")])
+        assert kinds(outcomes) == [*[batch.IdLocked] * 40, True]
+        assert time.monotonic() - began < 3  # 40 times the patience for one would be 20
+
+
+@pytest.mark.usefixtures("row_locks")
+def test_row_by_row_none_is_stored_before_one_that_found_its_run_locked(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock ends just after the first has met it."""
+    held, alone = host_view(lambda: gateway.share(run, "public")), batch._alone
+
+    def let_go(wanted: Any, *rest: Any) -> Any:
+        told = alone(wanted, *rest)
+        if wanted["client_id"] == "first":
+            held.__exit__(None, None, None)
+        return told
+
+    monkeypatch.setattr(batch, "_alone", let_go)
+    commands = [wanted(gateway.start("counter"), "unfit", name="\ud800")]
+    commands += [wanted(run, "first"), wanted(run, "second")]
+    held.__enter__()
+    assert kinds(batch.insert_commands(commands)) == [batch.Unfit, batch.RunLocked, batch.RunLocked]
+    assert kinds(batch.insert_commands(commands[1:])) == [True, True]
+    assert stored() == ["first", "second"]
 
 
 def test_two_processes_that_insert_one_id_at_once_have_one_row(run: Run) -> None:

@@ -1,0 +1,27 @@
+"""What waits for the caller's transaction, since nobody else sees before what it has written."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.db import connections, transaction
+
+from django_livesim import conf
+from django_livesim.bus import doorbells
+from django_livesim.models import Run
+
+
+def is_pending() -> bool:
+    """Whether a transaction is open here, before whose commit nobody else sees what it has written."""
+    return connections[conf.settings.DATABASE].in_atomic_block
+
+
+def ring(run: Run, *, look: bool | None = None) -> None:
+    """Have the run's worker look once this has committed; with `look` its viewers, too.
+
+    By default viewers look where there is no worker who would tell them.
+    """
+    if look is None:
+        look = run.worker_id is None
+    bell = partial(doorbells.ring, run.id, run.worker_id, look=look)
+    transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
