@@ -49,11 +49,12 @@ def unusable(stored: Stored, exc: BaseException) -> Passed:
 def refuse_nothing(held: Held, definition: Definition) -> None:
     """Raise BadState where there were checkpoints and none can be taken up, unless all can be played again.
 
-    That is so where they were all damaged, the simulation is deterministic and its journal is whole.
+    That is so where they were all damaged, the simulation is deterministic and its journal is whole: from
+    the first place on, with no gap, as it has where old commands were pruned.
     """
     if not held.passed or held.stored is not None:
         return
-    whole = held.next_seq == 1 or (bool(held.journal) and held.journal[0].apply_seq == 1)
+    whole = [each.apply_seq for each in held.journal] == list(range(1, held.next_seq))
     at_fault = any(passed.why != DAMAGED for passed in held.passed)
     if at_fault or not definition.deterministic or not whole:
         raise BadState(f"None of its stored states can be taken up: {said(held.passed)}.")

@@ -14,6 +14,8 @@ from django_livesim.gateway import deleting
 from django_livesim.gateway.pruning import Pruned, prune
 from django_livesim.models import Checkpoint, Command, Run, Worker
 from django_livesim.protocol import packed, plain
+from django_livesim.protocol.errors import BadState
+from django_livesim.runtime import taking_up
 from django_livesim.store import loading, pruning
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -107,6 +109,30 @@ def test_the_journal_goes_up_to_the_oldest_checkpoint_that_is_kept(keep):
     held = loading.load(run.id, worker.id)
     assert held is not None
     assert [entry.apply_seq for entry in held.journal] == [6, 7]
+
+
+def test_a_journal_with_a_gap_is_not_played_as_if_it_were_whole(keep):
+    keep(JOURNAL=7)
+    run: Run = gateway.start("counter")
+    first = applied(run, 1, 8, every=60.0)
+    for seq in range(2, 6):
+        applied(run, seq, 8)
+    applied(run, None, 0, outcome="", every=60.0, series=first.pk)  # for whose sake the first is kept
+    applied(run, 6, 1)
+    checkpoint(run, 5)
+    worker = Worker.objects.create()
+    Run.objects.filter(id=run.id).update(worker=worker, next_seq=7)
+    Checkpoint.objects.filter(run=run).update(data=b"damaged")
+    definition = registry.get("counter")
+    whole = loading.load(run.id, worker.id)
+    assert whole is not None
+    taking_up.refuse_nothing(whole, definition)
+    assert prune().journal == 4
+    assert left(run) == [1, None, 6]
+    cut = loading.load(run.id, worker.id)
+    assert cut is not None
+    with pytest.raises(BadState, match="^None of its stored states can be taken up"):
+        taking_up.refuse_nothing(cut, definition)
 
 
 def test_a_run_without_a_checkpoint_keeps_its_journal(keep):
