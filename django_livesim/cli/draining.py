@@ -14,7 +14,7 @@ from django_livesim.cli.output import Output
 from django_livesim.cli.workers import how_to_start_one
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.errors import Code
-from django_livesim.store import leases
+from django_livesim.store import identity, leases
 
 LOOK = 0.1  # seconds between two looks at the workers
 LEAVE = 10.0  # seconds beyond the grace
@@ -108,9 +108,14 @@ def _wait(workers: list[Worker], seconds: float, out: Output) -> list[Worker]:
 
 
 def _gone(workers: list[Worker]) -> list[Any]:
-    """Those whose row says so, or is no more."""
+    """Those whose row says so, or is no more, or whose process has ended, which is then said by the row."""
     there = Worker.objects.filter(id__in=[each.id for each in workers]).exclude(state=Worker.State.GONE)
-    alive = set(there.values_list("id", flat=True))
+    here, alive = identity.this_process(), set()
+    for row in there:
+        if leases.has_ended(here, row):
+            leases.leave(row.id)  # killed: nobody else may be there to notice
+        else:
+            alive.add(row.id)
     return [each.id for each in workers if each.id not in alive]
 
 

@@ -59,3 +59,16 @@ def test_the_next_worker_holds_every_run_within_a_second(leave, noticed, workers
     wait(lambda: Run.objects.filter(worker=second.id, status="running").count() == len(runs))
     assert process.wait(10) == 0
     assert Worker.objects.get(id=first.id).state == "gone"
+
+
+def test_a_worker_that_was_killed_is_not_waited_for_and_its_runs_are_free(workers, wait, capsys):
+    process, first = workers()
+    run = gateway.start("counter")
+    wait(lambda: Run.objects.filter(id=run.id, status="running", worker=first.id).exists(), 20)
+    process.kill()
+    process.wait()
+    call_command("livesim", "drain", str(first), "--timeout", "5")
+    assert f"{first} has left" in capsys.readouterr().out
+    assert Worker.objects.get(id=first.id).state == "gone"
+    workers()
+    wait(lambda: Run.objects.get(id=run.id).adoptions == 1, 10)
