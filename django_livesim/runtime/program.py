@@ -84,6 +84,8 @@ class LoopProgram:
         self.sim = LoopSim(self)
         self.reports = False
         self.settled: list[Settled] = []
+        self.abandoned = False
+        """Whether the run was let go while the loop was away: what its code does then is not kept."""
         self._closing = False
         self._mailbox: deque[Message] = deque()
         self._current: Message | None = None

@@ -6,7 +6,9 @@ is that of every run: claimed by compare-and-set on epoch and holder.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q
@@ -17,6 +19,17 @@ from django_livesim.protocol.names import CLAIMABLE
 from django_livesim.store import locks
 
 WANTING = [str(status) for status in CLAIMABLE]
+NOBODY = "no process is attached"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """Who could claim a run before it was claimed here."""
+
+    epoch: int
+    """Of the claim."""
+    source: str
+    queue: str
 
 
 def reserve(run: Run) -> None:
@@ -24,34 +37,60 @@ def reserve(run: Run) -> None:
     Run.objects.filter(id=run.id, worker=None).update(source=str(Source.EXTERNAL))
 
 
-def claim(worker: UUID, run: UUID, queue: str) -> bool:
-    """Take that one run, where nobody alive holds it and nobody has it locked.
+def claim(worker: UUID, run: UUID, queue: str, version: int) -> Before | None:
+    """Take that one run, where nobody alive holds it and nobody has it locked; None where that cannot be.
 
     It is in `queue` from then on, and external: it waits for this process's
     kind alone. What `worker` itself holds and could not load is taken anew.
+    What newer code than `version` has stepped is left.
     """
     free = Q(worker=None) | Q(worker=worker) | Q(worker__state=Worker.State.GONE)
     with locks.brief():
         if locks.taken([run]):
-            return False
-        found = Run.objects.filter(free, id=run, status__in=WANTING).values_list("epoch", "worker").first()
-        if found is None:
-            return False
-        epoch, holder = found
-        return bool(
-            Run.objects.filter(id=run, epoch=epoch, worker=holder, status__in=WANTING).update(
-                worker=worker,
-                epoch=F("epoch") + 1,
-                adoptions=F("adoptions") + (0 if holder is None else 1),
-                source=str(Source.EXTERNAL),
-                queue=queue,
-            )
+            return None
+        wanted = Run.objects.filter(id=run, status__in=WANTING, version__lte=version)
+        row = wanted.filter(free).only("epoch", "worker", "source", "queue").first()
+        if row is None:
+            return None
+        claimed = wanted.filter(epoch=row.epoch, worker=row.worker_id).update(
+            worker=worker,
+            epoch=F("epoch") + 1,
+            adoptions=F("adoptions") + (0 if row.worker_id is None else 1),
+            source=str(Source.EXTERNAL),
+            queue=queue,
         )
+    return Before(epoch=row.epoch + 1, source=row.source, queue=row.queue) if claimed else None
 
 
-def wants_worker(run: UUID) -> bool:
-    """Whether the run is there and has not ended."""
-    return bool(Run.objects.filter(id=run, status__in=WANTING).exists())
+def give_back(run: UUID, before: Before) -> None:
+    """Let whoever could claim the run before do so again, where nobody has claimed it since."""
+    unheld = Q(worker=None) | Q(worker__state=Worker.State.GONE)
+    Run.objects.filter(unheld, id=run, epoch=before.epoch).update(source=before.source, queue=before.queue)
+
+
+def free(run: Run, **fields: Any) -> bool:
+    """Part a run from the attached process that held it and is gone; whether it was so.
+
+    By compare-and-set, with `fields` to be changed too; `run` is changed as its row is. No ordinary worker
+    claims it, so that until somebody attaches again nobody else would carry out what is asked of it.
+    """
+    lost = Run.objects.filter(
+        id=run.id, epoch=run.epoch, worker=run.worker_id, status=run.status, source=str(Source.EXTERNAL)
+    )
+    found: bool = bool(
+        lost.filter(worker__state=Worker.State.GONE).update(
+            worker=None, epoch=F("epoch") + 1, adoptions=F("adoptions") + 1, **fields
+        )
+    )
+    if found:
+        run.worker_id, run.epoch = None, run.epoch + 1
+    return found
+
+
+def look(run: UUID) -> Run | None:
+    """What its row says of the run now; None where it is deleted."""
+    found: Run | None = Run.objects.filter(id=run).first()
+    return found
 
 
 def holder(run: UUID) -> Worker | None:

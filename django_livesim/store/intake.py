@@ -142,6 +142,11 @@ def carry_out(command: Command, run: Run, status: Status, reason: str = "") -> N
     the command, and is told of when that has committed; raises `Overtaken`
     where somebody else has changed the run.
     """
+    tell_on_commit(begin_carry_out(command, run, status, reason))
+
+
+def begin_carry_out(command: Command, run: Run, status: Status, reason: str = "") -> Transition:
+    """`carry_out` without a word: what is to be told, once that has committed, is given."""
     free = Run.objects.filter(id=run.id, epoch=run.epoch, worker=None, status=run.status)
     changed = free.update(
         status=str(status),
@@ -153,10 +158,10 @@ def carry_out(command: Command, run: Run, status: Status, reason: str = "") -> N
     if not changed:
         raise Overtaken
     previous, epoch = Status(run.status), run.epoch + 1
-    tell_on_commit(Transition(run=run.id, epoch=epoch, previous=previous, status=status, reason=reason))
     apply_at_once(command, run.tick, apply_seq=run.next_seq, epoch=epoch)
     if status in ENDED:
         refuse_waiting(run=run.id)
+    return Transition(run=run.id, epoch=epoch, previous=previous, status=status, reason=reason)
 
 
 def take_away(run: Run) -> None:

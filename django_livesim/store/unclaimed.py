@@ -1,9 +1,12 @@
-"""Runs that wait because no worker has their code, or serves their queue: the reason says so."""
+"""Runs that wait because no worker has their code, or serves their queue, or their process is no more.
+
+The reason says so.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -11,13 +14,14 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from django_livesim.models import Run, Worker
-from django_livesim.protocol.names import UNWATCHED, Status
-from django_livesim.store import locks
+from django_livesim.models import Run, Source, Worker
+from django_livesim.protocol.names import UNWATCHED, Kind, Status, Verb
+from django_livesim.store import attaching, intake, locks
 from django_livesim.store.leases import having
 from django_livesim.store.transitions import Tell, Transition
 
 OURS = "no worker "  # how each of these reasons begins
+ENDS = [str(Verb.STOP), str(Verb.RESTART)]
 MOST = 1000  # runs looked at at once
 WAITS = (Status.RUNNING, Status.STOPPING)
 """What a run is no longer once nobody holds it; a paused one stays paused."""
@@ -45,6 +49,9 @@ class Able:
 class Unclaimed:
     """One worker's eye on the runs that nobody takes; used in its thread of the database alone.
 
+    A run whose attached process is gone is parted from it, and what ends it is carried out if that waits:
+    nobody else would, until somebody attaches again.
+
     A look is two queries, and an UPDATE only where a reason changes: of what two looks in a row have found,
     of runs without a living worker, by compare-and-set. A run that a worker can claim is left to it; where
     it has waited for two looks all the same, a reason that is no longer true is taken away. The process may
@@ -60,7 +67,10 @@ class Unclaimed:
         able = [Able.of(*row) for row in workers]
         before, self._found = self._found, {}
         due: list[tuple[Run, str]] = []
-        for run in _rows(able):
+        rows = list(_rows(able))
+        for transition in _free([run for run in rows if run.source == Source.EXTERNAL]):
+            tell(transition)
+        for run in (each for each in rows if each.source != Source.EXTERNAL):
             reason = why(run, able)
             if reason == run.reason and run.status not in WAITS:
                 continue
@@ -72,12 +82,17 @@ class Unclaimed:
 
 
 def _rows(able: Iterable[Able]) -> Iterable[Run]:
-    """The runs that nobody alive holds and nobody can claim, and those that are said to be such."""
+    """The runs that nobody alive holds and nobody can claim, and those that are said to be such.
+
+    Of those of attached processes the ones whose process is gone.
+    """
     holder_gone = Q(worker=None) | Q(worker__state=Worker.State.GONE)
     claimable = reduce(or_, (each.runs for each in able), Q(pk__in=[]))
     rows = Run.objects.claimable().filter(holder_gone).filter(~claimable | Q(reason__startswith=OURS))
     rows = rows.exclude(status=str(Status.PAUSED), reason=UNWATCHED)  # the next worker must know of that
-    return rows.only("simulation", "version", "queue", "status", "reason", "epoch", "worker")[:MOST]
+    lost = Run.objects.filter(source=str(Source.EXTERNAL), worker__state=Worker.State.GONE)
+    rows |= lost.filter(status__in=attaching.WANTING)
+    return rows.defer("params", "result", "error")[:MOST]
 
 
 def why(run: Run, able: Iterable[Able]) -> str:
@@ -96,6 +111,35 @@ def why(run: Run, able: Iterable[Able]) -> str:
 def _version(able: Able, run: Run) -> int | None:
     """The version of the run's code that the worker has, None for none."""
     return run.version if able.simulations is None else able.simulations.get(run.simulation)
+
+
+def _free(lost: list[Run]) -> list[Transition]:
+    """Part the runs from the attached processes that are no more; what somebody has locked waits."""
+    told: list[Transition] = []
+    if lost:
+        with locks.brief():
+            taken = locks.taken([run.id for run in lost])
+            told = [each for run in lost if run.id not in taken and (each := _free_one(run))]
+    return told
+
+
+def _free_one(run: Run) -> Transition | None:
+    """Part one; ended at once, where somebody has asked for that. None where it is in other hands by now."""
+    before = Status(run.status)
+    after = Status.WAITING if before in WAITS else before
+    ends = run.commands.filter(kind=str(Kind.CONTROL), name__in=ENDS, apply_seq=None, outcome="")
+    end = ends.order_by("id").first()
+    if end is None:
+        freed = attaching.free(run, status=str(after), reason=attaching.NOBODY)
+        told = Transition(run=run.id, epoch=run.epoch, previous=before, status=after, reason=attaching.NOBODY)
+        return told if freed else None
+    if not attaching.free(run):
+        return None
+    if end.name == Verb.STOP:
+        return intake.begin_carry_out(end, run, Status.STOPPED, "stopped")
+    ended = intake.begin_carry_out(end, run, Status.STOPPED, intake.RESTARTED)
+    following = intake.begin_successor(run, UUID(end.args["next"]))
+    return replace(ended, successor=following.id)
 
 
 def _write(due: list[tuple[Run, str]]) -> list[Transition]:

@@ -22,17 +22,17 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import FrameType, TracebackType
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django.utils.translation import gettext as _
 
 from django_livesim import conf, gateway, registry
 from django_livesim.gateway.owning import own_key
 from django_livesim.models import Run
 from django_livesim.protocol.errors import BadArgs, RunEnded, RunLost
+from django_livesim.protocol.names import Status
 from django_livesim.runtime.attached import AttachedLoop, AttachedLoops
 from django_livesim.runtime.loops import LoopExit
 from django_livesim.runtime.program import LoopSim
@@ -110,7 +110,7 @@ class Attachment:
 
     def _make_ledger(self, **options: Any) -> OneRun:
         self._ledger = OneRun(
-            find=self._find_run, queue=self._definition.queue, refused=self._opened.put, **options
+            find=self._find_run, definition=self._definition, refused=self._opened.put, **options
         )
         return self._ledger
 
@@ -161,12 +161,12 @@ class Attachment:
             self._restore()
 
     def _ended(self, program: AttachedLoop, exc: BaseException) -> bool:
-        """What the block raised; whether that goes no further."""
+        """What the block raised; whether that goes no further. The `LoopExit` of another block goes on."""
         if isinstance(exc, Exception):
             program.fail(exc)
-        interrupted = not isinstance(exc, Exception | LoopExit)
-        self._leave(0 if interrupted and not program.asleep else None)
-        return isinstance(exc, LoopExit)
+        interrupted = not isinstance(exc, Exception) and exc is not self._end
+        self._leave(0 if interrupted and not program.put_back(exc) else None)
+        return isinstance(exc, LoopExit) and exc is self._end
 
     @property
     def _running(self) -> AttachedLoop:
@@ -232,8 +232,12 @@ class Attachment:
             self._number = number
             self._engine.drain()
 
+        def restore() -> None:
+            if signal.getsignal(signal.SIGTERM) is handle:  # and not one that the host has set since
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
         signal.signal(signal.SIGTERM, handle)
-        return partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
+        return restore
 
     # -- the step thread ----------------------------------------------------------------------
 
@@ -252,25 +256,39 @@ class Attachment:
         owner = self._fields["owner"]
         key = own_key(self._definition, gateway.SERVER, owner, self._key)
         run = Run.objects.filter(simulation=self._definition.name, key=key).first()
-        if run is not None:
-            attaching.reserve(run)
-            if not run.ended:
-                return run
-        # In a queue that no worker serves until it is claimed here.
-        started: Run = gateway.start(
-            self._definition, key=self._key, queue=f"attached-{os.urandom(8).hex()}", **self._fields
-        )
+        if run is not None and not (run.ended and self._may_go_on(run)):
+            return run
+        with transaction.atomic(using=conf.settings.DATABASE):
+            if run is not None:
+                attaching.reserve(run)
+            # In a queue that no worker serves until it is claimed here.
+            started: Run = gateway.start(
+                self._definition, key=self._key, queue=f"attached-{os.urandom(8).hex()}", **self._fields
+            )
         return started
+
+    def _may_go_on(self, run: Run) -> bool:
+        """Whether an ended run is this code's to resume; one that cannot be resumed is followed."""
+        return run.status != Status.STOPPED or run.version <= self._definition.version
 
     def _outcome(self) -> BaseException:
         """Why the block ends, or did not begin, now that this process steps the run no more."""
         if self._program is None:
+            self._ledger.give_back()
             run = self._ledger.run
             row = run and Run.objects.filter(id=run.id).first()
             told = _("The run is %(status)s, and its loop did not begin: %(reason)s.")
             reason = (row and row.reason) or _("this process was told to leave")
             status = row.get_status_display() if row else _("deleted")
             return RunEnded(told % {"status": status, "reason": reason})
+        if self._program.abandoned:
+            told = _(
+                "The run %(run)s was let go while its block was in code of its own: longer than %(grace)g s"
+                " (GRACE) after it was told to leave, or after a sleep was cancelled. What it did there is"
+                " not kept. Attach again to go on from what was stored."
+            )
+            places = {"run": self._program.host.run.id, "grace": conf.settings.GRACE}
+            return RunLost(told % places, retry=1)
         if self._ledger.let_go:
             return LoopExit()
         told = _(

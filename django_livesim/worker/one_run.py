@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,12 @@ from django.utils.translation import gettext as _
 
 from django_livesim import conf
 from django_livesim.models import Run, Worker
-from django_livesim.protocol.errors import RunEnded, RunHeld
+from django_livesim.protocol.errors import Code, LivesimError, RunEnded, RunHeld
+from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Held, Write
+from django_livesim.simulation import Loop
 from django_livesim.store import attaching, leases
-from django_livesim.worker.ledger import Ledger
+from django_livesim.worker.ledger import LOADS, Ledger
 
 
 class OneRun(Ledger):
@@ -24,14 +27,20 @@ class OneRun(Ledger):
     """
 
     def __init__(
-        self, *, find: Callable[[], Run], queue: str, refused: Callable[[Exception], None], **options: Any
+        self,
+        *,
+        find: Callable[[], Run],
+        definition: Loop,
+        refused: Callable[[Exception], None],
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.run: Run | None = None
         self._find = find
-        self._queue = queue
+        self._definition = definition
         self._refused = refused
         self._done = False
+        self._former: attaching.Before | None = None
         self.let_go = False
         """Whether the run's last write has committed, by which it ended or was let go."""
 
@@ -41,6 +50,11 @@ class OneRun(Ledger):
             done(committed)
 
         super().write(write, noted)
+
+    def give_back(self) -> None:
+        """Where the block never began: who could claim the run before may do so again. In any thread."""
+        if self.run is not None and self._former is not None:
+            attaching.give_back(self.run.id, self._former)
 
     def _claim(self, worker: UUID, held: list[UUID]) -> list[Held]:
         if self._done:
@@ -56,23 +70,54 @@ class OneRun(Ledger):
     def _have(self, worker: UUID) -> Held | None:
         """The run, loaded; None where it is not to be had now."""
         run = self.run = self.run or self._find()
-        if not attaching.claim(worker, run.id, self._queue) and not self._claim_from_dead(worker, run):
+        if not self._claim_it(worker, run) and not self._claim_from_dead(worker, run):
             return None
-        return self._load_run(run.id, worker)
+        held = self._load_run(run.id, worker)
+        if self._failed_loads.get(run.id, (0, 0.0))[0] >= LOADS:
+            told = _("The run %(run)s cannot be loaded; the log says why. What is stored of it is unchanged.")
+            self._refuse(LivesimError(told % {"run": run.id}))
+        return held
+
+    def _claim_it(self, worker: UUID, run: Run) -> bool:
+        definition = self._definition
+        before = attaching.claim(worker, run.id, definition.queue, definition.version)
+        if before is not None:
+            first = self._former or before
+            self._former = replace(first, epoch=before.epoch)
+        return before is not None
 
     def _claim_from_dead(self, worker: UUID, run: Run) -> bool:
         """Claim it from a process that has ended; refuse where that lives, and wait where it is silent."""
+        if (refusal := self._refusal(attaching.look(run.id))) is not None:
+            self._refuse(refusal)
+            return False
         other = attaching.holder(run.id)
         if other is None:
-            if not attaching.wants_worker(run.id):
-                self._refuse(RunEnded(_("The run ended before this process had it. Attach again.")))
             return False
         if leases.has_ended(self._identity, other):
             self._peers.look(worker)
-            return attaching.claim(worker, run.id, self._queue)
+            return self._claim_it(worker, run)
         if attaching.is_heard(other):
             self._refuse(self._held_by(other, run))
         return False
+
+    def _refusal(self, row: Run | None) -> LivesimError | None:
+        """Why this process cannot have the run, whoever holds it."""
+        if row is None:
+            return RunEnded(_("The run was deleted before this process had it. Attach again."))
+        places = {"run": row.id, "simulation": row.simulation, "version": row.version}
+        if row.version > self._definition.version:
+            told = _(
+                "The run %(run)s was stepped by version %(version)s of %(simulation)s, and this process has"
+                " version %(mine)s. Expected that version or a newer one: update its code."
+            )
+            return LivesimError(told % (places | {"mine": self._definition.version}), code=Code.REFUSED)
+        if row.status == Status.QUARANTINED:
+            told = _("The run %(run)s is quarantined. An administrator must release it; then attach again.")
+            return RunEnded(told % places, code=Code.QUARANTINED)
+        if row.ended:
+            return RunEnded(_("The run ended before this process had it. Attach again."))
+        return None
 
     @staticmethod
     def _held_by(other: Worker, run: Run) -> RunHeld:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_livesim.models import Run, Worker
+from django_livesim.models import Command, Run, Source, Worker
 from django_livesim.protocol.names import UNWATCHED, Status
 from django_livesim.store import identity, leases
 from django_livesim.store.transitions import Transition
@@ -103,6 +104,55 @@ def test_a_run_whose_worker_has_died_waits_and_a_paused_one_stays_paused():
     assert leases.claim(me, [], queues=["default"], simulations={"orbit": 1}) == []
     Run.objects.filter(id=running.id).update(version=1)
     assert leases.claim(me, [], queues=["default"], simulations={"orbit": 1}) == [running.id]
+
+
+def left_behind(**fields: Any) -> Run:
+    """A run as an attached process leaves it that gets SIGKILL, once a worker has noticed."""
+    dead = Worker.objects.create(queues=[], state=Worker.State.GONE)
+    return waiting(
+        **{"source": Source.EXTERNAL, "status": Status.RUNNING, "worker": dead, "epoch": 4} | fields
+    )
+
+
+def test_a_run_whose_attached_process_has_died_waits_for_the_next_and_a_paused_one_stays_paused():
+    worker(orbit=1)
+    running, paused = left_behind(), left_behind(status=Status.PAUSED)
+    alive = left_behind(worker_id=worker((), orbit=1))
+    heard = told(1)
+    for run in (running, paused, alive):
+        run.refresh_from_db()
+    assert [(run.status, run.worker_id, run.epoch, run.adoptions) for run in (running, paused)] == [
+        ("waiting", None, 5, 1),
+        ("paused", None, 5, 1),
+    ]
+    assert running.reason == paused.reason == "no process is attached"
+    assert (alive.status, alive.epoch) == (Status.RUNNING, 4)
+    assert {(each.run, each.previous, each.status) for each in heard} == {
+        (running.id, Status.RUNNING, Status.WAITING),
+        (paused.id, Status.PAUSED, Status.PAUSED),
+    }
+    assert told(2) == []
+
+
+@pytest.mark.parametrize("verb", ["stop", "restart"])
+def test_the_end_that_an_attached_process_did_not_live_to_make_is_made(verb):
+    worker(orbit=1)
+    run = left_behind(next_seq=3, tick=7, key="one")
+    args = {"next": str(uuid.uuid4())} if verb == "restart" else {}
+    asked, later = (
+        Command.objects.create(run=run, kind=kind, name=name, args=given, sender="p:tests", client_id=name)
+        for kind, name, given in (("control", verb, args), ("command", "add", {}))
+    )
+    (heard,) = told(1)
+    for each in (run, asked, later):
+        each.refresh_from_db()
+    assert (run.status, run.worker_id, run.next_seq) == ("stopped", None, 4)
+    assert (asked.outcome, asked.apply_seq, asked.apply_tick) == ("applied", 3, 7)
+    assert (later.outcome, later.code) == ("refused", "run_ended")
+    assert (heard.previous, heard.status) == (Status.RUNNING, Status.STOPPED)
+    following = Run.objects.filter(parent=run).values_list("key", "source", "status").first()
+    assert following == (("one", "external", "waiting") if verb == "restart" else None)
+    assert (heard.successor is None) == (verb == "stop")
 
 
 def test_that_nobody_watches_is_not_overwritten():

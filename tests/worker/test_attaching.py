@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +16,9 @@ from django_livesim import LivesimError, RunHeld, RunLost, attach, gateway, regi
 from django_livesim.models import Command, Run, Source, Worker
 from django_livesim.protocol.errors import BadArgs, RunEnded, UnknownSimulation
 from django_livesim.runtime.loops import LoopExit
+from django_livesim.store import leases, loading
 from django_livesim.testing import wait_until, worker_in_process
+from django_livesim.worker.ledger import LOADS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -272,10 +275,9 @@ def test_who_has_lost_the_run_is_told_at_the_next_sleep_and_writes_nothing_more(
     assert isinstance(block.raised, RunLost)
     assert "Attach again to go on from there" in block.raised.message
     taken = row()
-    assert taken.status == "running"  # as it was: another takes it over
     with attach("bench", key="one") as sim:
         assert sim.resumed
-    assert row().epoch == taken.epoch + 1
+    assert (row().epoch > taken.epoch, row().adoptions) == (True, 1)
 
 
 def test_an_interrupt_in_a_sleep_stores_the_state():
@@ -330,6 +332,174 @@ def test_a_worker_that_is_told_to_leave_ends_the_block(beside):
     assert (row().status, row().worker_id) == ("waiting", None)
 
 
+def test_a_block_that_is_away_for_longer_than_grace_is_told_that_its_tick_is_lost(settings):
+    settings.LIVESIM = {"GRACE": 0.2}
+
+    def block() -> None:
+        with attach("bench", key="one") as sim:
+            sim.state["n"] = 1
+            sim.sleep(0.01)
+            sim.state["n"] = 2
+            leases.tell_to_leave(row().worker_id)
+            wait_until(lambda: row().worker_id is None, 10)
+            sim.sleep(0.01)
+
+    with pytest.raises(RunLost) as told:
+        block()
+    assert "longer than 0.2 s (GRACE) after it was told to leave" in told.value.message
+    assert gateway.inspect(row())["state"] == {"n": 1}
+
+
+def test_the_end_of_a_block_that_was_let_go_meanwhile_says_so_too(settings):
+    settings.LIVESIM = {"GRACE": 0.2}
+
+    def block() -> None:
+        with attach("bench", key="one"):
+            leases.tell_to_leave(row().worker_id)
+            wait_until(lambda: row().worker_id is None, 10)
+
+    with pytest.raises(RunLost):
+        block()
+
+
+def test_a_run_that_is_lost_as_its_block_goes_to_sleep_ends_the_block(beside, settings):
+    settings.LIVESIM = {"GRACE": 0.2}
+    block = beside()
+    program = block.sim._program
+
+    class Turn:
+        """Closes the program between a look at whether it is closed and the next line, once."""
+
+        def __init__(self, turn: Any) -> None:
+            self.acquire_it, self.release = turn.acquire, turn.release
+
+        def acquire(self, blocking: bool = True) -> bool:
+            if not blocking:
+                program.close()
+            return bool(self.acquire_it(blocking))
+
+    program._turn = Turn(program._turn)
+    block.thread.join(10)
+    ended = not block.thread.is_alive()
+    if not ended:
+        program._give_turn()
+    assert ended
+
+
+def test_a_handler_that_the_host_sets_in_the_block_stays():
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def handler(number: int, frame: Any) -> None:
+        raise AssertionError("nobody sends it")
+
+    try:
+        with attach("bench", key="one"):
+            signal.signal(signal.SIGTERM, handler)
+        assert signal.getsignal(signal.SIGTERM) is handler
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with attach("bench", key="one"):
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_the_end_of_an_outer_block_goes_through_an_inner_one():
+    def forever(sim: Any) -> None:
+        while True:
+            sim.sleep(0.01)
+
+    went_on = []
+    with attach("bench", key="one") as outer:
+        with attach("bench", key="two") as inner:
+            inner.state["n"] = 7
+            inner.sleep(0.01)
+            gateway.stop(row("one"))
+            began = time.monotonic()
+            forever(outer)
+        went_on.append("behind the inner one")
+    assert (went_on, row("one").status) == ([], "stopped")
+    assert time.monotonic() - began < 10  # and not the GRACE of the inner one, which is away
+    assert (row("two").status, gateway.inspect(row("two"))["state"]) == ("waiting", {"n": 7})
+
+
+def test_a_run_that_cannot_be_loaded_is_refused(monkeypatch):
+    run = gateway.start("bench", key="one")
+    tried: list[Any] = []
+
+    def broken(*given: Any) -> None:
+        tried.append(given)
+        raise ValueError("a row that nobody can read")
+
+    monkeypatch.setattr(loading, "load", broken)
+    with pytest.raises(LivesimError) as told, attach("bench", key="one"):
+        raise AssertionError("it cannot begin")
+    assert told.value.message == (
+        f"The run {run.id} cannot be loaded; the log says why. What is stored of it is unchanged."
+    )
+    assert (len(tried), row().source) == (LOADS, Source.WORKER)
+
+
+def test_a_quarantined_run_is_told_as_such():
+    run = gateway.start("bench", key="one")
+    Run.objects.filter(id=run.id).update(status="quarantined")
+    with pytest.raises(RunEnded) as told, attach("bench", key="one"):
+        raise AssertionError("it cannot begin")
+    assert told.value.code == "quarantined"
+    assert told.value.message == (
+        f"The run {run.id} is quarantined. An administrator must release it; then attach again."
+    )
+    assert row().source == Source.WORKER
+
+
+@pytest.mark.parametrize("status", ["waiting", "stopped"])
+def test_what_newer_code_has_stepped_is_refused_and_left_as_it_is(status):
+    run = gateway.start("bench", key="one")
+    Run.objects.filter(id=run.id).update(status=status, version=3)
+    with pytest.raises(LivesimError) as told, attach("bench", key="one"):
+        raise AssertionError("it cannot begin")
+    assert told.value.message == (
+        f"The run {run.id} was stepped by version 3 of bench, and this process has version 1."
+        " Expected that version or a newer one: update its code."
+    )
+    left = row()
+    assert (left.status, left.source, left.worker_id, left.epoch) == (status, Source.WORKER, None, 0)
+
+
+def test_an_attach_that_does_not_begin_leaves_the_run_to_its_workers():
+    run = gateway.start("bench", key="one", queue="lab")
+    Run.objects.filter(id=run.id).update(status="paused")
+    attachment = attach("bench", key="one")
+    raised: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            with attachment:
+                raise AssertionError("it never went")
+        except LivesimError as exc:
+            raised.append(exc)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    wait_until(lambda: row().worker_id, 10)
+    assert row().source == Source.EXTERNAL
+    leases.tell_to_leave(row().worker_id)
+    thread.join(20)
+    left = row()
+    assert isinstance(raised[0], RunEnded)
+    assert (left.worker_id, left.source, left.queue, left.status) == (None, Source.WORKER, "lab", "paused")
+
+
+def test_a_stop_reaches_a_run_whose_attached_process_was_killed():
+    run = gateway.start("bench", key="one")
+    dead = Worker.objects.create(queues=[], state=Worker.State.GONE)
+    Run.objects.filter(id=run.id).update(source=Source.EXTERNAL, status="running", worker=dead, epoch=1)
+    assert gateway.stop(row()).outcome == "applied"
+    assert (row().status, row().worker_id) == ("stopped", None)
+
+
 def test_a_coroutine_attaches_and_holds_up_nobody():
     async def block() -> int:
         others = 0
@@ -369,6 +539,71 @@ def test_a_cancelled_coroutine_stores_what_its_sleep_left():
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(cancelled())
     assert (row().status, gateway.inspect(row())["state"]["n"]) == ("waiting", 2)
+
+
+def test_a_coroutine_cancelled_just_as_its_turn_comes_stores_what_its_sleep_left():
+    async def block() -> None:
+        async with attach("bench", key="one") as sim:
+            sim.state["n"] = 1
+            await sim.sleep(0.01)
+            sim.state["n"] = 2
+            program, task = sim._program, asyncio.current_task()
+            give = program._give_turn
+
+            def both() -> None:
+                program._give_turn = give
+                program._loop.call_soon_threadsafe(lambda: (program._came.set(), task.cancel()))
+
+            program._give_turn = both
+            await sim.sleep(0.1)
+
+    began = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(block())
+    assert time.monotonic() - began < 10  # and not GRACE
+    assert (row().status, gateway.inspect(row())["state"]) == ("waiting", {"n": 2})
+
+
+def test_a_timeout_around_a_sleep_leaves_the_state_to_the_block_alone():
+    async def block() -> None:
+        async with attach("bench", key="one") as sim:
+            await sim.sleep(0.01)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await sim.sleep(0.4)
+            assert not sim._program.asleep
+            tick = sim.tick
+            sim.state["n"] = 1
+            await sim.sleep(0.01)
+            assert sim.tick == tick + 1
+
+    asyncio.run(block())
+    assert (row().status, gateway.inspect(row())["state"]) == ("waiting", {"n": 1})
+
+
+def test_a_timeout_long_before_the_turn_lets_the_run_go_and_says_so():
+    async def block() -> None:
+        async with attach("bench", key="one") as sim:
+            sim.state["n"] = 1
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await sim.sleep(1000)
+            sim.state["n"] = "half"
+            await sim.sleep(0.01)
+
+    with pytest.raises(RunLost, match="after a sleep was cancelled"):
+        asyncio.run(block())
+    assert (row().status, gateway.inspect(row())["state"]) == ("waiting", {"n": 1})
+
+
+def test_two_sleeps_at_once_are_refused():
+    async def block() -> None:
+        async with attach("bench", key="one") as sim:
+            await asyncio.gather(sim.sleep(0.05), sim.sleep(0.05))
+
+    with pytest.raises(RuntimeError, match="awaited twice at once"):
+        asyncio.run(block())
+    assert row().status == "failed"
 
 
 def in_thread(condition: Callable[[], bool]) -> None:
