@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from django_livesim.protocol import plain
 from django_livesim.protocol.names import CLIENT_ID, VOLATILE, Kind, worker_channel
 from django_livesim.protocol.records import Entry
 
+WITHOUT_POINT = 1e16  # from here on Python writes 1e+16 for a float, which is an integer when it is read
 LIMIT = 0.25  # seconds in which the layer takes a message, or its sender is told that it did not
 
 logger = logging.getLogger(__name__)
@@ -81,9 +83,27 @@ def decode(message: Mapping[str, Any]) -> tuple[UUID, Entry]:
         sender=texts["sender"],
         kind=Kind.COMMAND,
         name=texts["name"],
-        args=args,
+        args=as_stored(args),
         body_hash=texts["body_hash"],
     )
+
+
+def as_stored(value: Any) -> Any:
+    """Plain data as a `jsonb` column of PostgreSQL gives it back, whatever the database.
+
+    A volatile command acts before it has a row, and is played again from that: the order of keys (by the
+    length of their UTF-8, then its bytes), and what is an integer, must be the same both times.
+
+        {"bb": 1e16, "a": -0.0} becomes {"a": 0.0, "bb": 10000000000000000}
+    """
+    if isinstance(value, dict):
+        keys = sorted((len(key.encode()), key.encode(), key) for key in value)
+        return {key: as_stored(value[key]) for *_, key in keys}
+    if isinstance(value, list):
+        return [as_stored(each) for each in value]
+    if isinstance(value, float):
+        return int(Decimal(repr(value))) if abs(value) >= WITHOUT_POINT else value + 0.0  # there is no -0.0
+    return value
 
 
 def _text(value: Any, length: int) -> str:

@@ -7,19 +7,17 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 
-from django_livesim.protocol.names import Kind, Status, Verb
+from django_livesim.protocol.names import Kind, Status
 from django_livesim.protocol.records import Entry, Held
 from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Catalogue, FrameOut, Options
 from django_livesim.runtime.program import Finished, LoopProgram
-from django_livesim.runtime.runner import Runner
+from django_livesim.runtime.runner import ENDS, Runner
 from django_livesim.simulation import Host, Loop
 
 logger = logging.getLogger(__name__)
-
-ENDS = (Verb.STOP, Verb.RESTART)
 
 
 class LoopRunner(Runner):

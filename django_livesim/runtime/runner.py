@@ -41,6 +41,8 @@ DEAR = 0.5  # seconds of steps that a checkpoint spares an heir, and that are re
 SHARE = 0.02  # of the time, for checkpoints that are made for that reason
 
 
+ENDS = (Verb.STOP, Verb.RESTART)
+
 AUTHOR_ERRORS = (Exception, SystemExit)
 """What an author's code may raise without more harm than to its own run."""
 
@@ -255,9 +257,22 @@ class Runner:
         raise NotImplementedError
 
     def play(self, seconds: float) -> None:
-        """Play history again, for so long."""
+        """Play history again, for so long; a stop or restart that has come ends it."""
+        if not self.over:
+            self._guarded(self._end_history)
         if not self.over:
             self._guarded(lambda now: self._play(now + seconds))
+
+    def _end_history(self, now: float) -> None:
+        """Apply a stop or restart without what came before it, which is refused: the state is not there yet.
+
+        What is stored of the run stays as it is.
+        """
+        self.schedule.look(self.host.tick, now)
+        entry = self.schedule.first(lambda each: each.kind is Kind.CONTROL and each.name in ENDS)
+        if entry is not None:
+            self.schedule.take(entry)
+            self._stop_or_restart(entry, store=False)
 
     def _play(self, until: float) -> None:
         """A slice of history."""
@@ -357,7 +372,7 @@ class Runner:
         raise NotImplementedError
 
     def _record(self, entry: Entry, outcome: Outcome, **answer: Any) -> None:
-        self.record.verdict(entry, self.host.tick, outcome, **answer)
+        self.record.verdict(entry, self.shown_tick, outcome, **answer)
 
     def _collect_effects(self) -> None:
         for name, data in self.host.events:
@@ -373,7 +388,7 @@ class Runner:
     # -- controls -----------------------------------------------------------------------------
 
     def _control(self, entry: Entry) -> None:
-        if entry.name in (Verb.STOP, Verb.RESTART):
+        if entry.name in ENDS:
             self._stop_or_restart(entry)
             return
         if entry.name == INSPECT:

@@ -86,7 +86,8 @@ class SteppedRunner(Runner):
 
     @property
     def shown_tick(self) -> int:
-        return self.host.tick if self.host.live else max(self.host.tick, self._history_end)
+        """While history is played, what its last holder has told: the horizon is further, and was a bound."""
+        return self.host.tick if self.host.live else max(self.host.tick, self.held.tick)
 
     def _begin_history(self) -> None:
         if not self._history and self.host.tick >= self._history_end:

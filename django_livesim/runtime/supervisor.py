@@ -299,6 +299,8 @@ class Supervisor:
         self._polling = False
         if poll is not None:
             self.take(poll)
+            for runner in list(self.runners.values()):
+                self._let_out(runner)  # what was held back while a beat was late
             self._poll_again = self._poll_again or poll.more
         if self._poll_again:
             self._poll()

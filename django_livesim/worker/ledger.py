@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,6 +46,19 @@ def _nowhere(*args: Any) -> None:
 
 
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
+
+
+def _lease_time() -> Callable[[], float]:
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC if sys.platform == "darwin" else None)
+    return time.monotonic if clock is None else partial(time.clock_gettime, clock)
+
+
+lease_time = _lease_time()
+"""Seconds that only grow, the time included for which the machine was asleep.
+
+Linux stops CLOCK_MONOTONIC meanwhile and has CLOCK_BOOTTIME; on macOS it is `time.monotonic` that stops,
+and CLOCK_MONOTONIC goes on.
+"""
 
 
 def versions() -> dict[str, int]:
@@ -85,6 +99,7 @@ class Ledger:
         self._identity = identity.this_process()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0, "unclaimed": 0.0}
+        self._due["succeed"] = math.inf  # from when it has another id than the one whose runs it is to have
         self._unclaimed = unclaimed.Unclaimed()
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._later: list[Any] = []  # writes to be tried again
@@ -126,11 +141,11 @@ class Ledger:
     def leased(self, worker: UUID | None) -> bool:
         """Whether this is the worker, and no peer can have declared it gone. Any thread.
 
-        By the monotonic clock of this process, from before the last beat that committed was sent: peers
-        time their silence from after it. So this is right too where the process was stopped for a while.
+        By `lease_time`, from before the last beat that committed was sent: peers time their silence from
+        after it. So this is right too where the process was stopped for a while, or the machine asleep.
         """
         lease = self._lease_until
-        return lease is not None and lease[0] == worker and time.monotonic() < lease[1]
+        return lease is not None and lease[0] == worker and lease_time() < lease[1]
 
     # -- the thread of the database -----------------------------------------------------------
 
@@ -282,7 +297,7 @@ class Ledger:
     def _lease(self) -> UUID:
         """This worker's id; registers it where it has none."""
         if self.worker is None:
-            began = time.monotonic()
+            began = lease_time()
             worker = leases.register(self._identity, self.queues, {"simulations": versions()})
             self._due["beat"] = time.monotonic() + conf.settings.BEAT
             logger.info("worker registered worker=%s pid=%s queues=%s", worker, os.getpid(), self.queues)
@@ -293,6 +308,7 @@ class Ledger:
             self._guarded(self._autostart)
             self.worker = worker
             self._hold_lease(worker, began)
+            self._due["succeed"] = time.monotonic() + RETRY
             self._guarded(self._succeed)
         return self.worker
 
@@ -309,7 +325,8 @@ class Ledger:
                 leases.succeed(self._before, self.worker)
             else:
                 leases.leave(self._before)
-            self._before = None
+        self._before = None
+        self._due["succeed"] = math.inf
 
     def _autostart(self) -> None:
         """Until it has succeeded once."""
@@ -327,12 +344,14 @@ class Ledger:
     def _keep_lease(self) -> None:
         now = time.monotonic()
         worker = self._lease()
-        self._succeed()
+        began = lease_time()
         if self._is_due("beat", now, conf.settings.BEAT):
             if not leases.beat(worker, self._facts()):
                 self._lose_lease("declared gone by a peer")
                 return
-            self._hold_lease(worker, now)
+            self._hold_lease(worker, began)
+        if self._is_due("succeed", now, RETRY):
+            self._succeed()
         if self._is_due("peers", now, PEERS_EVERY):
             self._peers.look(worker)
             if self._peers.told_to_leave:

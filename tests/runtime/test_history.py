@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import uuid4
 
-from django_livesim.protocol.names import Status
+from django_livesim.protocol.names import Kind, Status
 from django_livesim.runtime.clock import ManualClock
 from django_livesim.runtime.history import SLICE
 from django_livesim.runtime.ports import StatusOut
@@ -191,3 +192,48 @@ def test_a_run_let_go_in_the_midst_of_its_history_does_not_say_that_it_plays():
         heir.supervisor.turn()
     row = heir.row(run)
     assert (row["worker"], row["progress"], row["reason"]) == (False, None, "")
+
+
+def test_a_stop_or_a_restart_ends_a_long_history():
+    for verb, args in (("stop", {}), ("restart", {"next": str(uuid4())})):
+        world, (run,) = crashed(Replayed, ticks=5000)
+        before = dict(world.row(run))
+        heir = heir_of(world, Replayed)
+        heir.ledger.send(run, "add", Kind.COMMAND, {"n": 3})  # it waits, and is refused
+        heir.ledger.send(run, verb, Kind.CONTROL, args)
+        heir.supervisor.ring()
+        for _ in range(20):
+            heir.supervisor.turn()
+        row = heir.row(run)
+        assert row["status"] is Status.STOPPED
+        assert (row["tick"], row["reason"]) == (before["tick"], "restarted" if args else "stopped")
+        assert [each.entry.name for each in world.ledger.verdicts[run]][-1] == verb
+        assert world.ledger.verdicts[run][-1].apply_tick == before["tick"]
+        assert run not in heir.supervisor.runners
+
+
+class Ends(Simulation):
+    tick_rate = 10
+
+    def setup(self):
+        self.state = {"n": 0}
+
+    def step(self, dt):
+        self.state["n"] += 1
+        if self.state["n"] == 12:
+            self.finish("done")
+
+
+def test_the_tick_that_is_told_never_goes_back_though_a_run_ends_before_its_horizon():
+    world = World(Ends)
+    run = world.start(Ends)
+    world.run_for(0.75)
+    world.row(run)["worker"] = False
+    told, horizon = world.row(run)["tick"], world.row(run)["horizon"]
+    assert horizon > 12
+    heir = World(Ends, ledger=world.ledger)
+    heir.supervisor.ring()
+    heir.settle()
+    ticks = [told, *(status.tick for status in heir.out(StatusOut, run))]
+    assert ticks == sorted(ticks)
+    assert ticks[-1] == heir.row(run)["tick"] == 12

@@ -586,3 +586,18 @@ def test_a_command_refused_with_an_exception_is_refused_with_its_text():
     (verdict,) = world.ledger.verdicts[run]
     assert (verdict.outcome, verdict.message) == (Outcome.REFUSED, "too heavy")
     assert world.row(run)["status"] is Status.RUNNING
+
+
+def test_what_was_held_back_while_a_beat_was_late_leaves_with_the_next_look():
+    world = World(Count)
+    run = world.start(Count)
+    world.control(run, "pause")
+    leased = world.supervisor._leased
+    world.supervisor._leased = lambda worker: False
+    world.send(run, "add", n=1)
+    world.run_for(0.5)
+    assert not [each for each in world.out(VerdictOut, run) if each.verdict.entry.name == "add"]
+    world.supervisor._leased = leased
+    world.run_for(1.5)  # nobody does anything
+    assert [each for each in world.out(VerdictOut, run) if each.verdict.entry.name == "add"]
+    assert world.frames(run)[-1][1]["value"] == world.state(run)["value"]

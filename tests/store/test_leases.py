@@ -216,3 +216,18 @@ def test_a_process_whose_state_may_not_be_read_is_not_known_to_be_gone(monkeypat
     assert not identity.is_gone(here, hidden)
     assert identity.is_gone(here, gone)
     assert not identity.is_gone(here, unknown)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_worker_told_to_leave_is_still_told_when_it_begins_anew(told):
+    run, before = waiting_run(), worker()
+    claim(before)
+    if told:
+        assert leases.tell_to_leave(before)
+    me = worker()
+    assert leases.succeed(before, me) == 1
+    peers = leases.Peers(identity.this_process(), ttl=10)
+    peers.look(me)
+    assert peers.told_to_leave is told
+    assert Worker.objects.get(id=before).state == Worker.State.GONE
+    assert run.id in claim(me)

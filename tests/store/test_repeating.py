@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import OperationalError
 
+from django_livesim.bus import volatile as bus_volatile
 from django_livesim.models import Command, Run
 from django_livesim.protocol.names import CANCEL, Kind, Outcome, Status
 from django_livesim.protocol.records import Committed, Entry, Verdict, Write
@@ -252,3 +253,21 @@ class TestVolatile:
         good = insert(other, "c9")
         both = [write(run, verdict(self.entry())), write(other, verdict(good))]
         assert journal.write(me, both) == [Committed.FENCED, Committed.YES]
+
+
+ODD: list[dict[str, object]] = [
+    {"d": {"bb": 1, "a": {"é": 1, "ab": 2, "z": 3}}},
+    {"x": 1e16, "y": 1.25e17, "z": 1e17, "w": -2.5e16},
+    {"l": [-0.0, 0.0, 1e15, 1.5, 1e-7, True, None, 2**53]},
+]
+
+
+@pytest.mark.parametrize("args", ODD)
+def test_a_volatile_command_is_played_again_with_the_very_arguments_that_it_acted_with(held, args):
+    me, run = held
+    wanted = {"name": "add", "args": args, "sender": "u:1", "client_id": "v1", "body_hash": "h"}
+    _, entry = bus_volatile.decode(bus_volatile.encode(run.id, wanted))
+    assert entry.args == args
+    assert journal.write(me, [write(run, verdict(entry))]) == [Committed.YES]
+    (again,) = loading.load(run.id, me).journal
+    assert repr(again.args) == repr(entry.args)

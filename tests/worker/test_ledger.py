@@ -166,7 +166,7 @@ def test_a_process_that_stood_still_knows_that_its_lease_is_in_doubt_before_it_d
     ledger._keep_lease()
     first = ledger.worker
     assert ledger.leased(first)
-    monkeypatch.setattr(ledgers.time, "monotonic", lambda now=time.monotonic: now() + 11)
+    monkeypatch.setattr(ledgers, "lease_time", lambda now=ledgers.lease_time: now() + 11)
     assert not ledger.leased(first)
 
 
@@ -184,3 +184,30 @@ def test_a_horizon_that_was_asked_before_a_write_that_has_committed_is_not_grant
     assert answers[1].horizons == {}
     run.refresh_from_db()
     assert (run.tick, run.horizon) == (20, 20)
+
+
+def test_where_the_runs_of_its_last_self_cannot_be_had_it_beats_and_does_not_try_at_once_again(
+    ledger, monkeypatch, settings, wait
+):
+    settings.LIVESIM = {**settings.LIVESIM, "BEAT": 0.2}
+    ledger._lease()
+    ledger._fence_self()
+    tried: list[float] = []
+
+    def away(*args: Any) -> None:
+        tried.append(time.monotonic())
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(leases, "succeed", away)
+    monkeypatch.setattr(ledgers, "RETRY", 0.2)
+    ledger.start(lambda *args: None, lambda: None)
+    wait(lambda: len(tried) >= 4)
+    ledger.stop(5)
+    assert tried[-1] - tried[0] >= 0.2 * (len(tried) - 2)
+    assert Worker.objects.filter(id=ledger.worker, beat__gt=0).exists()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux alone has this clock")
+def test_a_lease_is_timed_by_a_clock_that_goes_on_while_the_machine_is_asleep():
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert since_boot <= ledgers.lease_time() <= time.clock_gettime(time.CLOCK_BOOTTIME)
