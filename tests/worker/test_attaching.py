@@ -52,14 +52,14 @@ class Beside:
         self.raised: BaseException | None = None
         self.sim: Any = None
         self.going_on = True
-        self._given = given
+        self.attachment = attach("bench", key="one", **given)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
         wait_until(lambda: self.sim or self.raised, 10)
 
     def _run(self) -> None:
         try:
-            with attach("bench", key="one", **self._given) as sim:
+            with self.attachment as sim:
                 self.sim = sim
                 while self.going_on:
                     sim.state["n"] = sim.state.get("n", 0) + 1
@@ -362,28 +362,28 @@ def test_the_end_of_a_block_that_was_let_go_meanwhile_says_so_too(settings):
         block()
 
 
-def test_a_run_that_is_lost_as_its_block_goes_to_sleep_ends_the_block(beside, settings):
-    settings.LIVESIM = {"GRACE": 0.2}
+def test_a_run_that_is_lost_as_its_block_goes_to_sleep_ends_the_block(beside):
     block = beside()
-    program = block.sim._program
+    program, supervisor = block.sim._program, block.attachment._engine.supervisor
 
     class Turn:
-        """Closes the program between a look at whether it is closed and the next line, once."""
+        """Has the step thread drop the run between two lines of the block: its look at that, and the next."""
 
         def __init__(self, turn: Any) -> None:
-            self.acquire_it, self.release = turn.acquire, turn.release
+            self.turn, self.release = turn, turn.release
 
         def acquire(self, blocking: bool = True) -> bool:
             if not blocking:
-                program.close()
-            return bool(self.acquire_it(blocking))
+                supervisor.post(supervisor._forget, supervisor.runners[block.sim.run.id])
+                wait_until(lambda: program._closing and not self.turn.locked(), 10)
+            return bool(self.turn.acquire(blocking))
 
     program._turn = Turn(program._turn)
     block.thread.join(10)
-    ended = not block.thread.is_alive()
-    if not ended:
+    hangs = block.thread.is_alive()
+    if hangs:
         program._give_turn()
-    assert ended
+    assert (hangs, type(block.raised)) == (False, RunLost)
 
 
 def test_a_handler_that_the_host_sets_in_the_block_stays():
