@@ -10,16 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from asgiref import sync
-from django.utils import timezone, translation
+from asgiref.sync import _restore_context  # no public name
 
 from django_livesim.models import Command, Run
 
 Check = Callable[[Run | None], Command | tuple[Run, Mapping[str, Any]]]
 """From the run's row, read after the command came: what to store for which run, or the row there is."""
-
-_take_over: Callable[[contextvars.Context], None] = getattr(sync, "_restore_context", lambda context: None)
-"""What `sync_to_async` does first in its thread: in any other a `Local` of asgiref 3.13 is empty."""
 
 
 class Request:
@@ -34,8 +30,6 @@ class Request:
     __slots__ = (
         "_claimed",
         "_context",
-        "_language",
-        "_zone",
         "check",
         "future",
         "lane",
@@ -51,8 +45,6 @@ class Request:
         self.lane = lane
         self.check = check
         self._context = contextvars.copy_context()  # what is counted as one
-        self._language = translation.get_language()
-        self._zone = timezone.get_current_timezone()
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.run: Run | None = None
@@ -64,19 +56,11 @@ class Request:
         return self._context.run(self._check)
 
     def _check(self) -> Command | tuple[Run, Mapping[str, Any]]:
-        """Each `Local` of asgiref, as a host's tenant, is what it would be by `sync_to_async`.
+        """Each `Local` of asgiref is as it would be by `sync_to_async`: language, zone, a host's tenant.
 
-        Language and time zone are among them, and set by Django's own door as
-        well: they must not depend on it, since a zone decides what is stored.
+        With asgiref 3.13 the context alone does not do that in a thread that is not its own.
         """
-        _take_over(self._context)
-        if timezone.get_current_timezone() is not self._zone:
-            timezone.activate(self._zone)
-        if translation.get_language() != self._language:
-            if self._language is None:
-                translation.deactivate_all()
-            else:
-                translation.activate(self._language)
+        _restore_context(self._context)
         return self.check(self.run)
 
     def claim(self) -> bool:
