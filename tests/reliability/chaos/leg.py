@@ -100,6 +100,9 @@ class Leg:
                 if self._logs:
                     shutil.copy(Path(folder) / "log", self._logs / f"{self._number} {self._plan.name}.log")
         self._result.seconds = time.monotonic() - self._began
+        for line in self._result.findings.lines:
+            sys.stderr.write(f"         {line}\n")
+        self._tell(f"{self._result.sent} sent, {self._result.frames} seen, {self._result.hashes} compared")
         return self._result
 
     @contextmanager

@@ -114,10 +114,12 @@ class Nemeses:
         for each in others:
             if each.poll() is None:
                 self._processes.arm(each.pid, point="", passes=1)
-                continue
-            at = self._processes.marks(each.pid)[-1]["at"]
-            rows = Run.objects.filter(id__in=list(runs)).values_list("id", "epoch")
-            self._note("point", point, at, dict(rows), SAME_HOST)
+        dead = [each.pid for each in others if each.poll() is not None]
+        enough = SAME_HOST if len(dead) == 1 else math.inf  # else too few may be left for all runs
+        for heir in dead:
+            at = self._processes.marks(heir)[-1]["at"]
+            left = Run.objects.filter(id__in=list(runs), worker__pid__in=(pid, heir))  # another has the rest
+            self._note("point", point, at, dict(left.values_list("id", "epoch")), enough)
 
     # SIGSTOP
 

@@ -95,7 +95,9 @@ class Processes:
 
     def arm(self, pid: int, **what: Any) -> None:
         """Have a worker send itself a signal at a named point."""
-        arm_file(self.folder, pid).write_text(json.dumps(what))
+        path = arm_file(self.folder, pid)
+        path.with_suffix(".new").write_text(json.dumps(what))
+        path.with_suffix(".new").replace(path)  # at once: a signal from before may have it read now
         os.kill(pid, signal.SIGUSR1)
 
     def marks(self, pid: int) -> list[dict[str, Any]]:
