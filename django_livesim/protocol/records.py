@@ -195,6 +195,8 @@ class Poll:
     claimed: tuple[Held, ...] = ()
     more: bool = False
     """Whether as many were claimed as are at once, so that there may be more; look again."""
+    full: bool = False
+    """Whether as many entries were read as are at once; look again once some of them are answered."""
     entries: Mapping[UUID, Sequence[Entry]] = field(default_factory=dict)
     """Waiting commands of held runs, oldest first; may repeat what was given before."""
     horizons: Mapping[UUID, int] = field(default_factory=dict)

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds beyond the grace for the last writes
 RESERVE_EVERY = 0.5  # seconds that pass at least before the held runs ask again for further horizons
+PLACES = 100  # answers after which a look that was full is made again: so many others can be read
 HASHING = 0.01  # seconds for the hashes of one look, so that they cost one per cent of the time
 
 
@@ -75,6 +76,8 @@ class Supervisor:
         self._writing: set[UUID] = set()
         self._polling = False
         self._poll_again = False
+        self._full = False  # whether the last look read as many commands as it may
+        self._answered = 0  # how many have been answered since
         self._poll_due = clock.now()
         self._reserve_due = clock.now()
         self._hashed = 0  # states, and so where the next look begins: all runs come in turn
@@ -241,6 +244,7 @@ class Supervisor:
             return
         runner.committed(write)
         self._expect_next(write)
+        self._expect_more(write)
         if write.ended or write.release:
             self._let_out(runner)
             self._forget(runner)
@@ -251,6 +255,12 @@ class Supervisor:
         """Look in time for the next of what is repeated, which the store has made with this write."""
         if periods := [each.entry.every for each in write.verdicts if each.entry.every]:
             self._poll_due = min(self._poll_due, self.clock.now() + min(periods) / 2)
+
+    def _expect_more(self, write: Write) -> None:
+        """Look again once there is room for what a full look has left. What nobody answers asks for none."""
+        self._answered += len(write.verdicts)
+        if self._full and self._answered >= PLACES:
+            self._rung()
 
     def _forget(self, runner: Runner) -> None:
         runner.drop()
@@ -269,6 +279,7 @@ class Supervisor:
         if self._polling:
             return
         self._polling, self._poll_again = True, False
+        self._answered = 0
         self._poll_due = self.clock.now() + self.options.poll
         self.ledger.poll(self._positions(), not self.draining, self._polled)
 
@@ -308,6 +319,7 @@ class Supervisor:
     def take(self, poll: Poll) -> None:
         """What a look into the database found."""
         self._worker = poll.worker
+        self._full = poll.full
         for run in list(self.runners) if poll.dead else poll.lost:
             if runner := self.runners.get(run):
                 logger.warning("lost run=%s epoch=%s to another worker", run, runner.epoch)

@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 NEWEST = ("-epoch", "-tick", "-apply_seq")
 """Checkpoints, newest first: who held the run later wrote later, from an earlier tick as it may be."""
 
-FETCH = 1000  # commands taken at one look, of all runs together
+FETCH = 1000  # commands taken at one look, of all runs together, or
+SHARE = 20  # times the runs, where that is more
 SOON = 2.0  # times POLL before its moment at which a command is taken
 AHEAD = 100_000  # ticks before its own at which a command is taken: more than any run makes between two looks
 
@@ -141,31 +142,37 @@ def _due_in(row: Command) -> float | None:
 def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
     """Commands of these runs that have no position yet and are due, or will be soon, oldest first.
 
-    All controls; of commands at most `FETCH`, each run's first before any
+    All controls; of commands at most `at_once`, each run's first before any
     run's second, so that none waits for what another leaves unanswered. Read
     by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
     """
-    soon = timedelta(seconds=SOON * conf.settings.POLL)
+    runs = list(runs)
+    soon, limit = timedelta(seconds=SOON * conf.settings.POLL), at_once(len(runs))
     rows = Command.objects.annotate(due_in=F("due_at") - Moment()).filter(
         Q(due_at=None) | Q(due_at__lte=Moment() + soon),
         Q(due_tick=None) | Q(due_tick__lte=F("run__tick") + AHEAD),
-        run__in=list(runs),
+        run__in=runs,
         apply_seq=None,
         outcome="",
     )
-    taken = list(rows.order_by("id")[: FETCH + 1])
-    if len(taken) > FETCH:
-        taken = _in_turn(rows)
+    taken = list(rows.order_by("id")[: limit + 1])
+    if len(taken) > limit:
+        taken = _in_turn(rows, limit)
     found: dict[UUID, list[Entry]] = {}
     for row in taken:
         found.setdefault(row.run_id, []).append(entry(row))
     return found
 
 
-def _in_turn(rows: Any) -> list[Command]:
+def at_once(runs: int) -> int:
+    """How many commands are taken at one look at so many runs."""
+    return max(FETCH, SHARE * runs)
+
+
+def _in_turn(rows: Any, limit: int) -> list[Command]:
     """Of more rows than are taken at one look: all controls, and the soonest commands of each run in turn."""
     soonest = [F(each).asc(nulls_first=True) for each in ("due_tick", "due_at")] + [F("id").asc()]
     place = Window(RowNumber(), partition_by=[F("run")], order_by=soonest)
-    commands = rows.filter(kind=str(Kind.COMMAND)).annotate(place=place).order_by("place", "id")[:FETCH]
+    commands = rows.filter(kind=str(Kind.COMMAND)).annotate(place=place).order_by("place", "id")[:limit]
     controls = rows.filter(kind=str(Kind.CONTROL))
     return sorted([*controls, *commands], key=lambda row: row.pk)

@@ -12,7 +12,7 @@ from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Case, Q, When
 
 from django_livesim.models import Run, Source, Worker
 from django_livesim.protocol.names import UNWATCHED, Kind, Status, Verb
@@ -92,7 +92,8 @@ def _rows(able: Iterable[Able]) -> Iterable[Run]:
     rows = rows.exclude(status=str(Status.PAUSED), reason=UNWATCHED)  # the next worker must know of that
     lost = Run.objects.filter(source=str(Source.EXTERNAL), worker__state=Worker.State.GONE)
     rows |= lost.filter(status__in=attaching.WANTING)
-    return rows.defer("params", "result", "error")[:MOST]
+    said = Case(When(reason__startswith=OURS, then=1), default=0)  # last, so that in time all have a reason
+    return rows.defer("params", "result", "error").order_by(said, "created_at", "id")[:MOST]
 
 
 def why(run: Run, able: Iterable[Able]) -> str:

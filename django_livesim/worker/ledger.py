@@ -240,7 +240,13 @@ class Ledger:
         more = len(claimed) == leases.CLAIM_BATCH
         entries = loading.waiting(runs) if runs else {}
         return Poll(
-            worker=worker, claimed=tuple(claimed), more=more, entries=entries, horizons=horizons, lost=lost
+            worker=worker,
+            claimed=tuple(claimed),
+            more=more,
+            full=sum(map(len, entries.values())) >= loading.at_once(len(runs)),
+            entries=entries,
+            horizons=horizons,
+            lost=lost,
         )
 
     def _reserve(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -10,6 +12,7 @@ from django_livesim.protocol.names import Kind, Outcome, Status
 from django_livesim.runtime import schedule
 from django_livesim.runtime.ports import EndOut, EventOut, FrameOut, SendOut, StatusOut, VerdictOut
 from django_livesim.simulation import Simulation, command
+from django_livesim.testing.memory import MemoryLedger
 from tests.runtime.world import World
 
 
@@ -601,3 +604,25 @@ def test_what_was_held_back_while_a_beat_was_late_leaves_with_the_next_look():
     world.run_for(1.5)  # nobody does anything
     assert [each for each in world.out(VerdictOut, run) if each.verdict.entry.name == "add"]
     assert world.frames(run)[-1][1]["value"] == world.state(run)["value"]
+
+
+class Cut(MemoryLedger):
+    """Gives a thousand commands at one look, as the store does."""
+
+    def _waiting(self, run):
+        return super()._waiting(run)[:1000]
+
+    def _look(self, held, claiming):
+        poll = super()._look(held, claiming)
+        return replace(poll, full=any(len(entries) >= 1000 for entries in poll.entries.values()))
+
+
+def test_a_burst_of_more_than_one_look_gives_is_applied_without_waiting_for_the_poll():
+    ledger = Cut()
+    world = World(Count, ledger=ledger)
+    run = world.start(Count)
+    for _ in range(5000):
+        ledger.send(run, "add", Kind.COMMAND, {"n": 1})
+    world.supervisor.ring()
+    world.run_for(0.5)
+    assert len(ledger.verdicts[run]) == 5000

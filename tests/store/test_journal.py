@@ -380,3 +380,14 @@ def test_a_restart_begins_with_the_version_of_the_code_there_is(held):
     one = write(run, status=Status.STOPPED, ended=True, successor=following)
     journal.write(me, [one], {"counter": 7})
     assert Run.objects.get(id=following).version == 7
+
+
+def test_a_look_at_many_runs_gives_each_what_is_due_before_the_next_one():
+    runs = Run.objects.bulk_create(Run(simulation="counter", tick=0) for _ in range(60))
+    Command.objects.bulk_create(
+        Command(run=run, name="add", sender="u:1", client_id=f"c{tick}", body_hash="h", due_tick=tick)
+        for tick in range(1, loading.SHARE + 11)
+        for run in runs
+    )
+    found = loading.waiting([run.id for run in runs])
+    assert {max(entry.due_tick for entry in entries) for entries in found.values()} == {loading.SHARE}

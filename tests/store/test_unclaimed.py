@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_livesim.models import Command, Run, Source, Worker
 from django_livesim.protocol.names import UNWATCHED, Status
-from django_livesim.store import identity, leases
+from django_livesim.store import identity, leases, unclaimed
 from django_livesim.store.transitions import Transition
 from django_livesim.store.unclaimed import Unclaimed
 
@@ -220,3 +220,11 @@ def test_a_run_that_the_host_has_locked_holds_nobody_up(row_locks, django_db_blo
     finally:
         goes.set()
         thread.join()
+
+
+def test_of_more_than_are_looked_at_at_once_all_have_their_reason_in_time(monkeypatch):
+    monkeypatch.setattr(unclaimed, "MOST", 2)
+    runs = [waiting() for _ in range(5)]
+    eye = Unclaimed()
+    told(6, eye)
+    assert {reason(run) for run in runs} == {"no worker has the simulation orbit"}
