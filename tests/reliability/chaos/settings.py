@@ -1,4 +1,4 @@
-"""Settings of the processes that are killed: those of the tests, the ledgers, and when each line was logged."""
+"""Settings of the processes that are killed: those of the tests, the ledgers, and a log with moments."""
 
 from __future__ import annotations
 
