@@ -76,7 +76,8 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant():
 def test_an_unknown_key_like_no_other_is_answered_with_all_there_are():
     (text,) = problems(QUOTAS={"zzz": 1})
     assert text == (
-        'LIVESIM["QUOTAS"]["zzz"] is not a setting of django-livesim. Expected: one of RUNS, RUNS_PER_USER, SCHEDULED.'
+        'LIVESIM["QUOTAS"]["zzz"] is not a setting of django-livesim.'
+        " Expected: one of RUNS, RUNS_PER_USER, SCHEDULED."
     )
 
 
