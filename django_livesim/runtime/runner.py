@@ -257,22 +257,9 @@ class Runner:
         raise NotImplementedError
 
     def play(self, seconds: float) -> None:
-        """Play history again, for so long; a stop or restart that has come ends it."""
-        if not self.over:
-            self._guarded(self._end_history)
+        """Play history again, for so long; what has come waits for the state that it is meant for."""
         if not self.over:
             self._guarded(lambda now: self._play(now + seconds))
-
-    def _end_history(self, now: float) -> None:
-        """Apply a stop or restart without what came before it, which is refused: the state is not there yet.
-
-        What is stored of the run stays as it is.
-        """
-        self.schedule.look(self.host.tick, now)
-        entry = self.schedule.first(lambda each: each.kind is Kind.CONTROL and each.name in ENDS)
-        if entry is not None:
-            self.schedule.take(entry)
-            self._stop_or_restart(entry, store=False)
 
     def _play(self, until: float) -> None:
         """A slice of history."""
@@ -372,7 +359,7 @@ class Runner:
         raise NotImplementedError
 
     def _record(self, entry: Entry, outcome: Outcome, **answer: Any) -> None:
-        self.record.verdict(entry, self.shown_tick, outcome, **answer)
+        self.record.verdict(entry, self.host.tick, outcome, **answer)
 
     def _collect_effects(self) -> None:
         for name, data in self.host.events:

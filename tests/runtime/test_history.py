@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
-from uuid import uuid4
 
-from django_livesim.protocol.names import Kind, Status
+from django_livesim.protocol.names import Kind, Outcome, Status
 from django_livesim.runtime.clock import ManualClock
 from django_livesim.runtime.history import SLICE
 from django_livesim.runtime.ports import StatusOut
@@ -194,22 +193,17 @@ def test_a_run_let_go_in_the_midst_of_its_history_does_not_say_that_it_plays():
     assert (row["worker"], row["progress"], row["reason"]) == (False, None, "")
 
 
-def test_a_stop_or_a_restart_ends_a_long_history():
-    for verb, args in (("stop", {}), ("restart", {"next": str(uuid4())})):
-        world, (run,) = crashed(Replayed, ticks=5000)
-        before = dict(world.row(run))
-        heir = heir_of(world, Replayed)
-        heir.ledger.send(run, "add", Kind.COMMAND, {"n": 3})  # it waits, and is refused
-        heir.ledger.send(run, verb, Kind.CONTROL, args)
-        heir.supervisor.ring()
-        for _ in range(20):
-            heir.supervisor.turn()
-        row = heir.row(run)
-        assert row["status"] is Status.STOPPED
-        assert (row["tick"], row["reason"]) == (before["tick"], "restarted" if args else "stopped")
-        assert [each.entry.name for each in world.ledger.verdicts[run]][-1] == verb
-        assert world.ledger.verdicts[run][-1].apply_tick == before["tick"]
-        assert run not in heir.supervisor.runners
+def test_a_stop_waits_until_history_has_been_played_and_stores_what_it_led_to():
+    world, (run,) = crashed(Replayed, ticks=5000)
+    heir = heir_of(world, Replayed)
+    heir.ledger.send(run, "add", Kind.COMMAND, {"n": 3})
+    heir.ledger.send(run, "stop", Kind.CONTROL, {})
+    heir.supervisor.ring()
+    heir.settle()
+    row = heir.row(run)
+    assert row["status"] is Status.STOPPED and row["tick"] >= world.row(run)["tick"] > 2000
+    last, stop = world.ledger.verdicts[run][-2:]
+    assert (last.entry.name, last.outcome, stop.entry.name) == ("add", Outcome.APPLIED, "stop")
 
 
 class Ends(Simulation):
