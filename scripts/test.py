@@ -5,11 +5,11 @@ Four lanes side by side, since most of a test here is waiting for another proces
 1. Everything on SQLite, but what the other lanes have, and what installs packages
    (`make matrix` has it).
 2. What touches the database, again on PostgreSQL.
-3. What starts processes of its own; then, with its own settings, a host in which
-   everything is unusual at once, on PostgreSQL (on SQLite, with every page of it
-   translated, `make matrix` has it).
+3. What starts processes of its own.
 4. The browser, a call of its own, because Playwright's sync API holds an event loop
-   that pytest-asyncio and the ORM would stumble over.
+   that pytest-asyncio and the ORM would stumble over; then, with its own settings, a
+   host in which everything is unusual at once, on PostgreSQL (on SQLite, with every
+   page of it translated, `make matrix` has it); then workers that are killed.
 
 Each call's output is shown when it ends.
 """
@@ -32,7 +32,6 @@ INSTALLING = ["tests/test_packaging.py", "tests/acceptance/test_quickstart.py"]
 PROCESSES = [
     "tests/acceptance",
     "tests/process",
-    "tests/reliability/test_chaos.py",
     "tests/test_checks_of_a_new_project.py",
     "tests/test_cli.py",
     "tests/test_deploying.py",
@@ -45,8 +44,9 @@ def without(*paths: str) -> list[str]:
     return [*PYTEST, *(f"--ignore={path}" for path in paths)]
 
 
-IN_PROCESS = without("tests/browser", *INSTALLING, *PROCESSES)
+IN_PROCESS = without("tests/browser", "tests/reliability/test_chaos.py", *INSTALLING, *PROCESSES)
 STARTING = [*without(*INSTALLING), *PROCESSES]
+KILLED = [*PYTEST, "tests/reliability/test_chaos.py"]
 POSTGRES = [*ON_POSTGRES, *without("tests/browser", *INSTALLING), "-m", "database"]
 BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
 UNUSUAL = [
@@ -56,8 +56,8 @@ UNUSUAL = [
 LANES = [
     {"SQLite": IN_PROCESS},
     {"PostgreSQL": POSTGRES},
-    {"processes": STARTING, "unusual host": UNUSUAL},
-    {"browser": BROWSER},
+    {"processes": STARTING},
+    {"browser": BROWSER, "unusual host": UNUSUAL, "processes killed": KILLED},
 ]
 WITH_BROWSER = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
 ENVIRONMENTS = {"browser": WITH_BROWSER, "unusual host": WITH_BROWSER}

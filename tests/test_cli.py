@@ -29,7 +29,7 @@ from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import Status
 from django_livesim.worker import Engine
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 class Printed:

@@ -14,7 +14,7 @@ from django_livesim import gateway
 from django_livesim.models import Command, Run, Worker
 from scripts.services import dies_with_us, stop
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 Script = subprocess.Popen[str]
 

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django_livesim import gateway
 from django_livesim.models import Run, Worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 WITHIN = 1.0
 """Seconds from when a worker knows that it is to leave until the next one holds its runs."""

@@ -13,7 +13,7 @@ from django_livesim import gateway
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(3600)
 
 CHAOS = bool(os.environ.get("LIVESIM_CHAOS"))
 SEED = int(os.environ.get("LIVESIM_SEED", "1"))
-EVERY = {"sqlite": 19, "postgresql": 101}
+EVERY = {"sqlite": 41, "postgresql": 151}
 OFTEN = {"coroutines": 7}  # few calls, and which is the k-th is not quite the same each time
 FLOORS = {
     "steering": 150,

@@ -56,7 +56,7 @@ def test_the_statements_of_a_second_do_not_depend_on_how_many_runs_are_held(
     moved = Run.objects.order_by("tick").values_list("tick", flat=True)[0] - ticks
     assert (moved > 0) == (status is Status.RUNNING)
     del counts["UPDATE livesim_worker"]
-    assert sum(counts.values()) <= 14 * seconds + 14, (seconds, counts)
+    assert sum(counts.values()) <= 20 * seconds + 20, (seconds, counts)  # 150 a second were they of each run
     if status is Status.PAUSED:
         assert "UPDATE livesim_run" not in counts
     else:
