@@ -10,6 +10,9 @@ from uuid import UUID
 
 from django_livesim.protocol.names import Kind, Outcome, Status
 
+CODE_LENGTH = 32
+"""Characters of a verdict's code that are stored and told."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:

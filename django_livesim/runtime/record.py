@@ -6,12 +6,11 @@ from uuid import UUID
 
 from django_livesim.protocol import plain
 from django_livesim.protocol.names import Outcome, Status
-from django_livesim.protocol.records import Entry, Held, Stored, Verdict, Write
+from django_livesim.protocol.records import CODE_LENGTH, Entry, Held, Stored, Verdict, Write
 from django_livesim.runtime.draft import Before, Draft
 from django_livesim.runtime.gate import Gate
 from django_livesim.runtime.ports import EndOut, Output, StatusOut, VerdictOut
 
-CODE_LENGTH = 32
 REASON_LENGTH = 500
 FULL = 5_000  # outputs behind a write that does not commit
 

@@ -17,7 +17,7 @@ from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import CANCEL, ENDED, Kind, Status
-from django_livesim.protocol.records import Committed, Position, Stored, Verdict, Write
+from django_livesim.protocol.records import CODE_LENGTH, Committed, Position, Stored, Verdict, Write
 from django_livesim.store import cancelling, intake, loading, locks, repeating, transitions, volatile
 from django_livesim.store.many import update_each
 from django_livesim.store.moments import Moment
@@ -25,7 +25,6 @@ from django_livesim.store.transitions import Tell, Transition
 
 logger = logging.getLogger(__name__)
 
-CODE_LENGTH = 32  # what Command.code holds
 PIECE = 8 * 1024 * 1024  # bytes of checkpoints in one statement
 
 FENCE = ("id", "worker", "epoch")

@@ -9,10 +9,8 @@ from django.db import IntegrityError
 
 from django_livesim.models import Command
 from django_livesim.protocol import plain
-from django_livesim.protocol.records import Verdict, Write
+from django_livesim.protocol.records import CODE_LENGTH, Verdict, Write
 from django_livesim.store.moments import Moment
-
-CODE_LENGTH = 32  # what Command.code holds
 
 
 class Known(Exception):
