@@ -17,6 +17,7 @@ Each call's output is shown when it ends.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -92,6 +93,8 @@ def main(arguments: list[str]) -> int:
     def run(lane: dict[str, list[str]]) -> list[int]:
         return [call(name, command, arguments) for name, command in lane.items()]
 
+    # Begun in the background of a script, this would hand on that Ctrl-C is ignored, to what tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     print("The tests take some minutes; each part is shown when it ends.", flush=True)
     with ThreadPoolExecutor(len(LANES)) as lanes:
         statuses = [status for lane in lanes.map(run, LANES) for status in lane]

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(3600)
 
 CHAOS = bool(os.environ.get("LIVESIM_CHAOS"))
 SEED = int(os.environ.get("LIVESIM_SEED", "1"))
-EVERY = {"sqlite": 41, "postgresql": 151}
+EVERY = {"sqlite": 101, "postgresql": 301}
 OFTEN = {"coroutines": 7}  # few calls, and which is the k-th is not quite the same each time
 FLOORS = {
     "steering": 150,
@@ -54,7 +54,8 @@ def test_whichever_call_of_the_database_fails_nothing_is_lost_doubled_or_stuck(n
     sys.stdout.write(f"{name} on {connection.vendor}: {tried}\n")
     assert tried.found == []
     assert tried.points >= FLOORS[name]
-    assert tried.fired > tried.plays * (0.5 if name == "coroutines" else 0.99) > 0
+    reached = 0.2 if name == "coroutines" else 0.99  # the one groups its calls by what waits at the moment
+    assert tried.fired > tried.plays * reached > 0
 
 
 # -- negative controls -------------------------------------------------------------------------------

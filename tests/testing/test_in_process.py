@@ -60,7 +60,7 @@ def test_no_thread_is_left_and_no_connection_but_those_before(echo):
         run = start(echo)
         assert send(run, "hello", {"n": 1}, wait=True).result == {"n": 1}
         assert engine.supervisor.runners
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # of those some may end meanwhile
     if connection.vendor == "postgresql":
         wait_until(lambda: connections_of_the_database() <= connected)
 
