@@ -1,7 +1,7 @@
 """Workers and their right to runs.
 
 A worker's `beat` grows while it lives. Peers time its silence on their own
-monotonic clock, and declare it gone by compare-and-set on the beat they
+clock of leases, and declare it gone by compare-and-set on the beat they
 saw; gone is final. A claim raises the run's epoch by compare-and-set, and
 every later write of the run names worker and epoch, so whoever was
 declared gone wrongly can no longer write.
@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import reduce
 from operator import or_
-from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from django.db.models import Case, F, Q, When
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Position
-from django_livesim.store import locks
+from django_livesim.store import clocks, locks
 from django_livesim.store.identity import Identity, is_gone
 from django_livesim.store.moments import Moment
 
@@ -110,7 +109,7 @@ class Peers:
     def look(self, me: UUID) -> list[UUID]:
         """Declare gone whoever is: those whose process has ended, and those silent for the ttl."""
         there = list(Worker.objects.exclude(state=Worker.State.GONE))
-        now = monotonic()
+        now = clocks.lease_time()
         passed = 0.0 if self._looked is None else min(now - self._looked, UNSEEN)
         self._looked = now
         self.told_to_leave = any(row.id == me and row.state == Worker.State.DRAINING for row in there)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,22 +17,18 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import InterfaceError, OperationalError, connections
 
-from django_livesim import conf, registry
-from django_livesim.gateway import autostart
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
-from django_livesim.store import identity, journal, leases, loading, transitions, unclaimed
+from django_livesim.store import journal, leases, loading, transitions
 from django_livesim.store.transitions import Tell
+from django_livesim.worker.asking import Asking
+from django_livesim.worker.keeping import Lease, versions
 
 logger = logging.getLogger(__name__)
 
-PEERS_EVERY = 0.5  # seconds between two looks at the other workers
 LOST_EVERY = 1.0  # seconds between two looks whether runs that ask for nothing are still held
-UNCLAIMED_EVERY = 3.0  # seconds between two looks for runs that no worker can claim
-SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
 AGAIN = 0.1  # seconds before a write is tried again whose run somebody else has locked
-RETRY = 1.0  # seconds before a worker that could not register tries again
 LOADS = 3  # failures to load a run before it is left out
 LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
 
@@ -45,29 +39,8 @@ def _nowhere(*args: Any) -> None:
     """Where answers go before the ledger is started."""
 
 
-DATABASE_ERRORS = (DatabaseError, InterfaceError)
-
-
-def _lease_time() -> Callable[[], float]:
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC if sys.platform == "darwin" else None)
-    return time.monotonic if clock is None else partial(time.clock_gettime, clock)
-
-
-lease_time = _lease_time()
-"""Seconds that only grow, the time included for which the machine was asleep.
-
-Linux stops CLOCK_MONOTONIC meanwhile and has CLOCK_BOOTTIME; on macOS it is `time.monotonic` that stops,
-and CLOCK_MONOTONIC goes on.
-"""
-
-
-def versions() -> dict[str, int]:
-    """The version of each simulation that this process has the code of."""
-    return {definition.name: definition.version for definition in registry.all()}
-
-
 class Ledger:
-    """Implements `runtime.ports.Ledger`, and keeps the worker's lease."""
+    """Implements `runtime.ports.Ledger`, and has the worker's lease kept."""
 
     def __init__(
         self,
@@ -84,11 +57,17 @@ class Ledger:
         `tell` hears what has changed of a run, once that has committed, and `freed` that one was let go, with
         the workers that may claim it, which need not wait for their poll. They must not block.
         """
-        self.queues = list(queues)
         self.max_runs = max_runs
-        self.worker: UUID | None = None
-        self._registered = registered
-        self._load = load
+        self._asking = Asking()
+        self._lease = Lease(
+            self._asking,
+            queues=queues,
+            registered=registered,
+            load=load,
+            tell=tell,
+            lost=self._drop_all,
+            drain=lambda: self._drain(),
+        )
         self._tell = tell
         self._freed = freed
         self._post: Post = _nowhere
@@ -96,19 +75,16 @@ class Ledger:
         self._drain: Callable[[], None] = _nowhere
         self._jobs: queue.SimpleQueue[tuple[str, Any, Callable[..., None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="livesim-ledger", daemon=True)
-        self._identity = identity.this_process()
-        self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
-        self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0, "unclaimed": 0.0}
-        self._due["succeed"] = math.inf  # from when it has another id than the one whose runs it is to have
-        self._unclaimed = unclaimed.Unclaimed()
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._later: list[Any] = []  # writes to be tried again
         self._later_due = math.inf
-        self._lease_until: tuple[UUID, float] | None = None  # one value, since two threads read it
-        self._before: UUID | None = None  # the worker that this was, whose runs it has not taken over yet
         self._lost_due = 0.0
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or to be tried again
-        self._complained = 0.0
+
+    @property
+    def worker(self) -> UUID | None:
+        """This worker's id; None while it has none."""
+        return self._lease.worker
 
     # -- the step thread ----------------------------------------------------------------------
 
@@ -139,13 +115,8 @@ class Ledger:
         self._jobs.put(("load", (run, passed), done))
 
     def leased(self, worker: UUID | None) -> bool:
-        """Whether this is the worker, and no peer can have declared it gone. Any thread.
-
-        By `lease_time`, from before the last beat that committed was sent: peers time their silence from
-        after it. So this is right too where the process was stopped for a while, or the machine asleep.
-        """
-        lease = self._lease_until
-        return lease is not None and lease[0] == worker and lease_time() < lease[1]
+        """Whether this is the worker, and no peer can have declared it gone. Any thread."""
+        return self._lease.held_by(worker)
 
     # -- the thread of the database -----------------------------------------------------------
 
@@ -155,21 +126,20 @@ class Ledger:
             jobs = self._take()
             going_on = None not in jobs
             real = [job for job in jobs if job is not None]
-            if self.worker is not None and not self.leased(self.worker):
-                self._fence_self()
+            self._lease.check()
             self._write([*self._take_later(), *(job for job in real if job[0] == "write")])
             for _, (run, passed), done in (job for job in real if job[0] == "load"):
-                self._answer(done, self._guarded(partial(self._load_again, run, passed)))
+                self._answer(done, self._asking.ask(partial(self._load_again, run, passed)))
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
-                self._answer(done, self._guarded(partial(self._poll, held, claiming)))
-            if going_on and time.monotonic() >= min(self._due.values()):
-                self._care()
-        self._guarded(self._leave)
+                self._answer(done, self._asking.ask(partial(self._poll, held, claiming)))
+            if going_on and time.monotonic() >= self._lease.due:
+                self._lease.care()
+        self._asking.ask(self._lease.leave)
         connections.close_all()
 
     def _take(self) -> list[Any]:
         """All jobs that wait; waits for one until the lease needs care, or a write is tried again."""
-        until = min(self._later_due, *self._due.values())
+        until = min(self._later_due, self._lease.due)
         try:
             jobs = [self._jobs.get(timeout=max(0.0, until - time.monotonic()))]
         except queue.Empty:
@@ -188,23 +158,10 @@ class Ledger:
     def _answer(self, done: Callable[..., None], answer: Any) -> None:
         self._post(done, answer)
 
-    def _guarded(self, function: Callable[[], Any]) -> Any:
-        """None where the database did not answer; the connection is made anew next time."""
-        try:
-            return function()
-        except DATABASE_ERRORS as exc:
-            self._complain(exc)
-        except Exception:
-            logger.exception("the ledger failed worker=%s", self.worker)
-        connections[conf.settings.DATABASE].close()
-        return None
-
-    def _complain(self, exc: Exception) -> None:
-        """Once a minute: the database is away, and what follows from that."""
-        now = time.monotonic()
-        if now - self._complained >= 60:
-            self._complained = now
-            logger.warning("the database does not answer; commands wait, and are tried again", exc_info=exc)
+    def _drop_all(self) -> None:
+        """The lease is lost, and with it all runs."""
+        self._failed_loads.clear()
+        self._post(self._dead)
 
     def _write(self, jobs: list[Any]) -> None:
         self._writing = frozenset(write.run for _, write, _ in [*jobs, *self._later])
@@ -216,12 +173,12 @@ class Ledger:
             writes = [write for _, write, _ in jobs]
             restarts = any(write.successor for write in writes)
             present = versions() if restarts else {}
-            results = self._guarded(lambda: journal.write(worker, writes, present, self._tell))
+            results = self._asking.ask(lambda: journal.write(worker, writes, present, self._tell))
         if results is not None and Committed.FAILED in results:
-            connections[conf.settings.DATABASE].close()
+            self._asking.close()
         answers = list(zip(jobs, results or [Committed.FAILED] * len(jobs), strict=True))
         if any(result == Committed.YES and job[1].release for job, result in answers):
-            self._freed(self._peers.claiming)  # first: with the last answer the worker may end
+            self._freed(self._lease.peers.claiming)  # first: with the last answer the worker may end
         for job, result in answers:
             if result == Committed.LATER:
                 self._later.append(job)
@@ -232,7 +189,7 @@ class Ledger:
     # -- looking for work ---------------------------------------------------------------------
 
     def _poll(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
-        worker = self._lease()
+        worker = self._lease.have()
         horizons, lost = self._reserve(worker, held)
         mine = [run for run in held if run not in lost]
         claimed = self._claim(worker, mine) if claiming else []
@@ -272,7 +229,7 @@ class Ledger:
         if limit <= 0:
             return []
         kept = [*held, *self._left_out()]
-        claimed = leases.claim(worker, kept, queues=self.queues, simulations=versions(), limit=limit)
+        claimed = leases.claim(worker, kept, queues=self._lease.queues, simulations=versions(), limit=limit)
         loaded = (self._load_run(run, worker) for run in claimed)
         return [each for each in loaded if each is not None]
 
@@ -297,111 +254,3 @@ class Ledger:
             return None
         self._failed_loads.pop(run, None)
         return held
-
-    # -- the lease ----------------------------------------------------------------------------
-
-    def _lease(self) -> UUID:
-        """This worker's id; registers it where it has none."""
-        if self.worker is None:
-            began = lease_time()
-            worker = leases.register(self._identity, self.queues, {"simulations": versions()})
-            self._due["beat"] = time.monotonic() + conf.settings.BEAT
-            logger.info("worker registered worker=%s pid=%s queues=%s", worker, os.getpid(), self.queues)
-            try:
-                self._registered(worker)
-            except Exception:
-                logger.exception("no doorbells are heard worker=%s; the poll goes on", worker)
-            self._guarded(self._autostart)
-            self.worker = worker
-            self._hold_lease(worker, began)
-            self._due["succeed"] = time.monotonic() + RETRY
-            self._guarded(self._succeed)
-        return self.worker
-
-    def _hold_lease(self, worker: UUID, since: float) -> None:
-        self._lease_until = (worker, since + conf.settings.LEASE_TTL)
-
-    def _succeed(self) -> None:
-        """Take over the runs of the worker that this was, until that has succeeded once.
-
-        One whose runs nobody could call again, since it serves no queue, lets them go.
-        """
-        if self._before is not None and self.worker is not None:
-            if self.queues:
-                leases.succeed(self._before, self.worker)
-            else:
-                leases.leave(self._before)
-        self._before = None
-        self._due["succeed"] = math.inf
-
-    def _autostart(self) -> None:
-        """Until it has succeeded once."""
-        if self._is_due("autostart", time.monotonic(), RETRY):
-            autostart.start_all(self.queues)
-            self._due["autostart"] = math.inf
-
-    def _care(self) -> None:
-        """Keep the lease; without one, and without a database to ask for it, wait a little."""
-        self._guarded(self._keep_lease)
-        if self.worker is None:
-            retry = time.monotonic() + RETRY
-            self._due = {what: max(due, retry) for what, due in self._due.items()}
-
-    def _keep_lease(self) -> None:
-        now = time.monotonic()
-        worker = self._lease()
-        began = lease_time()
-        if self._is_due("beat", now, conf.settings.BEAT):
-            if not leases.beat(worker, self._facts()):
-                self._lose_lease("declared gone by a peer")
-                return
-            self._hold_lease(worker, began)
-        if self._is_due("succeed", now, RETRY):
-            self._succeed()
-        if self._is_due("peers", now, PEERS_EVERY):
-            self._peers.look(worker)
-            if self._peers.told_to_leave:
-                self._told_to_leave()
-        if self._is_due("sweep", now, SWEEP_EVERY):
-            journal.refuse_orphans()
-        self._autostart()
-        if self._is_due("unclaimed", now, UNCLAIMED_EVERY):
-            self._unclaimed.look(self._tell)
-
-    def _facts(self) -> dict[str, Any]:
-        """What a beat tells: the load, and for which runs there is code here."""
-        return self._load() | {"simulations": versions()}
-
-    def _is_due(self, what: str, now: float, every: float) -> bool:
-        if now < self._due[what]:
-            return False
-        self._due[what] = now + every
-        return True
-
-    def _fence_self(self) -> None:
-        """No beat has committed for the lease's time: this process stood still, or the database was away.
-
-        Its peers may have declared it gone. Where they have not, its next self takes its runs over, so
-        that a database that was away for all of them moves no run from one worker to another.
-        """
-        before = self.worker
-        self._lose_lease(f"without a beat for {conf.settings.LEASE_TTL:g} s")
-        self._before = before
-
-    def _lose_lease(self, why: str) -> None:
-        """Drop everything, and begin anew under a new id."""
-        logger.error("%s worker=%s; all its runs are dropped from memory", why, self.worker)
-        self.worker = self._lease_until = None
-        self._failed_loads.clear()
-        self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
-        self._post(self._dead)
-
-    def _told_to_leave(self) -> None:
-        """Once: somebody has marked this worker's row as draining."""
-        logger.info("told to leave worker=%s; its runs are stored and let go", self.worker)
-        drain, self._drain = self._drain, _nowhere
-        drain()
-
-    def _leave(self) -> None:
-        if self.worker is not None:
-            leases.leave(self.worker)

@@ -94,8 +94,8 @@ class OneRun(Ledger):
         other = attaching.holder(run.id)
         if other is None:
             return False
-        if leases.has_ended(self._identity, other):
-            self._peers.look(worker)
+        if leases.has_ended(self._lease.identity, other):
+            self._lease.peers.look(worker)
             return self._claim_it(worker, run)
         if attaching.is_heard(other):
             self._refuse(self._held_by(other, run))

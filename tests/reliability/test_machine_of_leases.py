@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Position, Write
-from django_livesim.store import journal, leases
+from django_livesim.store import clocks, journal, leases
 from django_livesim.store.identity import Identity
 
 TTL = 10.0
@@ -180,7 +180,7 @@ class Leases(RuleBasedStateMachine):
 @pytest.mark.timeout(600)  # a failure is made small before it is told
 @pytest.mark.django_db(transaction=True)
 def test_whatever_happens_a_run_has_one_worker_that_may_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "monotonic", lambda: Leases.now)
+    monkeypatch.setattr(clocks, "lease_time", lambda: Leases.now)
     examples = 30 if connection.vendor == "sqlite" else 10  # where each statement has a way to go
     run_state_machine_as_test(
         Leases,

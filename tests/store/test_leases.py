@@ -15,7 +15,7 @@ from django.db import connection, connections
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Write
-from django_livesim.store import identity, journal, leases
+from django_livesim.store import clocks, identity, journal, leases
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,9 +92,9 @@ def test_one_fenced_write_of_a_batch_leaves_the_others():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The monotonic clock by which silence is timed; `clock[0]` is what it says."""
+    """The clock by which silence is timed; `clock[0]` is what it says."""
     now = [0.0]
-    monkeypatch.setattr(leases, "monotonic", lambda: now[0])
+    monkeypatch.setattr(clocks, "lease_time", lambda: now[0])
     return now
 
 

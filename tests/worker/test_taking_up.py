@@ -17,7 +17,7 @@ from django_livesim.protocol.names import Status
 from django_livesim.simulation import Simulation, command
 from django_livesim.store import leases
 from django_livesim.testing import wait_until, worker_in_process
-from django_livesim.worker import ledger as ledgers
+from django_livesim.worker import keeping
 from django_livesim.worker.ledger import Ledger
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,18 +123,18 @@ def test_fifty_runs_are_taken_up_well_before_the_third_poll(settings):
 
 def test_a_worker_tells_which_code_it_has_from_its_first_moment_and_with_each_beat(monkeypatch):
     ledger = Ledger(queues=["default"], registered=lambda worker: None, load=lambda: {"runs": 2})
-    ledger._lease()
+    ledger._lease.have()
     assert Worker.objects.get().load["simulations"]["counter"] == 1
-    monkeypatch.setattr(ledgers, "versions", lambda: {"counter": 5})
-    ledger._due["beat"] = 0.0
-    ledger._keep_lease()
+    monkeypatch.setattr(keeping, "versions", lambda: {"counter": 5})
+    ledger._lease._due["beat"] = 0.0
+    ledger._lease.keep()
     assert Worker.objects.get().load == {"runs": 2, "simulations": {"counter": 5}}
 
 
 def test_a_run_without_a_worker_that_has_its_code_says_so_on_its_page_and_in_the_terminal(
     client, monkeypatch, capsys
 ):
-    monkeypatch.setattr(ledgers, "UNCLAIMED_EVERY", 0.1)
+    monkeypatch.setattr(keeping, "UNCLAIMED_EVERY", 0.1)
     run = Run.objects.create(
         id=uuid.uuid4(), simulation="counter", version=7, visibility="public", status=Status.RUNNING
     )

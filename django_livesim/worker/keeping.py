@@ -1,0 +1,203 @@
+"""The worker's lease: its row, its beat, its eye on the other workers, and what it does for all of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from django_livesim import conf, registry
+from django_livesim.gateway import autostart
+from django_livesim.store import clocks, identity, journal, leases
+from django_livesim.store.transitions import Tell
+from django_livesim.store.unclaimed import Unclaimed
+from django_livesim.worker.asking import Asking
+
+logger = logging.getLogger(__name__)
+
+PEERS_EVERY = 0.5  # seconds between two looks at the other workers
+UNCLAIMED_EVERY = 3.0  # seconds between two looks for runs that no worker can claim
+SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
+RETRY = 1.0  # seconds before a worker that could not register tries again
+
+
+def versions() -> dict[str, int]:
+    """The version of each simulation that this process has the code of."""
+    return {definition.name: definition.version for definition in registry.all()}
+
+
+class Lease:
+    """Who this worker is, and until when that is certain.
+
+    The thread of the database owns it; `held_by` alone may be called from
+    any. Where the process dies on any line, its peers find the row silent, or
+    the process gone, and take over what it had.
+    """
+
+    def __init__(
+        self,
+        asking: Asking,
+        *,
+        queues: Iterable[str],
+        registered: Callable[[UUID], None],
+        load: Callable[[], dict[str, Any]],
+        tell: Tell,
+        lost: Callable[[], None],
+        drain: Callable[[], None],
+    ) -> None:
+        """`registered`, `load` and `tell` are those of `Ledger`.
+
+        `lost` is called where the lease is lost, and `drain` once, where the row says that the worker is to
+        leave.
+        """
+        self.queues = list(queues)
+        self.worker: UUID | None = None
+        self.identity = identity.this_process()
+        self.peers = self._new_peers()
+        self._asking = asking
+        self._registered = registered
+        self._load = load
+        self._tell = tell
+        self._lost = lost
+        self._drain: Callable[[], None] | None = drain
+        self._unclaimed = Unclaimed()
+        self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0, "unclaimed": 0.0}
+        self._due["succeed"] = math.inf  # from when it has another id than the one whose runs it is to have
+        self._until: tuple[UUID, float] | None = None  # one value, since two threads read it
+        self._before: UUID | None = None  # the worker that this was, whose runs it has not taken over yet
+
+    def _new_peers(self) -> leases.Peers:
+        return leases.Peers(self.identity, conf.settings.LEASE_TTL)
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    def held_by(self, worker: UUID | None) -> bool:
+        """Whether this is the worker, and no peer can have declared it gone. Any thread.
+
+        From before the last beat that committed was sent: peers time their silence from after it, by the
+        same clock. So this is right too where the process was stopped for a while, or the machine asleep.
+        """
+        until = self._until
+        return until is not None and until[0] == worker and clocks.lease_time() < until[1]
+
+    def have(self) -> UUID:
+        """This worker's id; registers it where it has none."""
+        if self.worker is None:
+            began = clocks.lease_time()
+            worker = leases.register(self.identity, self.queues, {"simulations": versions()})
+            self._due["beat"] = time.monotonic() + conf.settings.BEAT
+            logger.info("worker registered worker=%s pid=%s queues=%s", worker, os.getpid(), self.queues)
+            try:
+                self._registered(worker)
+            except Exception:
+                logger.exception("no doorbells are heard worker=%s; the poll goes on", worker)
+            self._asking.ask(self._autostart)
+            self.worker = worker
+            self._hold(worker, began)
+            self._due["succeed"] = time.monotonic() + RETRY
+            self._asking.ask(self._succeed)
+        return self.worker
+
+    def leave(self) -> None:
+        """In good order: what the worker may still hold is free."""
+        if self.worker is not None:
+            leases.leave(self.worker)
+
+    def _hold(self, worker: UUID, since: float) -> None:
+        self._until = (worker, since + conf.settings.LEASE_TTL)
+
+    # -- keeping it ---------------------------------------------------------------------------
+
+    @property
+    def due(self) -> float:
+        """When it needs care next, by `time.monotonic`."""
+        return min(self._due.values())
+
+    def check(self) -> None:
+        """Before anything is done: without a beat for the lease's time, everything is dropped.
+
+        This process stood still, or the database was away; its peers may have declared it gone. Where they
+        have not, its next self takes its runs over, so that a database that was away for all of them moves
+        no run from one worker to another.
+        """
+        before = self.worker
+        if before is not None and not self.held_by(before):
+            self._lose(f"without a beat for {conf.settings.LEASE_TTL:g} s")
+            self._before = before
+
+    def care(self) -> None:
+        """Do what is due; without a lease, and without a database to ask for one, wait a little."""
+        self._asking.ask(self.keep)
+        if self.worker is None:
+            retry = time.monotonic() + RETRY
+            self._due = {what: max(due, retry) for what, due in self._due.items()}
+
+    def keep(self) -> None:
+        """Do what is due; raises what the database does."""
+        now = time.monotonic()
+        worker = self.have()
+        began = clocks.lease_time()
+        if self._is_due("beat", now, conf.settings.BEAT):
+            if not leases.beat(worker, self._facts()):
+                self._lose("declared gone by a peer")
+                return
+            self._hold(worker, began)
+        if self._is_due("succeed", now, RETRY):
+            self._succeed()
+        if self._is_due("peers", now, PEERS_EVERY):
+            self.peers.look(worker)
+            if self.peers.told_to_leave:
+                self._told_to_leave()
+        if self._is_due("sweep", now, SWEEP_EVERY):
+            journal.refuse_orphans()
+        self._autostart()
+        if self._is_due("unclaimed", now, UNCLAIMED_EVERY):
+            self._unclaimed.look(self._tell)
+
+    def _is_due(self, what: str, now: float, every: float) -> bool:
+        if now < self._due[what]:
+            return False
+        self._due[what] = now + every
+        return True
+
+    def _facts(self) -> dict[str, Any]:
+        """What a beat tells: the load, and for which runs there is code here."""
+        return self._load() | {"simulations": versions()}
+
+    def _succeed(self) -> None:
+        """Take over the runs of the worker that this was, until that has succeeded once.
+
+        One whose runs nobody could call again, since it serves no queue, lets them go.
+        """
+        if self._before is not None and self.worker is not None:
+            if self.queues:
+                leases.succeed(self._before, self.worker)
+            else:
+                leases.leave(self._before)
+        self._before = None
+        self._due["succeed"] = math.inf
+
+    def _autostart(self) -> None:
+        """Until it has succeeded once."""
+        if self._is_due("autostart", time.monotonic(), RETRY):
+            autostart.start_all(self.queues)
+            self._due["autostart"] = math.inf
+
+    def _lose(self, why: str) -> None:
+        """Drop everything, and begin anew under a new id."""
+        logger.error("%s worker=%s; all its runs are dropped from memory", why, self.worker)
+        self.worker = self._until = None
+        self.peers = self._new_peers()
+        self._lost()
+
+    def _told_to_leave(self) -> None:
+        """Once: somebody has marked this worker's row as draining."""
+        if self._drain is None:
+            return
+        logger.info("told to leave worker=%s; its runs are stored and let go", self.worker)
+        drain, self._drain = self._drain, None
+        drain()
