@@ -88,6 +88,11 @@ class Worker(models.Model):
     pid_started = models.CharField(_("process started"), max_length=32, blank=True)
     queues = models.JSONField(_("queues"), default=list)
     load = models.JSONField(_("load"), default=dict, blank=True)
+    explained = models.BooleanField(
+        _("its end is explained"),
+        default=False,
+        help_text=_("one of its runs has ended it, the others are innocent"),
+    )
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
     beat_at = models.DateTimeField(_("last sign of life"), auto_now=True)
 
@@ -171,7 +176,16 @@ class Run(models.Model):
     result = models.JSONField(_("result"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
     adoptions = models.IntegerField(_("adoptions"), default=0)
-    strikes = models.IntegerField(_("strikes"), default=0)
+    unproven = models.IntegerField(
+        _("adoptions without a state"), default=0, help_text=_("since a worker has last stored its state")
+    )
+    strikes = models.IntegerField(_("strikes"), default=0, help_text=_("times it has harmed its worker"))
+    struck_tick = models.BigIntegerField(
+        _("struck at tick"), null=True, blank=True, help_text=_("a state stored later forgives the strikes")
+    )
+    held_back_until = models.DateTimeField(
+        _("held back until"), null=True, blank=True, help_text=_("no worker takes it before")
+    )
     parent = models.ForeignKey(
         "self",
         null=True,

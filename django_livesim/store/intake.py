@@ -16,6 +16,7 @@ from django_livesim import conf
 from django_livesim.models import Command, Run
 from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import ENDED, Kind, Outcome, Status
+from django_livesim.store import striking
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Transition, tell_on_commit
 
@@ -154,6 +155,7 @@ def begin_carry_out(command: Command, run: Run, status: Status, reason: str = ""
         epoch=F("epoch") + 1,
         next_seq=F("next_seq") + 1,
         ended_at=Moment() if status in ENDED else None,
+        **(striking.RELEASED if run.status == Status.QUARANTINED else {}),
     )
     if not changed:
         raise Overtaken

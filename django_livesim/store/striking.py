@@ -1,0 +1,112 @@
+"""Runs that harm their worker: strikes, pauses between them, and quarantine.
+
+A strike is one time that a run's code has hung or has ended its process. It
+is written under the fence of the holding in which that happened, so that
+two who see the same harm write one. A state stored later than where the run
+was struck last forgives what was before.
+
+A struck run stays with its holder's row, by which nobody but a worker
+touches it; a worker takes it again once it is held back no more.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F
+
+from django_livesim import conf
+from django_livesim.models import Checkpoint, Run
+from django_livesim.protocol import plain
+from django_livesim.protocol.names import CLAIMABLE, Status
+from django_livesim.store import locks
+from django_livesim.store.moments import Moment
+from django_livesim.store.transitions import Transition
+
+logger = logging.getLogger(__name__)
+
+PAUSES = (1.0, 5.0, 25.0, 60.0)
+"""Seconds for which a run is held back after its first strike, its second, and so on."""
+
+STACK = 20_000  # characters kept of a stack
+
+RELEASED: dict[str, Any] = {"strikes": 0, "unproven": 0, "struck_tick": None, "held_back_until": None}
+"""What is changed of a run that a person has released."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harm:
+    """What a run has done to the worker that held it."""
+
+    run: UUID
+    epoch: int
+    """Of the holding in which it happened."""
+    why: str
+    """Goes on from "its code ...", as in "took longer than 2 s in one step"."""
+    stack: str = ""
+    """Where it was, as far as that is known."""
+
+
+def strike(worker: UUID, harm: Harm) -> Transition | None:
+    """Note a strike, and quarantine the run where it is the last that it may have.
+
+    What is to be told of it once that has committed; None where the run is in other hands by now. Raises
+    `Locked` where somebody else has its row locked: nothing has changed then, and it is to be tried again.
+    """
+    with locks.brief():
+        if locks.taken([harm.run]):
+            raise locks.Locked(f"the run {harm.run} is locked")
+        held = Run.objects.filter(
+            id=harm.run, worker=worker, epoch=harm.epoch, status__in=map(str, CLAIMABLE)
+        )
+        row = held.only("strikes", "struck_tick", "status", "horizon", "tick").first()
+        if row is None:
+            return None
+        most = conf.settings.STRIKES
+        strikes = 1 if _is_forgiven(row) else row.strikes + 1
+        logger.error(
+            "strike %s of %s run=%s epoch=%s: its code %s", strikes, most, harm.run, harm.epoch, harm.why
+        )
+        at = max(row.tick, row.horizon)
+        held.update(strikes=strikes, struck_tick=at, error=plain.storable(harm.stack)[-STACK:])
+        if strikes >= most:
+            return quarantine(row, worker, harm.epoch, f"{strikes} strikes: its code {harm.why}")
+        pause = PAUSES[min(strikes, len(PAUSES)) - 1]
+        reason = f"its code {harm.why}; it is tried again"[:500]
+        held.update(held_back_until=Moment() + timedelta(seconds=pause), reason=reason)
+    status = Status(row.status)
+    return Transition(run=harm.run, epoch=harm.epoch, previous=status, status=status, reason=reason)
+
+
+def quarantine(row: Run, worker: UUID | None, epoch: int, reason: str) -> Transition | None:
+    """Keep a run from every worker until a person releases it; None where it is in other hands by now.
+
+    Its waiting commands go on waiting. It stands at its horizon, for that may have been shown.
+    """
+    held = Run.objects.filter(id=row.pk, worker=worker, epoch=epoch)
+    changed = held.update(
+        status=str(Status.QUARANTINED),
+        reason=reason[:500],
+        worker=None,
+        epoch=F("epoch") + 1,
+        tick=max(row.tick, row.horizon),
+        hash="",
+        progress=None,
+    )
+    if not changed:
+        return None
+    previous = Status(row.status)
+    return Transition(
+        run=row.pk, epoch=epoch + 1, previous=previous, status=Status.QUARANTINED, reason=reason[:500]
+    )
+
+
+def _is_forgiven(row: Run) -> bool:
+    """Whether there is a state from beyond where the run was struck last, or it never was."""
+    if row.struck_tick is None:
+        return True
+    return bool(Checkpoint.objects.filter(run=row.pk, tick__gt=row.struck_tick).exists())

@@ -1,0 +1,99 @@
+"""Strikes, pauses, quarantine and its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from django_livesim import gateway
+from django_livesim.models import Checkpoint, Command, Run
+from django_livesim.protocol.names import Kind, Status
+from django_livesim.store import identity, leases, locks, striking
+from django_livesim.store.striking import Harm
+from tests.hosts import host_view
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def me() -> UUID:
+    return leases.register(identity.this_process(), ["default"])
+
+
+@pytest.fixture
+def run(me) -> Run:
+    return Run.objects.create(
+        simulation="counter", worker_id=me, epoch=3, status=Status.RUNNING, tick=100, horizon=120
+    )
+
+
+def harm(run: Run, epoch: int = 3) -> Harm:
+    return Harm(run=run.id, epoch=epoch, why="took longer than 2 s in one step", stack="File a.py, line 1")
+
+
+def test_a_struck_run_is_held_back_and_says_why(run, me):
+    told = striking.strike(me, harm(run))
+    assert told.reason == "its code took longer than 2 s in one step; it is tried again"
+    run.refresh_from_db()
+    assert (run.strikes, run.struck_tick, run.error) == (1, 120, "File a.py, line 1")
+    assert (run.status, run.worker_id, run.reason) == ("running", me, told.reason)
+    assert timedelta(0) < run.held_back_until - timezone.now() <= timedelta(seconds=striking.PAUSES[0])
+
+
+def test_it_is_held_back_longer_each_time(run, me):
+    striking.strike(me, harm(run))
+    striking.strike(me, harm(run))
+    run.refresh_from_db()
+    assert run.held_back_until - timezone.now() > timedelta(seconds=striking.PAUSES[0])
+
+
+def test_the_third_strike_puts_it_into_quarantine_where_it_stands_at_what_was_shown(run, me):
+    waits = Command.objects.create(run=run, kind=Kind.COMMAND, name="add", sender="p:1", client_id="a")
+    told = [striking.strike(me, harm(run)) for _ in range(3)]
+    assert [each.status for each in told] == ["running", "running", "quarantined"]
+    assert (told[2].previous, told[2].epoch) == ("running", 4)
+    run.refresh_from_db()
+    assert (run.status, run.worker_id, run.epoch, run.tick) == ("quarantined", None, 4, 120)
+    assert run.reason == "3 strikes: its code took longer than 2 s in one step"
+    assert run.error == "File a.py, line 1"
+    waits.refresh_from_db()
+    assert waits.outcome == ""
+
+
+def test_who_no_longer_holds_the_run_strikes_nobody(run, me):
+    assert striking.strike(me, harm(run, epoch=2)) is None
+    other = leases.register(identity.this_process(), ["default"])
+    assert striking.strike(other, harm(run)) is None
+    Run.objects.filter(id=run.id).update(status=Status.STOPPED)
+    assert striking.strike(me, harm(run)) is None
+    run.refresh_from_db()
+    assert (run.strikes, run.error) == (0, "")
+
+
+@pytest.mark.parametrize(("tick", "strikes"), [(120, 3), (121, 1)])
+def test_a_state_from_beyond_the_last_strike_forgives(run, me, tick, strikes):
+    Run.objects.filter(id=run.id).update(strikes=2, struck_tick=120)
+    Checkpoint.objects.create(run=run, tick=tick, apply_seq=0, epoch=3, data=b"{}")
+    striking.strike(me, harm(run))
+    run.refresh_from_db()
+    assert run.strikes == strikes
+
+
+def test_resume_releases_it_without_its_strikes(run, me):
+    for _ in range(3):
+        striking.strike(me, harm(run))
+    Run.objects.filter(id=run.id).update(unproven=3)
+    gateway.resume(run.id)
+    run.refresh_from_db()
+    assert (run.status, run.strikes, run.unproven, run.struck_tick) == ("waiting", 0, 0, None)
+    assert run.held_back_until is None
+
+
+def test_a_run_whose_row_is_locked_is_struck_later(row_locks, run, me):
+    with host_view(lambda: gateway.share(run, "public")), pytest.raises(locks.Locked):
+        striking.strike(me, harm(run))
+    run.refresh_from_db()
+    assert run.strikes == 0
