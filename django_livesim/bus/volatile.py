@@ -3,16 +3,31 @@
 Best effort, and said so where a command is declared: there is no row that
 could be found where a message is lost. Whoever sends has been told that the
 layer took it, not that the worker has it.
+
+Those of one sender for one run go one after the other, in the order in which
+they were submitted in this process: the next is given to the layer when it has
+answered for the one before, or has had its `LIMIT`. Layers keep that order, and
+so does the worker's one listener. Each lock of `_turns` belongs to the loop of
+the thread that rings, and is there while somebody holds it or waits for it.
+
+- *Whoever waits gives up*, after `2 * LIMIT`: the sending is cancelled. While
+  it waits for its turn nothing has gone; while the layer is asked the message
+  may have gone, and be heard later than the next one. Its sender has been told
+  `NotTaken`. Either way the turn passes on.
+- *The process dies*: what has not been given to the layer is lost, and nobody
+  has been told that it was taken. What was given to it goes on, in its order.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -43,20 +58,32 @@ def send(worker: UUID, run: UUID, wanted: Mapping[str, Any]) -> bool:
     False where this process has no way to reach it, being none of the layer's.
     Takes `LIMIT` seconds at most; raises `NotTaken`. Any thread but that of an event loop.
     """
-    message = encode(run, wanted)
     if is_local():
-        return bool(local.send(worker_channel(worker), message))
+        return bool(local.send(worker_channel(worker), encode(run, wanted)))
     try:
-        doorbells.submit(_send(worker, message)).result(2 * LIMIT)
+        done = submit(worker, run, wanted)
+        try:
+            done.result(2 * LIMIT)
+        finally:
+            done.cancel()
     except Exception as exc:
         seldom.warning("A volatile command was not taken by the layer: run=%s (%s)", run, type(exc).__name__)
         raise NotTaken from exc
     return True
 
 
-async def _send(worker: UUID, message: dict[str, Any]) -> None:
-    async with asyncio.timeout(LIMIT):
-        await get_layer().send(worker_channel(worker), message)
+def submit(worker: UUID, run: UUID, wanted: Mapping[str, Any]) -> concurrent.futures.Future[None]:
+    """Have the layer given a command, after those of its sender that were submitted before. Any thread."""
+    return doorbells.submit(_send((worker, run, wanted["sender"]), encode(run, wanted)))
+
+
+_turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+
+async def _send(lane: tuple[UUID, UUID, str], message: dict[str, Any]) -> None:
+    turn = _turns.setdefault((asyncio.get_running_loop(), *lane), asyncio.Lock())
+    async with turn, asyncio.timeout(LIMIT):
+        await get_layer().send(worker_channel(lane[0]), message)
 
 
 def encode(run: UUID, wanted: Mapping[str, Any]) -> dict[str, Any]:
