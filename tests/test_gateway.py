@@ -344,9 +344,9 @@ def test_a_delay_counts_by_the_clock_of_the_database():
     row = gateway.send(run, "add", delay=100)
     assert 95 < (row.due_at - row.created_at).total_seconds() < 105
     assert Command.objects.get().due_at == row.due_at
-    assert loading.waiting([run.id]) == {}
+    assert loading.waiting([run.id]).entries == {}
     soon = gateway.send(run, "add", delay=0)
-    assert [entry.id for entry in loading.waiting([run.id])[run.id]] == [soon.pk]
+    assert [entry.id for entry in loading.waiting([run.id]).entries[run.id]] == [soon.pk]
 
 
 @pytest.mark.parametrize(

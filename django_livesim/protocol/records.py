@@ -202,6 +202,8 @@ class Poll:
     """Whether as many entries were read as are at once; look again once some of them are answered."""
     entries: Mapping[UUID, Sequence[Entry]] = field(default_factory=dict)
     """Waiting commands of held runs, oldest first; may repeat what was given before."""
+    left: Mapping[UUID, int] = field(default_factory=dict)
+    """Of runs with commands for ticks that were not read: the first of those ticks."""
     horizons: Mapping[UUID, int] = field(default_factory=dict)
     """The last tick that may be shown, of the held runs that asked for it."""
     lost: frozenset[UUID] = frozenset()

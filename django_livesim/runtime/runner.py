@@ -202,6 +202,11 @@ class Runner:
         if not self.away:
             self._guarded(self._attend)
 
+    def leave(self, tick: int | None) -> bool:
+        """A look has left commands unread from this tick on, or none. Whether the run may go on by that."""
+        waited, self.schedule.left = self._waits, tick
+        return self._goes_on(waited)
+
     def watch(self, roles: Iterable[str], keyframe: bool) -> None:
         """Somebody watches in these roles; a keyframe is wanted at once where one is missing."""
         self.screen.watch(roles, self.clock.now() + self.options.interest_ttl)
@@ -223,7 +228,7 @@ class Runner:
             return None
         if self.replaying or self._unfinished:
             return self.clock.now()
-        waits = self.horizon.is_reached(self.host.tick)
+        waits = self._waits
         if self.steps_asked and not waits:
             return self.clock.now()
         due = self.schedule.next_due
@@ -242,7 +247,7 @@ class Runner:
             self._guarded(self._attend)
         elif self._is_left_alone(now):
             self._guarded(self._rest)
-        elif self._moves and not self.horizon.is_reached(self.host.tick):
+        elif self._moves and not self._waits:
             self._stepped = self.steps_asked == 1
             self.steps_asked = max(0, self.steps_asked - 1)
             self._guarded(self._step)
@@ -251,6 +256,11 @@ class Runner:
     def _moves(self) -> bool:
         """Whether it makes steps, as far as its horizon lets it."""
         return not self.over and (self.status is Status.RUNNING or self.steps_asked > 0)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether it may make no further step before it hears of the database."""
+        return self.horizon.is_reached(self.host.tick)
 
     def _step(self, now: float) -> None:
         """One step, and the boundary after it."""
@@ -544,11 +554,15 @@ class Runner:
 
     def grant(self, tick: int) -> bool:
         """The database has this horizon now. Whether the run waited for it."""
-        waited = self.horizon.is_reached(self.host.tick)
+        waited = self._waits
         self.horizon.grant(tick)
+        return self._goes_on(waited)
+
+    def _goes_on(self, waited: bool) -> bool:
+        """Whether a run that waited need not any more; the time it waited for tells nothing of its pace."""
         if waited:
             self.pace.rate.rests()
-        return waited and not self.horizon.is_reached(self.host.tick)
+        return waited and not self._waits
 
     def _ask(self) -> int:
         """Have the horizon asked for that it needs now."""

@@ -37,6 +37,8 @@ class Schedule:
         self._volatile = 0  # how many of those have no row
         self._answered: dict[Key, None] = {}  # the oldest first
         self._cancelled: set[int] = set()  # commands whose `cancel` has acted here and not yet in the store
+        self.left: int | None = None
+        """The first tick for which there are more commands than could be given; None where there are none."""
 
     def __iter__(self) -> Iterator[Entry]:
         """Those that were due when it was looked at last, in order."""
@@ -82,6 +84,15 @@ class Schedule:
             found.append(heapq.heappop(self._by_tick)[1:])
         if found:
             self._due = deque(sorted([*self._due, *found], key=lambda each: each[0]))
+
+    def lacks(self, tick: int) -> bool:
+        """Whether commands for this tick, or for one before it, are still to be given."""
+        return self.left is not None and tick >= self.left
+
+    @property
+    def used_up(self) -> bool:
+        """Whether all that was given has been answered, and there is more."""
+        return not self._unanswered and self.left is not None
 
     @property
     def next_due(self) -> float:

@@ -89,6 +89,11 @@ class SteppedRunner(Runner):
         """While history is played, what its last holder has told: the horizon is further, and was a bound."""
         return self.host.tick if self.host.live else max(self.host.tick, self.held.tick)
 
+    @property
+    def _waits(self) -> bool:
+        """Nor past a tick for which commands wait in the database that it has not been given."""
+        return super()._waits or self.schedule.lacks(self.host.tick)
+
     def _begin_history(self) -> None:
         if not self._history and self.host.tick >= self._history_end:
             self._compare()

@@ -244,7 +244,7 @@ class Supervisor:
             return
         runner.committed(write)
         self._expect_next(write)
-        self._expect_more(write)
+        self._expect_more(runner, write)
         if write.ended or write.release:
             self._let_out(runner)
             self._forget(runner)
@@ -256,10 +256,14 @@ class Supervisor:
         if periods := [each.entry.every for each in write.verdicts if each.entry.every]:
             self._poll_due = min(self._poll_due, self.clock.now() + min(periods) / 2)
 
-    def _expect_more(self, write: Write) -> None:
-        """Look again once there is room for what a full look has left. What nobody answers asks for none."""
+    def _expect_more(self, runner: Runner, write: Write) -> None:
+        """Look again once there is room for what a full look has left, or a run has used its share up.
+
+        What nobody answers asks for none.
+        """
         self._answered += len(write.verdicts)
-        if self._full and self._answered >= PLACES:
+        used_up = write.verdicts and runner.schedule.used_up
+        if self._full and (used_up or self._answered >= PLACES):
             self._rung()
 
     def _forget(self, runner: Runner) -> None:
@@ -332,6 +336,9 @@ class Supervisor:
                 self._give_time(runner, now)
         for run, entries in poll.entries.items():
             self._offer(run, entries)
+        for runner in list(self.runners.values()):
+            if runner.leave(poll.left.get(runner.id)):
+                self._after(runner)
         for run, horizon in poll.horizons.items():
             if (runner := self.runners.get(run)) and runner.grant(horizon):
                 self._after(runner)

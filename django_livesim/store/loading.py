@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import F, Q, Window
-from django.db.models.functions import RowNumber
+from django.db.models import F, Min, Q, Window
+from django.db.models.functions import Lead, RowNumber
 
 from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run
@@ -139,7 +139,17 @@ def _due_in(row: Command) -> float | None:
     return None if left is None else max(0.0, left.total_seconds())
 
 
-def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
+class Waiting(NamedTuple):
+    """What one look has found of the commands that wait."""
+
+    entries: dict[UUID, list[Entry]]
+    full: bool
+    """Whether as many were read as are at once."""
+    left: dict[UUID, int]
+    """Of runs with commands for ticks that were not read: the first of those ticks."""
+
+
+def waiting(runs: Iterable[UUID]) -> Waiting:
     """Commands of these runs that have no position yet and are due, or will be soon, oldest first.
 
     All controls; of commands at most `at_once`, each run's first before any
@@ -156,12 +166,13 @@ def waiting(runs: Iterable[UUID]) -> dict[UUID, list[Entry]]:
         outcome="",
     )
     taken = list(rows.order_by("id")[: limit + 1])
+    left: dict[UUID, int] = {}
     if len(taken) > limit:
-        taken = _in_turn(rows, limit)
+        taken, left = _in_turn(rows, limit)
     found: dict[UUID, list[Entry]] = {}
     for row in taken:
         found.setdefault(row.run_id, []).append(entry(row))
-    return found
+    return Waiting(found, len(taken) >= limit, left)
 
 
 def at_once(runs: int) -> int:
@@ -169,10 +180,21 @@ def at_once(runs: int) -> int:
     return max(FETCH, SHARE * runs)
 
 
-def _in_turn(rows: Any, limit: int) -> list[Command]:
-    """Of more rows than are taken at one look: all controls, and the soonest commands of each run in turn."""
+def _in_turn(rows: Any, limit: int) -> tuple[list[Command], dict[UUID, int]]:
+    """Of more rows than are taken at one look: all controls, and the soonest commands of each run in turn.
+
+    With them the first tick of those not taken. Since those without a tick go first, that is the one of
+    the command after a run's last; or, where that last has none, the first of all its ticks.
+    """
     soonest = [F(each).asc(nulls_first=True) for each in ("due_tick", "due_at")] + [F("id").asc()]
-    place = Window(RowNumber(), partition_by=[F("run")], order_by=soonest)
-    commands = rows.filter(kind=str(Kind.COMMAND)).annotate(place=place).order_by("place", "id")[:limit]
+    commands = rows.filter(kind=str(Kind.COMMAND)).annotate(
+        place=Window(RowNumber(), partition_by=[F("run")], order_by=soonest),
+        next_tick=Window(Lead("due_tick"), partition_by=[F("run")], order_by=soonest),
+        first_tick=Window(Min("due_tick"), partition_by=[F("run")]),
+    )
+    taken = list(commands.order_by("place", "id")[:limit])
+    last = {row.run_id: row for row in taken}
+    ticks = {run: row.first_tick if row.due_tick is None else row.next_tick for run, row in last.items()}
     controls = rows.filter(kind=str(Kind.CONTROL))
-    return sorted([*controls, *commands], key=lambda row: row.pk)
+    left = {run: tick for run, tick in ticks.items() if tick is not None}
+    return sorted([*controls, *taken], key=lambda row: row.pk), left

@@ -195,13 +195,14 @@ class Ledger:
         claimed = self._claim(worker, mine) if claiming else []
         runs = [*mine, *(each.info.id for each in claimed)]
         more = len(claimed) == leases.CLAIM_BATCH
-        entries = loading.waiting(runs) if runs else {}
+        waiting = loading.waiting(runs)
         return Poll(
             worker=worker,
             claimed=tuple(claimed),
             more=more,
-            full=sum(map(len, entries.values())) >= loading.at_once(len(runs)),
-            entries=entries,
+            full=waiting.full,
+            entries=waiting.entries,
+            left=waiting.left,
             horizons=horizons,
             lost=lost,
         )

@@ -142,7 +142,7 @@ class TestCancel:
         asked = cancel(row)
         assert (asked.outcome, asked.kind, asked.name) == ("", "control", "cancel")
         assert asked.args == {"command": row.pk}
-        assert [each.id for each in loading.waiting([run.id])[run.id]] == [asked.pk]
+        assert [each.id for each in loading.waiting([run.id]).entries[run.id]] == [asked.pk]
 
     def test_any_of_a_series_stands_for_all(self, run: Run) -> None:
         first = send(run, "add", every=60)

@@ -52,7 +52,7 @@ class DirectLedger:
         mine = [run for run in held if run not in lost]
         found = leases.claim(self.worker, mine, queues=["default"], simulations=SIMULATIONS)
         claimed = [each for run in found if (each := loading.load(run, self.worker)) is not None]
-        entries = loading.waiting([*mine, *found])
+        entries = loading.waiting([*mine, *found]).entries
         poll = Poll(claimed=tuple(claimed), entries=entries, horizons=horizons, lost=lost)
         self.post(done, poll)
 

@@ -72,7 +72,7 @@ def test_verdicts_status_and_checkpoint_are_one_write(held):
         {"v": 2},
     )
     assert (run.status, run.tick, run.next_seq) == (Status.PAUSED, 5, 2)
-    assert loading.waiting([run.id]) == {}
+    assert loading.waiting([run.id]).entries == {}
 
 
 def test_an_heir_gets_the_newest_checkpoint_and_the_journal_after_it(held):
@@ -84,7 +84,7 @@ def test_an_heir_gets_the_newest_checkpoint_and_the_journal_after_it(held):
     assert loaded.stored.tick == 4
     assert [each.id for each in loaded.journal] == [row.pk for row in rows[1:3]]
     assert (loaded.next_seq, loaded.tick, loaded.info.params) == (4, 5, {"start": 1})
-    assert [each.id for each in loading.waiting([run.id])[run.id]] == [rows[3].pk]
+    assert [each.id for each in loading.waiting([run.id]).entries[run.id]] == [rows[3].pk]
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(held, caplog):
@@ -295,7 +295,7 @@ def test_what_one_run_leaves_unanswered_holds_up_no_other_and_no_control(held):
     command = insert(other)
     control = insert(run, client_id="stop")
     Command.objects.filter(id=control.pk).update(kind="control")
-    found = loading.waiting([run.id, other.id])
+    found = loading.waiting([run.id, other.id]).entries
     assert [each.id for each in found[other.id]] == [command.pk]
     assert found[run.id][-1].id == control.pk
     assert len(found[run.id]) == loading.FETCH
@@ -304,9 +304,9 @@ def test_what_one_run_leaves_unanswered_holds_up_no_other_and_no_control(held):
 def test_a_command_for_a_far_tick_is_taken_when_its_tick_is_near(held):
     _, run = held
     far = insert(run, due_tick=10**9)
-    assert loading.waiting([run.id]) == {}
+    assert loading.waiting([run.id]).entries == {}
     Run.objects.update(tick=10**9 - 10)
-    assert [each.id for each in loading.waiting([run.id])[run.id]] == [far.pk]
+    assert [each.id for each in loading.waiting([run.id]).entries[run.id]] == [far.pk]
 
 
 def test_what_is_due_now_goes_before_what_is_due_later(held):
@@ -314,7 +314,7 @@ def test_what_is_due_now_goes_before_what_is_due_later(held):
     many(run, loading.FETCH, due_tick=50)
     now = insert(run, client_id="now")
     sooner = insert(run, client_id="sooner", due_tick=40)
-    assert [each.id for each in loading.waiting([run.id])[run.id]][-2:] == [now.pk, sooner.pk]
+    assert [each.id for each in loading.waiting([run.id]).entries[run.id]][-2:] == [now.pk, sooner.pk]
 
 
 @pytest.mark.parametrize(
@@ -390,4 +390,29 @@ def test_a_look_at_many_runs_gives_each_what_is_due_before_the_next_one():
         for run in runs
     )
     found = loading.waiting([run.id for run in runs])
-    assert {max(entry.due_tick for entry in entries) for entries in found.values()} == {loading.SHARE}
+    soonest = {max(entry.due_tick for entry in entries) for entries in found.entries.values()}
+    assert soonest == {loading.SHARE}
+    assert found.full
+    assert found.left == {run.id: loading.SHARE + 1 for run in runs}
+
+
+def test_a_look_that_reads_all_leaves_no_tick_and_one_that_does_not_says_from_which_on(held):
+    _, run = held
+    other = Run.objects.create(simulation="counter")
+    insert(other, due_tick=3)
+    many(run, loading.FETCH - 1, due_tick=50)
+    assert (loading.waiting([run.id, other.id]).full, loading.waiting([run.id, other.id]).left) == (True, {})
+    insert(run, client_id="later", due_tick=70)
+    found = loading.waiting([run.id, other.id])
+    assert (found.left, len(found.entries[other.id])) == ({run.id: 70}, 1)
+    insert(run, client_id="too", due_tick=50)
+    assert loading.waiting([run.id, other.id]).left == {run.id: 50}
+
+
+def test_commands_for_no_tick_are_read_first_and_those_left_of_them_are_for_none(held):
+    _, run = held
+    many(run, loading.FETCH + 10)
+    assert loading.waiting([run.id]).left == {}
+    insert(run, client_id="far", due_tick=90)
+    insert(run, client_id="near", due_tick=80)
+    assert loading.waiting([run.id]).left == {run.id: 80}

@@ -138,7 +138,7 @@ class TestWaiting:
         _, run = held
         now, soon, later = (insert(run, f"c{late}", late=late) for late in (10, -1, -3600))
         plain = insert(run, "plain")
-        found = {each.id: each.due_in for each in loading.waiting([run.id])[run.id]}
+        found = {each.id: each.due_in for each in loading.waiting([run.id]).entries[run.id]}
         assert list(found) == [now.pk, soon.pk, plain.pk]
         assert later.pk not in found
         assert (found[now.pk], found[plain.pk]) == (0.0, None)
@@ -150,7 +150,7 @@ class TestWaiting:
         for number in range(10):
             insert(run, f"soon{number}", late=-1)
         now = insert(run, "now")
-        assert now.pk in {each.id for each in loading.waiting([run.id])[run.id]}
+        assert now.pk in {each.id for each in loading.waiting([run.id]).entries[run.id]}
 
 
 class TestCancelling:

@@ -137,13 +137,13 @@ def test_a_delayed_command_is_due_when_it_was_said(run):
 
 def test_a_repeated_command_is_due_again_one_period_later(run):
     command = gateway.send(run, "add", every=60, delay=0)
-    (entry,) = loading.waiting([run.id])[run.id]
+    (entry,) = loading.waiting([run.id]).entries[run.id]
     assert entry.due_in == 0
     with transaction.atomic(using="sims"):
         repeating.repeat([command.pk])
     again = Command.objects.get(series=command.pk)
     assert again.due_at - command.due_at == timedelta(seconds=60)
-    assert loading.waiting([run.id]) == {run.id: [entry]}
+    assert loading.waiting([run.id]).entries == {run.id: [entry]}
 
 
 def test_scripts_and_styles_come_by_their_nonce_alone(run, client):

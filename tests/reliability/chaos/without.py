@@ -76,9 +76,10 @@ def _no_unseen() -> None:
     def after_the_last(runs: Any) -> Any:
         found = waiting(runs)
         new = {
-            run: [entry for entry in entries if entry.id > last.get(run, 0)] for run, entries in found.items()
+            run: [entry for entry in entries if entry.id > last.get(run, 0)]
+            for run, entries in found.entries.items()
         }
         last.update({run: max(entry.id for entry in entries) for run, entries in new.items() if entries})
-        return new
+        return found._replace(entries=new)
 
     loading.waiting = after_the_last
