@@ -47,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
         "SCHEDULED": 1000,  # commands with delay, at_tick or every that wait, of one sender in one run
     },
     "POLICY": None,  # callable (user, action, run, command) -> bool | None, or its dotted path
+    "HEALTH_TOKEN": None,  # who sends it sees the figures of livesim/health/, None: nobody
     "HTMX_VERSION": 2,  # which htmx of django-htmx the pages load
     # where
     "CHANNEL_LAYER": "default",  # alias in CHANNEL_LAYERS
@@ -102,6 +103,10 @@ def rate(value: Any) -> bool:
     return isinstance(value, str) and RATE.match(value) is not None
 
 
+def secret(value: Any) -> bool:
+    return isinstance(value, str) and len(value) >= 20
+
+
 def policy(value: Any) -> bool:
     if isinstance(value, str):
         try:
@@ -144,6 +149,7 @@ RULES: dict[str, tuple[str, Valid]] = {
         "None, a callable (user, action, run, command) or the dotted path of one",
         optional(policy),
     ),
+    "HEALTH_TOKEN": ("None or a text of 20 letters or more", optional(secret)),
     "HTMX_VERSION": ("2", one_of(2)),
     "CHANNEL_LAYER": ("an alias in CHANNEL_LAYERS", alias_in("CHANNEL_LAYERS")),
     "DATABASE": ("an alias in DATABASES", alias_in("DATABASES")),

@@ -49,6 +49,7 @@ PERMISSIONS = (
 )
 
 INSPECT = "livesim.inspect_run"
+WORKERS = "livesim.view_worker"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +260,17 @@ def inspectable(actor: Actor, runs: Iterable[Run]) -> set[Any]:
     """As `may_inspect`, the ids of those: for lists, where permissions on single objects are not asked."""
     every = actor.trusted or _has(actor, INSPECT, None)
     return {run.pk for run in runs if every or is_owner(actor, run)}
+
+
+def may_see_workers(actor: Actor) -> bool:
+    """Whether `actor` may see processes, their hosts, load and lag, as in the admin."""
+    return actor.trusted or _has(actor, WORKERS, None)
+
+
+def is_monitor(authorization: str) -> bool:
+    """Whether a request's header `Authorization` has HEALTH_TOKEN, which is for who may see the same."""
+    token = conf.settings.HEALTH_TOKEN
+    return token is not None and hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())
 
 
 def visible(actor: Actor) -> QuerySet[Run]:

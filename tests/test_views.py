@@ -597,27 +597,6 @@ class TestNoDatabase:
         assert response.status_code == 503 and 'name="start" value="3"' in response.content.decode()
 
 
-class TestHealth:
-    def test_it_tells_the_parts(self, client: Client, worker: Worker) -> None:
-        response = client.get(reverse("livesim:health"))
-        assert response.json() == {"status": "ok", "database": "ok", "workers": 1, "layer": "local"}
-
-    def test_a_silent_worker_does_not_count(self, client: Client, worker: Worker) -> None:
-        Worker.objects.update(beat_at="2020-01-01T00:00Z")
-        assert client.get(reverse("livesim:health")).json()["workers"] == 0
-
-    @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-    def test_no_database(
-        self, client: Client, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
-    ) -> None:
-        def broken() -> int:
-            raise error("away")
-
-        monkeypatch.setattr("django_livesim.views.vitals.workers_alive", broken)
-        response = client.get(reverse("livesim:health"))
-        assert response.status_code == 503 and response.json()["database"] == "down"
-
-
 @pytest.mark.django_db
 def test_the_owner_of_a_run_shared_by_link_is_shown_the_link_and_nobody_else(client, django_user_model):
     ann = django_user_model.objects.create_user("ann-with-a-link")

@@ -7,10 +7,10 @@ htmx asks for comes as a fragment of the same templates.
 from __future__ import annotations
 
 from django_livesim.views.acts import run_answer, run_command, run_control, run_message
+from django_livesim.views.health import health
 from django_livesim.views.live import run_by_key, run_detail, run_mine
 from django_livesim.views.owner import run_delete, run_share
 from django_livesim.views.runs import run_list, run_start
-from django_livesim.views.vitals import health
 
 __all__ = [
     "health",

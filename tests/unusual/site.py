@@ -53,13 +53,15 @@ class Host(Site):
         wait_for(self._answers, self.server, log)
 
     def _answers(self) -> bool:
-        return self.health().get("status") == "ok"
+        return self.health("database").get("status") == "ok"
 
-    def health(self) -> dict[str, Any]:
+    def health(self, parts: str = "") -> dict[str, Any]:
         import httpx
 
         try:
-            answer: dict[str, Any] = httpx.get(f"{self.list}health/", timeout=5).json()
+            answer: dict[str, Any] = httpx.get(
+                f"{self.list}health/", params={"parts": parts}, timeout=5
+            ).json()
         except (httpx.HTTPError, ValueError):
             return {}
         return answer

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from django_livesim import gateway, urls
 from django_livesim.bus import doorbells
+from django_livesim.gateway.vitals import look_at_workers
 from django_livesim.models import Command, Run, Worker
 from django_livesim.permissions import Actor
 from django_livesim.store import leases, loading, repeating
@@ -121,13 +122,13 @@ def test_ages_are_told_by_the_hosts_clock(ada, run, client):
     assert "5\xa0minutes ago" in client.get(LIST).text
 
 
-def test_a_worker_that_beats_is_alive_and_one_that_fell_silent_is_not(client):
+def test_a_worker_that_beats_is_alive_and_one_that_fell_silent_is_not():
     worker = leases.register(this_process(), ["default"])
-    assert client.get(f"{LIST}health/").json()["workers"] == 1
+    assert look_at_workers().figures["alive"] == 1
     assert leases.beat(worker, {})
-    assert client.get(f"{LIST}health/").json()["workers"] == 1
+    assert look_at_workers().figures["alive"] == 1
     Worker.objects.filter(id=worker).update(beat_at=timezone.now() - timedelta(minutes=5))
-    assert client.get(f"{LIST}health/").json()["workers"] == 0
+    assert look_at_workers().figures["alive"] == 0
 
 
 def test_a_delayed_command_is_due_when_it_was_said(run):
