@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext as _
 
 from django_livesim.gateway import limits
-from django_livesim.gateway.bridging import is_in_transaction_here, is_pending_here
+from django_livesim.gateway.bridging import is_in_transaction_here, is_pending_here, may_hold_here
 from django_livesim.gateway.checking import checkers
 from django_livesim.gateway.finding import SERVER, allowed, get
 from django_livesim.gateway.requests import Request
@@ -53,7 +54,7 @@ async def asend(
     thread, and so in that transaction.
     """
     when: dict[str, Any] = {"at_tick": at_tick, "delay": delay, "every": every}
-    if await is_in_transaction_here():
+    if may_hold_here() and await is_in_transaction_here():
         row = await sync_to_async(send)(run, command, args, user=user, id=id, actor=actor, **when)
         wait = wait and not await is_pending_here()
     else:
@@ -88,10 +89,10 @@ async def asend_as(
     """
     found: list[Checked] = []
 
-    def check(row: Run | None) -> Any:
+    def check(request: Request) -> Any:
         actor = identify()
         if ref is None:
-            row = allowed(row, run, actor, Level.COMMAND, command[:200])
+            row = allowed(request.run, run, actor, Level.COMMAND, command[:200])
         else:
             row = get(ref, actor=actor, level=Level.COMMAND, command=command[:200])
         sent = checked(row, actor, command, args or {}, id, **when)
@@ -132,7 +133,7 @@ async def _uncount(counted: str | None, row: Command) -> None:
     Whoever is cancelled in here may be counted for one command too many.
     """
 
-    def uncount(_run: Run | None) -> Command:
+    def uncount(_request: Request) -> Command:
         limits.uncount_command(counted)
         return row
 
@@ -160,14 +161,54 @@ def _run_id(run: Run | UUID | str) -> tuple[UUID | None, str | None]:
 
 async def _answer_to(request: Request) -> Any:
     """What became of it; after `ANSWER_LIMIT` that it was not stored, or that nobody knows."""
-    expiry = request.loop.call_later(ANSWER_LIMIT, _expire, request)
+    expiry = _expiry()
+    expiry.add(request)
     try:
         return await request.future
     except asyncio.CancelledError:
         request.claim()
         raise
     finally:
-        expiry.cancel()
+        expiry.discard(request)
+
+
+class Expiry:
+    """Tells those who wait for `ANSWER_LIMIT` seconds in vain, by one timer for all of an event loop.
+
+    Belongs to the loop. All wait equally long, so those who came first are over first.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[Request, float] = {}
+        self._looks = False  # whether there is a timer; it itself would keep its loop alive
+
+    def add(self, request: Request) -> None:
+        self._until[request] = request.loop.time() + ANSWER_LIMIT
+        if not self._looks:
+            request.loop.call_later(ANSWER_LIMIT, self._look)
+            self._looks = True
+
+    def discard(self, request: Request) -> None:
+        self._until.pop(request, None)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        for request, until in list(self._until.items()):
+            if until > loop.time():
+                loop.call_at(until, self._look)
+                return
+            self.discard(request)
+            _expire(request)
+        self._looks = False
+
+
+_expiries: WeakKeyDictionary[asyncio.AbstractEventLoop, Expiry] = WeakKeyDictionary()
+
+
+def _expiry() -> Expiry:
+    """The one of the running loop."""
+    loop = asyncio.get_running_loop()
+    return _expiries.get(loop) or _expiries.setdefault(loop, Expiry())
 
 
 def _expire(request: Request) -> None:

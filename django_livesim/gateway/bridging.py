@@ -13,6 +13,13 @@ from django.db import connections
 from django_livesim.gateway.committing import is_pending
 
 
+def may_hold_here() -> bool:
+    """Whether sync code waits for this. Coroutines alone have no transaction: Django knows none there."""
+    if asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
+        return True
+    return getattr(AsyncToSync.executors, "current", None) is not None
+
+
 async def is_pending_here() -> bool:
     """Whether the sync code that waits for this has a transaction open in which runs are written."""
     return await _holds_here(is_pending)
@@ -24,11 +31,7 @@ async def is_in_transaction_here() -> bool:
 
 
 async def _holds_here(condition: Callable[[], bool]) -> bool:
-    """Code that began as a coroutine has no transaction: in coroutines Django knows none."""
-    bridge = getattr(AsyncToSync.executors, "current", None)
-    if bridge is None and asyncio.get_running_loop() not in AsyncToSync.loop_thread_executors:
-        return False
-    return await sync_to_async(condition)()
+    return may_hold_here() and await sync_to_async(condition)()
 
 
 def _is_in_transaction() -> bool:

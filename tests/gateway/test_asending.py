@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,10 @@ from django_livesim import Simulation, command, gateway, registry
 from django_livesim.bus import volatile as bus
 from django_livesim.gateway import asending, batching
 from django_livesim.gateway.checking import checkers
+from django_livesim.gateway.requests import Request
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol.errors import LivesimError
+from django_livesim.testing import wait_until
 from tests.hosts import host_view
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -162,3 +165,36 @@ async def test_a_command_for_a_locked_run_is_given_up_once_its_sender_has_been_t
         go.set()
         await sync_to_async(held.__exit__)(None, None, None)
     assert not await Command.objects.aexists()
+
+
+async def test_who_came_first_is_told_first_that_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One timer for all of a loop, and each has its own time."""
+    expiry, told = asending.Expiry(), []
+    loop, begun = asyncio.get_running_loop(), time.monotonic()
+    requests = []
+    for number, limit in enumerate([0.05, 0.15, 0.15]):
+        monkeypatch.setattr(asending, "ANSWER_LIMIT", limit)
+        request = Request(None, object(), lambda _request: Command())
+        request.future.add_done_callback(lambda _, number=number: told.append((number, loop.time())))
+        expiry.add(request)
+        requests.append(request)
+    expiry.discard(requests[2])
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*(each.future for each in requests[:2]))
+    assert [number for number, _ in told] == [0, 1]
+    assert told[1][1] - begun >= 0.15
+    assert not requests[2].future.done()
+    requests[2].future.cancel()
+
+
+async def test_a_command_that_was_answered_leaves_nothing_to_the_garbage_collector() -> None:
+    run = await sync_to_async(gateway.start)("counter")
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await gateway.asend(run, "add", {"n": 1})).pk
+        await sync_to_async(wait_until)(
+            lambda: not [each for each in gc.get_objects() if type(each) is Request]
+        )
+    finally:
+        gc.enable()
