@@ -16,6 +16,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/commands/", views.run_message, name="run-message"),
     path("runs/<uuid:run_id>/commands/<str:name>/", views.run_command, name="run-command"),
     path("runs/<uuid:run_id>/control/<slug:verb>/", views.run_control, name="run-control"),
+    path("runs/<uuid:run_id>/scheduled/<int:command_id>/cancel/", views.run_cancel, name="run-cancel"),
     path("runs/<uuid:run_id>/share/", views.run_share, name="run-share"),
     path("runs/<uuid:run_id>/delete/", views.run_delete, name="run-delete"),
     path("runs/<uuid:run_id>/answers/<slug:client_id>/", views.run_answer, name="run-answer"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from django.utils.encoding import escape_uri_path
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_livesim.conf import settings
 from django_livesim.forms import TIMES
@@ -27,6 +29,15 @@ from django_livesim.models import STATUS_LABELS, Run, Worker
 from django_livesim.protocol.cutting import cut_json
 
 register = template.Library()
+
+NEAR = 120  # seconds up to which a moment to come is told in seconds
+
+BEATS = (
+    (86400, gettext_lazy("every %(number)s d")),
+    (3600, gettext_lazy("every %(number)s h")),
+    (60, gettext_lazy("every %(number)s min")),
+)
+"""The units, in seconds, in which repetitions are told where they are whole."""
 
 
 @register.filter
@@ -47,6 +58,27 @@ def age(since: datetime) -> str:
     if timezone.now() - since < timedelta(minutes=1):
         return _("just now")
     return _("%(time)s ago") % {"time": timesince(since, depth=1)}
+
+
+@register.filter
+def until(moment: datetime) -> str:
+    """How long it is to a moment, in its two largest units; in seconds where it is near."""
+    now = timezone.now()
+    seconds = (moment - now).total_seconds()
+    if seconds <= 0:
+        return _("due now")
+    if seconds < NEAR:
+        return _("in %(seconds)s s") % {"seconds": math.ceil(seconds)}
+    return _("in %(time)s") % {"time": timesince(now, moment, depth=2)}
+
+
+@register.filter
+def beat(seconds: float) -> str:
+    """How far apart repetitions are, exactly."""
+    for size, text in BEATS:
+        if seconds >= size and seconds % size == 0:
+            return str(text) % {"number": f"{seconds / size:g}"}
+    return _("every %(number)s s") % {"number": f"{seconds:g}"}
 
 
 @register.filter

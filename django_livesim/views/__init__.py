@@ -11,11 +11,13 @@ from django_livesim.views.health import health
 from django_livesim.views.live import run_by_key, run_detail, run_mine
 from django_livesim.views.owner import run_delete, run_share
 from django_livesim.views.runs import run_list, run_start
+from django_livesim.views.scheduled import run_cancel
 
 __all__ = [
     "health",
     "run_answer",
     "run_by_key",
+    "run_cancel",
     "run_command",
     "run_control",
     "run_delete",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -23,11 +24,12 @@ from django_livesim.forms import (
     StepForm,
     command_form,
 )
-from django_livesim.models import Command, Run, Visibility
+from django_livesim.models import Command, Run, Source, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
 from django_livesim.protocol.names import INSPECT, Kind, Role, Status
 from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
+from django_livesim.views.scheduled import scheduled_context
 from django_livesim.views.vitals import workers_alive
 
 JOURNAL = 20
@@ -38,11 +40,14 @@ JOURNAL = 20
 @require_safe
 @of_a_run
 def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """The live page. `?part=facts` gives alone what changes with the status."""
+    """The live page. `?part=facts` gives alone what changes with the status, `scheduled` what waits."""
     actor = Actor.from_request(request)
     run = gateway.get(run_id, actor=actor)
-    if request.GET.get("part") == "facts":
+    part = request.GET.get("part")
+    if part == "facts":
         return fragment(request, "facts.html", _facts(request, actor, run) | {"oob": True})
+    if part == "scheduled":
+        return fragment(request, "scheduled.html", scheduled_context(request, actor, run))
     return render(request, "django_livesim/run_detail.html", live_context(request, actor, run))
 
 
@@ -81,7 +86,7 @@ def live_context(
     bound = bound or {}
     simulation = registered(run.simulation)
     stored = gateway.stored_view(run, permissions.role(actor, run))
-    context = _facts(request, actor, run)
+    context = _facts(request, actor, run) | scheduled_context(request, actor, run)
     if permissions.role(actor, run) == Role.OWNER:
         context |= share_context(request, run)
     return context | {
@@ -118,6 +123,7 @@ def _commands(simulation: Any, bound: dict[str, Form]) -> list[tuple[Any, Form]]
 
 def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
     level = permissions.level(actor, run) or 0
+    attached = run.source == Source.EXTERNAL
     return {
         "run": run,
         "key_query": key_query(request),
@@ -125,8 +131,19 @@ def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
         "may_control": level >= Level.CONTROL,
         "may_debug": level >= Level.CONTROL and actor.authenticated,
         "successor": _successor(run) if run.ended else None,
-        "no_worker": run.status == Status.WAITING and not workers_alive(),
+        "no_worker": run.status == Status.WAITING and not attached and not workers_alive(),
+        "no_script": attached and run.worker_id is None and run.status in (Status.WAITING, Status.PAUSED),
+        "attach_call": _attach_call(run) if attached and level >= Level.CONTROL else "",
     }
+
+
+def _attach_call(run: Run) -> str:
+    """By which a process makes itself the worker of the run; empty where its key may not be told."""
+    key = gateway.facts(run)["key"]
+    if not key:
+        return ""
+    name, key = (json.dumps(text, ensure_ascii=False) for text in (run.simulation, key))
+    return f"with attach({name}, key={key}) as sim:"
 
 
 def _successor(run: Run) -> Run | None:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from django_livesim import gateway, params, permissions, registry
 from django_livesim.forms import add_refusal, start_forms
-from django_livesim.models import Run
+from django_livesim.models import Run, Source
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import Status
@@ -115,8 +115,8 @@ def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
     levels = permissions.levels(actor, page.object_list)
     page.object_list = [run for run in page.object_list if levels[run.pk] is not None]
-    waits = any(run.status == Status.WAITING for run in page) or (
-        page.has_other_pages() and runs.filter(status=Status.WAITING).exists()
+    waits = any(run.status == Status.WAITING and run.source == Source.WORKER for run in page) or (
+        page.has_other_pages() and runs.filter(status=Status.WAITING, source=Source.WORKER).exists()
     )
     controlled = {run.pk for run in page if (levels[run.pk] or 0) >= Level.CONTROL}
     return {"page": page, "controlled": controlled, "no_worker": waits and not workers_alive()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django_livesim import Refused, Simulation, command, register
@@ -43,6 +44,21 @@ class Painted(Simulation):
     def shout(self) -> None:
         """Tells everybody."""
         self.emit(HOSTILE, {"said": HOSTILE})
+
+
+@register
+class Chronicle(Simulation):
+    """Cannot be stored: it is played again from its beginning, and each step takes its time."""
+
+    tick_rate = 100
+    recovery = "replay"
+
+    def setup(self) -> None:
+        self.state = {"day": 0}
+
+    def step(self, dt: float) -> None:
+        time.sleep(0.005)
+        self.state["day"] += 1
 
 
 @register

@@ -173,6 +173,29 @@ def test_nothing_of_a_run_is_left_untranslated(client, ada, status, visibility):
     assert untranslated(client.get(f"{LIST}runs/{run.id}/").text) == []
 
 
+def test_nor_of_commands_for_later_and_what_becomes_of_them(client, ada):
+    run = gateway.start("counter", owner=ada)
+    rows = [gateway.send(run, "add", user=ada, every=each) for each in (0.5, 60, 3600, 86400)]
+    gateway.send(run, "add", user=ada, at_tick=9)
+    Command.objects.filter(pk=rows[1].pk).update(due_at=run.created_at)
+    html = client.get(f"{LIST}runs/{run.id}/").text
+    assert "⟦every 1 h⟧" in html
+    assert untranslated(html) == []
+    answer = client.post(f"{LIST}runs/{run.id}/scheduled/{rows[0].pk}/cancel/", headers=HTMX)
+    assert "⟦“add” was cancelled.⟧" in answer.text
+    assert untranslated(answer.text) == []
+
+
+def test_nor_of_a_run_that_waits_for_its_script(client, ada):
+    run = gateway.start("echo", owner=ada, key="here", name="my own run", visibility="public")
+    Run.objects.filter(id=run.id).update(source="external")
+    html = client.get(f"{LIST}runs/{run.id}/").text
+    assert "⟦This run waits for its script:" in html
+    assert untranslated(html) == []
+    client.logout()
+    assert untranslated(client.get(f"{LIST}runs/{run.id}/").text) == []
+
+
 def test_nor_of_a_loop_or_of_a_question(client, ada):
     run = gateway.start("echo", owner=ada)
     assert untranslated(client.get(f"{LIST}runs/{run.id}/").text) == []

@@ -185,6 +185,7 @@ export class Panel {
   #measure(epoch, seq, tick) {
     const now = performance.now();
     if (seq === 0 || epoch !== this.#epoch) this.#ticks = null;
+    if (this.#epoch !== null && epoch !== this.#epoch) this.#announce(); // another worker has it
     this.#epoch = epoch;
     if (seq === 0) return;
     if (this.#ticks === null) {
@@ -209,8 +210,13 @@ export class Panel {
   #progress(progress) {
     const bar = this.#find("progress");
     if (!bar) return;
-    bar.hidden = typeof progress !== "number";
-    if (!bar.hidden) bar.value = progress;
+    const hidden = typeof progress !== "number";
+    if (hidden !== bar.hidden) this.#announce();
+    bar.hidden = hidden;
+    if (hidden) return;
+    bar.value = progress;
+    this.#ticks = null;
+    this.#write("rate", "–"); // what moves is history
   }
 
   #reason(reason) {
@@ -254,6 +260,7 @@ export class Panel {
     const why = message || code;
     const text = say(type === "applied" ? "log_applied" : command ? "log_refused" : "refused", { command, why });
     this.log.add(type === "error" ? "refused" : type, tick, text);
+    document.body.dispatchEvent(new CustomEvent("livesim:verdict")); // what waits for later may have changed
   }
 
   #fillAnswers() {
