@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -26,12 +27,24 @@ from django_livesim.admin.sending import SendingMixin
 from django_livesim.admin.starting import StartingMixin
 from django_livesim.models import Run, Visibility
 from django_livesim.permissions import Level
+from django_livesim.protocol.names import Status
 from django_livesim.templatetags.livesim import as_json, speed_label
 from django_livesim.views import once
 from django_livesim.views.respond import SeeOther, outside_transactions
 
+Fields = str | tuple[str, ...]
+"""One field, or some that are side by side."""
+
 EDITABLE = ("name", "visibility")
 """What the change form changes; all else is the worker's or the gateway's to write."""
+
+OPTIONAL = {name: name for name in ("key", "reason", "started_at", "ended_at")} | {
+    "progress_share": "progress",
+    "worker_name": "worker_id",
+    "result_text": "result",
+    "error_text": "error",
+}
+"""Fields that are shown only where there is something in them, and the columns that say so."""
 
 
 class ChangingMixin(ListingMixin, AskingMixin):
@@ -45,18 +58,26 @@ class ChangingMixin(ListingMixin, AskingMixin):
         return [link, *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Run | None = None) -> Any:
-        """Traceback and parameters only for who may control the run."""
+        """What the run has to show; traceback and parameters only for who may control it."""
         deep = obj is not None and (self.level(request, obj) or 0) >= Level.CONTROL
-        facts = ["simulation", "key", ("pill", "reason"), ("tick", "speed_name", "progress")]
-        outcome = ["result_text", *(["error_text"] if deep else [])]
-        where = [("owner_name", "worker_name"), ("queue", "source"), "version", "id"]
-        where.append(("created_at", "started_at", "ended_at"))
-        return [
-            (None, {"fields": EDITABLE}),
-            (_("State"), {"fields": facts + (["params_text", "seed"] if deep else [])}),
-            *([(_("Outcome"), {"fields": outcome})] if obj is not None and obj.ended else []),
-            (_("Where and when"), {"fields": where}),
+        over = obj is not None and (obj.ended or obj.status == Status.QUARANTINED)
+        facts: list[Fields] = [
+            "simulation",
+            "key",
+            ("pill", "reason"),
+            ("tick", "speed_name", "progress_share"),
         ]
+        outcome = ["result_text", *(["error_text"] if deep else [])] if over else []
+        where: list[Fields] = [("owner_name", "worker_name"), ("queue", "source"), "version", "id"]
+        where.append(("created_at", "started_at", "ended_at"))
+        named: list[tuple[str | None, Iterable[Fields]]] = [
+            (None, EDITABLE),
+            (_("State"), facts + (["params_text", "seed"] if deep else [])),
+            (_("Outcome"), outcome),
+            (_("Where and when"), where),
+        ]
+        kept = ((name, _filled(obj, fields)) for name, fields in named)
+        return [(name, {"fields": fields}) for name, fields in kept if fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
         names = flatten_fieldsets(self.get_fieldsets(request, obj))
@@ -143,17 +164,40 @@ class ChangingMixin(ListingMixin, AskingMixin):
     def speed_name(self, run: Run) -> str:
         return speed_label(run.speed)
 
+    @admin.display(description=gettext_lazy("progress"))
+    def progress_share(self, run: Run) -> str:
+        return f"{100 * (run.progress or 0):.0f}\N{NO-BREAK SPACE}%"
+
     @admin.display(description=gettext_lazy("parameters"))
     def params_text(self, run: Run) -> str:
         return preformatted(as_json(run.params))
 
     @admin.display(description=gettext_lazy("result"))
     def result_text(self, run: Run) -> str:
-        return "" if run.result is None else preformatted(as_json(run.result))
+        return preformatted(as_json(run.result))
 
     @admin.display(description=gettext_lazy("traceback"))
     def error_text(self, run: Run) -> str:
-        return preformatted(run.error) if run.error else ""
+        return preformatted(run.error)
+
+
+def _filled(run: Run | None, lines: Iterable[Fields]) -> list[Fields]:
+    """The fields without those that are empty in `run`."""
+    if run is None:
+        return list(lines)
+    found: list[Fields] = []
+    for line in lines:
+        if isinstance(line, str):
+            found += [line] if _is_filled(run, line) else []
+        elif kept := tuple(name for name in line if _is_filled(run, name)):
+            found.append(kept)
+    return found
+
+
+def _is_filled(run: Run, name: str) -> bool:
+    if name == "owner_name":
+        return run.owner_id is not None or bool(run.session)
+    return name not in OPTIONAL or getattr(run, OPTIONAL[name]) not in (None, "")
 
 
 def preformatted(text: str) -> str:
