@@ -19,7 +19,7 @@ from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, F, Q, QuerySet, When
 
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 CLAIM_BATCH = 20
 UNSEEN = 1.0  # seconds between two looks that count; what is beyond says nothing of a peer's silence
+NOBODYS = Q(worker=None) | Q(worker__state=Worker.State.GONE)
 PAUSED_LAST = Case(When(status=str(Status.PAUSED), then=1), default=0)
 
 
@@ -101,8 +102,10 @@ class Peers:
         self.ttl = ttl  # seconds
         self.told_to_leave = False
         """Whether somebody has marked this worker as draining, as of the last look."""
+        self.alive: list[Worker] = []
+        """The workers that neither are gone nor leave, this one among them, as of the last look."""
         self.claiming: list[UUID] = []
-        """The other workers that take what is free, as of the last look."""
+        """The others of them that take what is free."""
         self._seen: dict[UUID, tuple[int, float]] = {}  # beat, and seconds of silence since
         self._looked: float | None = None
 
@@ -114,7 +117,8 @@ class Peers:
         self._looked = now
         self.told_to_leave = any(row.id == me and row.state == Worker.State.DRAINING for row in there)
         rows = [row for row in there if row.id != me]
-        self.claiming = [row.id for row in rows if row.queues and row.state == Worker.State.ALIVE]
+        self.alive = [row for row in there if row.state == Worker.State.ALIVE]
+        self.claiming = [row.id for row in self.alive if row.queues and row.id != me]
         self._seen = {row.id: self._timed(row, passed) for row in rows}
         return [row.id for row in rows if self._is_dead(row) and self._declare(row)]
 
@@ -176,8 +180,8 @@ def claim(
     from memory and are loaded again under a new epoch. Rows that somebody
     else has locked are left for the next look.
     """
-    free = Q(worker=None) | Q(worker__state=Worker.State.GONE) | (Q(worker=worker) & ~Q(id__in=list(held)))
-    wanted = Run.objects.claimable().filter(free, having(simulations), queue__in=list(queues))
+    free = NOBODYS | (Q(worker=worker) & ~Q(id__in=list(held)))
+    wanted = claimable(queues, simulations).filter(free)
     candidates = list(wanted.order_by(PAUSED_LAST, "created_at").values_list("id", "epoch", "worker")[:limit])
     if not candidates:
         return []
@@ -185,6 +189,12 @@ def claim(
         taken = locks.taken([run for run, _, _ in candidates])
         untaken = [each for each in candidates if each[0] not in taken]
         return [run for run, epoch, holder in untaken if _claim_one(worker, run, epoch, holder)]
+
+
+def claimable(queues: Iterable[str], simulations: Mapping[str, int]) -> QuerySet[Run]:
+    """Runs that want a worker and fit one with these, held or not."""
+    rows: QuerySet[Run] = Run.objects.claimable().filter(having(simulations), queue__in=list(queues))
+    return rows
 
 
 def having(simulations: Mapping[str, int]) -> Q:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import F, Min, Q, Window
+from django.db.models import F, Min, Q, QuerySet, Window
 from django.db.models.functions import Lead, RowNumber
 
 from django_livesim import conf
@@ -157,14 +157,8 @@ def waiting(runs: Iterable[UUID]) -> Waiting:
     by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
     """
     runs = list(runs)
-    soon, limit = timedelta(seconds=SOON * conf.settings.POLL), at_once(len(runs))
-    rows = Command.objects.annotate(due_in=F("due_at") - Moment()).filter(
-        Q(due_at=None) | Q(due_at__lte=Moment() + soon),
-        Q(due_tick=None) | Q(due_tick__lte=F("run__tick") + AHEAD),
-        run__in=runs,
-        apply_seq=None,
-        outcome="",
-    )
+    limit = at_once(len(runs))
+    rows = due().annotate(due_in=F("due_at") - Moment()).filter(run__in=runs)
     taken = list(rows.order_by("id")[: limit + 1])
     left: dict[UUID, int] = {}
     if len(taken) > limit:
@@ -173,6 +167,17 @@ def waiting(runs: Iterable[UUID]) -> Waiting:
     for row in taken:
         found.setdefault(row.run_id, []).append(entry(row))
     return Waiting(found, len(taken) >= limit, left)
+
+
+def due() -> QuerySet[Command]:
+    """Commands that have no position yet and are due, or will be soon; of any run."""
+    soon = timedelta(seconds=SOON * conf.settings.POLL)
+    return Command.objects.filter(
+        Q(due_at=None) | Q(due_at__lte=Moment() + soon),
+        Q(due_tick=None) | Q(due_tick__lte=F("run__tick") + AHEAD),
+        apply_seq=None,
+        outcome="",
+    )
 
 
 def at_once(runs: int) -> int:

@@ -52,7 +52,7 @@ class Unclaimed:
     A run whose attached process is gone is parted from it, and what ends it is carried out if that waits:
     nobody else would, until somebody attaches again.
 
-    A look is two queries, and an UPDATE only where a reason changes: of what two looks in a row have found,
+    A look is one query, and an UPDATE only where a reason changes: of what two looks in a row have found,
     of runs without a living worker, by compare-and-set. A run that a worker can claim is left to it; where
     it has waited for two looks all the same, a reason that is no longer true is taken away. The process may
     die on any line: a text has changed or not. A run that is claimed gets its reason from its worker.
@@ -61,10 +61,12 @@ class Unclaimed:
     def __init__(self) -> None:
         self._found: dict[UUID, str] = {}
 
-    def look(self, tell: Tell) -> None:
-        """Say why runs wait, where that has changed. `tell` hears of each once that has committed."""
-        workers = Worker.objects.filter(state=Worker.State.ALIVE).values_list("queues", "load")
-        able = [Able.of(*row) for row in workers]
+    def look(self, alive: Iterable[Worker], tell: Tell) -> None:
+        """Say why runs wait, where that has changed. `tell` hears of each once that has committed.
+
+        `alive` are the workers that neither are gone nor leave.
+        """
+        able = [Able.of(worker.queues, worker.load) for worker in alive]
         before, self._found = self._found, {}
         due: list[tuple[Run, str]] = []
         rows = list(_rows(able))

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 PEERS_EVERY = 0.5  # seconds between two looks at the other workers
 UNCLAIMED_EVERY = 3.0  # seconds between two looks for runs that no worker can claim
-SWEEP_EVERY = 1.0  # seconds between two looks for commands that came while their run ended
+SWEEP_EVERY = 3.0  # seconds without a look of the step thread for commands that came while their run ended
 RETRY = 1.0  # seconds before a worker that could not register tries again
 
 
@@ -156,7 +156,11 @@ class Lease:
             journal.refuse_orphans()
         self._autostart()
         if self._is_due("unclaimed", now, UNCLAIMED_EVERY):
-            self._unclaimed.look(self._tell)
+            self._unclaimed.look(self.peers.alive, self._tell)
+
+    def expect_orphans(self, there: bool) -> None:
+        """A look has seen whether there are commands to be refused since their run has ended."""
+        self._due["sweep"] = time.monotonic() + (0.0 if there else SWEEP_EVERY)
 
     def _is_due(self, what: str, now: float, every: float) -> bool:
         if now < self._due[what]:

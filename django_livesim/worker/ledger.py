@@ -20,14 +20,16 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connections
 
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
-from django_livesim.store import journal, leases, loading, transitions
+from django_livesim.store import journal, leases, loading, looking, transitions
+from django_livesim.store.looking import Look
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
 from django_livesim.worker.keeping import Lease, versions
 
 logger = logging.getLogger(__name__)
 
-LOST_EVERY = 1.0  # seconds between two looks whether runs that ask for nothing are still held
+LOOK_EVERY = 0.5  # seconds that pass at least between two looks at everything,
+SWEEP_EVERY = 0.9  # and between two that ask for commands that came while their run ended
 AGAIN = 0.1  # seconds before a write is tried again whose run somebody else has locked
 LOADS = 3  # failures to load a run before it is left out
 LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
@@ -78,7 +80,7 @@ class Ledger:
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._later: list[Any] = []  # writes to be tried again
         self._later_due = math.inf
-        self._lost_due = 0.0
+        self._look_due = self._sweep_due = 0.0
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or to be tried again
 
     @property
@@ -189,13 +191,16 @@ class Ledger:
     # -- looking for work ---------------------------------------------------------------------
 
     def _poll(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
+        """Grant horizons, and find what is lost, free and waiting; what a look has seen is asked no more."""
         worker = self._lease.have()
-        horizons, lost = self._reserve(worker, held)
+        horizons, unsure = self._reserve(worker, held)
+        seen = self._look(worker)
+        lost = leases.lost(worker, unsure) if seen is None else seen.lost(held)
         mine = [run for run in held if run not in lost]
-        claimed = self._claim(worker, mine) if claiming else []
+        claimed = self._claim(worker, mine, seen) if claiming else []
         runs = [*mine, *(each.info.id for each in claimed)]
         more = len(claimed) == leases.CLAIM_BATCH
-        waiting = loading.waiting(runs)
+        waiting = loading.waiting(runs if seen is None or seen.commands or claimed else ())
         return Poll(
             worker=worker,
             claimed=tuple(claimed),
@@ -209,27 +214,39 @@ class Ledger:
 
     def _reserve(
         self, worker: UUID, held: Mapping[UUID, Position]
-    ) -> tuple[dict[UUID, int], frozenset[UUID]]:
-        """The horizons granted, and the runs that are no longer the worker's.
+    ) -> tuple[dict[UUID, int], dict[UUID, Position]]:
+        """The horizons granted, and the runs that asked for one and got none: they may not be the worker's.
 
         A run whose write has gone before, though it was taken later, or is to be tried again gets its
         horizon by that: here an older position would lower what it says.
         """
         asked = {run for run, at in held.items() if at.horizon is not None} - self._writing
         horizons = journal.reserve(worker, {run: held[run] for run in asked})
-        unsure = asked - horizons.keys()
-        if time.monotonic() >= self._lost_due:
-            self._lost_due = time.monotonic() + LOST_EVERY
-            unsure |= held.keys() - asked
-        return horizons, leases.lost(worker, {run: held[run] for run in unsure})
+        return horizons, {run: held[run] for run in asked - horizons.keys()}
 
-    def _claim(self, worker: UUID, held: list[UUID]) -> list[Held]:
+    def _look(self, worker: UUID) -> Look | None:
+        """What there is to do; None where that was asked just now, and doorbells ring."""
+        now = time.monotonic()
+        if now < self._look_due:
+            return None
+        sweeps = now >= self._sweep_due
+        seen = looking.look(worker, queues=self._lease.queues, simulations=versions(), orphans=sweeps)
+        self._look_due = now + LOOK_EVERY
+        if sweeps:
+            self._sweep_due = now + SWEEP_EVERY
+            self._lease.expect_orphans(seen.orphans)
+        return seen
+
+    def _claim(self, worker: UUID, held: list[UUID], seen: Look | None = None) -> list[Held]:
+        """Runs that are the worker's from now on; none where a look has `seen` none."""
         limit = leases.CLAIM_BATCH
         if self.max_runs is not None:
             limit = min(limit, self.max_runs - len(held))
         if limit <= 0:
             return []
         kept = [*held, *self._left_out()]
+        if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
+            return []
         claimed = leases.claim(worker, kept, queues=self._lease.queues, simulations=versions(), limit=limit)
         loaded = (self._load_run(run, worker) for run in claimed)
         return [each for each in loaded if each is not None]

@@ -16,6 +16,7 @@ from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Held, Write
 from django_livesim.simulation import Loop
 from django_livesim.store import attaching, leases
+from django_livesim.store.looking import Look
 from django_livesim.worker.ledger import LOADS, Ledger
 
 
@@ -56,7 +57,7 @@ class OneRun(Ledger):
         if self.run is not None and self._former is not None:
             attaching.give_back(self.run.id, self._former)
 
-    def _claim(self, worker: UUID, held: list[UUID]) -> list[Held]:
+    def _claim(self, worker: UUID, held: list[UUID], seen: Look | None = None) -> list[Held]:
         if self._done:
             return []
         try:

@@ -31,7 +31,7 @@ def told(looks: int = 2, eye: Unclaimed | None = None) -> list[Transition]:
     heard: list[Transition] = []
     eye = eye or Unclaimed()
     for _ in range(looks):
-        eye.look(heard.append)
+        eye.look(Worker.objects.filter(state=Worker.State.ALIVE), heard.append)
     return heard
 
 

@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
-from django_livesim.models import Run
-from django_livesim.protocol.records import Position, Write
+from django_livesim.models import Command, Run
+from django_livesim.protocol.records import Poll, Position, Write
 from django_livesim.store import leases, loading
 from django_livesim.worker import ledger as ledgers
 from django_livesim.worker.ledger import Ledger
@@ -59,6 +60,59 @@ def test_a_database_that_is_away_is_no_fault_of_the_run(ledger, monkeypatch):
     with pytest.raises(OperationalError):
         claim(ledger)
     assert ledger._failed_loads == {}
+
+
+def test_an_idle_worker_asks_one_question_at_a_look_and_acts_upon_what_it_sees(ledger):
+    run, other = Run.objects.create(simulation="counter"), Run.objects.create(simulation="counter")
+    held = {each.info.id: Position(each.epoch, each.tick) for each in claim(ledger)}
+
+    def look() -> tuple[Poll, int]:
+        ledger._look_due = 0.0
+        with CaptureQueriesContext(connection) as captured:
+            return ledger._poll(held, True), len(captured)
+
+    assert set(held) == {run.id, other.id}
+    assert look() == (Poll(worker=ledger.worker), 1)
+    fields = {"kind": "command", "name": "add", "sender": "me"}
+    command = Command.objects.create(run=run, client_id="1", **fields)
+    poll, asked = look()
+    assert ([each.id for each in poll.entries[run.id]], asked) == ([command.pk], 2)
+    new = Run.objects.create(simulation="counter")
+    waits = Command.objects.create(run=new, client_id="2", **fields)
+    Run.objects.filter(id=other.id).delete()
+    poll, _ = look()
+    assert [each.info.id for each in poll.claimed] == [new.id]
+    assert poll.entries[new.id][0].id == waits.pk
+    assert poll.lost == {other.id}
+
+
+def test_a_ring_soon_after_a_look_is_answered_without_another(ledger):
+    run = Run.objects.create(simulation="counter")
+    ledger._look_due = time.monotonic() + 60
+    (held,) = claim(ledger)
+    command = Command.objects.create(run=run, kind="command", name="add", sender="me", client_id="1")
+    poll = ledger._poll({run.id: Position(held.epoch, 0)}, claiming=True)
+    assert [each.id for each in poll.entries[run.id]] == [command.pk]
+
+
+def test_a_run_that_was_dropped_from_memory_is_claimed_again_at_the_next_look(ledger):
+    run = Run.objects.create(simulation="counter")
+    for epoch in (1, 2):
+        ledger._look_due = 0.0
+        (held,) = claim(ledger)
+        assert (held.info.id, held.epoch) == (run.id, epoch)
+
+
+def test_commands_that_came_while_their_run_ended_are_refused_after_a_look(ledger):
+    ledger._lease.keep()
+    run = Run.objects.create(simulation="counter", status="stopped")
+    command = Command.objects.create(run=run, kind="command", name="add", sender="me", client_id="1")
+    assert ledger._lease.due > time.monotonic()
+    ledger._poll({}, claiming=True)
+    assert ledger._lease.due <= time.monotonic()
+    ledger._lease.keep()
+    command.refresh_from_db()
+    assert (command.outcome, command.code) == ("refused", "run_ended")
 
 
 def test_a_hung_database_does_not_keep_a_worker_from_leaving(ledger, monkeypatch, caplog):
