@@ -169,7 +169,7 @@ def waiting(runs: Iterable[UUID]) -> Waiting:
     return Waiting(found, len(taken) >= limit, left)
 
 
-def due() -> QuerySet[Command]:
+def due() -> QuerySet[Any]:
     """Commands that have no position yet and are due, or will be soon; of any run."""
     soon = timedelta(seconds=SOON * conf.settings.POLL)
     return Command.objects.filter(
