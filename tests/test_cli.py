@@ -599,12 +599,19 @@ def test_the_worker_is_given_what_was_typed(redis_layer, monkeypatch):
     given: dict[str, Any] = {}
     monkeypatch.setattr(worker, "serve", lambda **options: given.update(options) or 0)
     with pytest.raises(SystemExit) as caught:
-        call_command("livesim_worker", "--queues=a, b", "--max-runs=3")
+        call_command("livesim_worker", "--queues=a, b", "--max-runs=3", "--health-file=up.json")
     assert caught.value.code == 0
-    assert given == {"processes": 1, "queues": ["a", "b"], "max_runs": 3}
+    assert given == {
+        "processes": 1,
+        "queues": ["a", "b"],
+        "max_runs": 3,
+        "memory": None,
+        "health_file": Path("up.json"),
+        "reload": False,
+    }
 
 
-@pytest.mark.parametrize("argument", ["--processes=0", "--queues=a,,b", "--max-runs=few"])
+@pytest.mark.parametrize("argument", ["--processes=0", "--queues=a,,b", "--max-runs=few", "--memory=8"])
 def test_the_worker_refuses_what_it_does_not_understand(redis_layer, argument):
     with pytest.raises(CommandError, match="argument --"):
         call_command("livesim_worker", argument)

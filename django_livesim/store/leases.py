@@ -50,6 +50,12 @@ def beat(worker: UUID, load: Mapping[str, Any]) -> bool:
     return bool(alive.update(beat=F("beat") + 1, beat_at=Moment(), load=dict(load)))
 
 
+def beat_for(worker: UUID) -> bool:
+    """`beat`, by somebody who sees that the worker lives and cannot say so; what it told of its load stays."""
+    alive = Worker.objects.filter(id=worker).exclude(state=Worker.State.GONE)
+    return bool(alive.update(beat=F("beat") + 1, beat_at=Moment()))
+
+
 def tell_to_leave(worker: UUID) -> bool:
     """Have the worker store its runs, let them go and end; it sees this within a second.
 

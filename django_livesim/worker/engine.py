@@ -27,6 +27,7 @@ from django_livesim.simulation import CommandSpec
 from django_livesim.worker.announcer import Announcer
 from django_livesim.worker.doorbell import Doorbell
 from django_livesim.worker.ledger import Ledger
+from django_livesim.worker.notes import Notes
 from django_livesim.worker.outlet import Outlet
 
 logger = logging.getLogger(__name__)
@@ -71,8 +72,12 @@ class Engine:
         max_runs: int | None = None,
         ledger: Callable[..., Ledger] = Ledger,
         loops: LoopThread | None = None,
+        notes: Notes | None = None,
     ) -> None:
-        """It claims runs of `queues`, at most `max_runs`; with none, only what its `ledger` claims."""
+        """It claims runs of `queues`, at most `max_runs`; with none, only what its `ledger` claims.
+
+        `notes` is the map that it shares with its parent, where it has one.
+        """
         get_layer()  # its module imported before there are threads, lest two import it at once
         self.publisher = Publisher()
         queues = list(queues)
@@ -85,6 +90,7 @@ class Engine:
             load=self._load,
             tell=self.announcer.tell,
             freed=self.doorbell.ring,
+            notes=notes,
         )
         self.supervisor = Supervisor(
             clock=MonotonicClock(),

@@ -16,6 +16,7 @@ from django_livesim.store import clocks, identity, journal, leases
 from django_livesim.store.transitions import Tell
 from django_livesim.store.unclaimed import Unclaimed
 from django_livesim.worker.asking import Asking
+from django_livesim.worker.notes import Notes
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +49,12 @@ class Lease:
         tell: Tell,
         lost: Callable[[], None],
         drain: Callable[[], None],
+        notes: Notes | None = None,
     ) -> None:
         """`registered`, `load` and `tell` are those of `Ledger`.
 
         `lost` is called where the lease is lost, and `drain` once, where the row says that the worker is to
-        leave.
+        leave. In `notes` the worker's parent reads who it is, and writes that it has beaten for it.
         """
         self.queues = list(queues)
         self.worker: UUID | None = None
@@ -64,10 +66,12 @@ class Lease:
         self._tell = tell
         self._lost = lost
         self._drain: Callable[[], None] | None = drain
+        self._notes = notes
         self._unclaimed = Unclaimed()
         self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0, "unclaimed": 0.0}
         self._due["succeed"] = math.inf  # from when it has another id than the one whose runs it is to have
         self._until: tuple[UUID, float] | None = None  # one value, since two threads read it
+        self._runs = 0  # held, as of the last beat
         self._before: UUID | None = None  # the worker that this was, whose runs it has not taken over yet
 
     def _new_peers(self) -> leases.Peers:
@@ -82,7 +86,10 @@ class Lease:
         same clock. So this is right too where the process was stopped for a while, or the machine asleep.
         """
         until = self._until
-        return until is not None and until[0] == worker and clocks.lease_time() < until[1]
+        if until is None or until[0] != worker:
+            return False
+        now = clocks.lease_time()
+        return now < until[1] or now < self._lent(worker)
 
     def have(self) -> UUID:
         """This worker's id; registers it where it has none."""
@@ -109,6 +116,15 @@ class Lease:
 
     def _hold(self, worker: UUID, since: float) -> None:
         self._until = (worker, since + conf.settings.LEASE_TTL)
+        if self._notes is not None:
+            self._notes.sign(worker, since, self._runs)
+
+    def _lent(self, worker: UUID) -> float:
+        """Until when it is held by a beat of the parent's."""
+        lease = self._notes.lent() if self._notes is not None else None
+        if lease is None or lease.worker != worker:
+            return -math.inf
+        return lease.since + conf.settings.LEASE_TTL
 
     # -- keeping it ---------------------------------------------------------------------------
 
@@ -170,7 +186,9 @@ class Lease:
 
     def _facts(self) -> dict[str, Any]:
         """What a beat tells: the load, and for which runs there is code here."""
-        return self._load() | {"simulations": versions()}
+        load = self._load()
+        self._runs = load.get("runs", 0)
+        return load | {"simulations": versions()}
 
     def _succeed(self) -> None:
         """Take over the runs of the worker that this was, until that has succeeded once.

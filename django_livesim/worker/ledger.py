@@ -25,6 +25,7 @@ from django_livesim.store.looking import Look
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
 from django_livesim.worker.keeping import Lease, versions
+from django_livesim.worker.notes import Notes
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +54,13 @@ class Ledger:
         load: Callable[[], dict[str, Any]],
         tell: Tell = transitions.log,
         freed: Callable[[Sequence[UUID]], None] = _nowhere,
+        notes: Notes | None = None,
     ) -> None:
         """`registered` hears each id that the worker gets; `load` says what a beat tells of it.
 
         `tell` hears what has changed of a run, once that has committed, and `freed` that one was let go, with
         the workers that may claim it, which need not wait for their poll. They must not block.
+        `notes` is what the worker shares with its parent.
         """
         self.max_runs = max_runs
         self._asking = Asking()
@@ -69,6 +72,7 @@ class Ledger:
             tell=tell,
             lost=self._drop_all,
             drain=lambda: self._drain(),
+            notes=notes,
         )
         self._tell = tell
         self._freed = freed

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentTypeError
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,6 +13,10 @@ from django_livesim import conf
 from django_livesim.bus.layers import is_local
 from django_livesim.checks import LAYER_LINES
 from django_livesim.models import Run
+
+SERVED = ("processes", "queues", "max_runs", "memory", "health_file", "reload")
+"""The options that `worker.serve` takes."""
+LEAST = 256  # megabytes: a worker needs a good half of it before it has a run
 
 
 class Command(BaseCommand):
@@ -26,7 +31,18 @@ class Command(BaseCommand):
         parser.add_argument(
             "--queues", type=_queues, default=["default"], metavar="A,B", help="only runs of these queues"
         )
-        parser.add_argument("--max-runs", type=_count, metavar="N", help="hold at most so many runs")
+        parser.add_argument(
+            "--max-runs", type=_count, metavar="N", help="each process holds at most so many runs"
+        )
+        parser.add_argument(
+            "--memory", type=_megabytes, metavar="MB", help="megabytes that each process may have (Linux)"
+        )
+        parser.add_argument(
+            "--health-file", type=Path, metavar="F", help="write there each second how the processes are"
+        )
+        parser.add_argument(
+            "--reload", action="store_true", help="start the processes anew when code changes; under DEBUG"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if is_local():
@@ -42,12 +58,11 @@ class Command(BaseCommand):
         self.stdout.write(f"Stepping runs of the queues {queues} as process {os.getpid()}. Ctrl-C ends it.")
         self.stdout.flush()
         try:
-            status = worker.serve(
-                processes=options["processes"], queues=options["queues"], max_runs=options["max_runs"]
-            )
+            status = worker.serve(**{name: options[name] for name in SERVED})
         except ValueError as exc:
             raise CommandError(str(exc)) from exc
-        self.stdout.write("All runs are stored and free for another worker.")
+        if status == 0:
+            self.stdout.write("All runs are stored and free for another worker.")
         sys.exit(status)
 
 
@@ -66,6 +81,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
+
+
+def _megabytes(text: str) -> int:
+    megabytes = _count(text)
+    if megabytes < LEAST:
+        raise ArgumentTypeError(f"{text!r} is too little. Expected: {LEAST} or more, in megabytes")
+    return megabytes
 
 
 def _queues(text: str) -> list[str]:

@@ -1,28 +1,33 @@
 """A worker that can be told where to die: `python -m tests.reliability.chaos.worker FOLDER [OPTIONS]`.
 
-The options are those of `livesim_worker`. `CHAOS_WITHOUT` names a safeguard
-that it goes without.
+It is what a child of `livesim_worker` is, without a parent: one process that
+steps. The option is `--max-runs N`. `CHAOS_WITHOUT` names a safeguard that it
+goes without.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import django
-from django.core.management import call_command
 
 
-def main(folder: str, *options: str) -> None:
+def main(folder: str, *options: str) -> int:
     django.setup()
     from tests.reliability.chaos import points, without
 
     points.install(Path(folder))
     if safeguard := os.environ.get("CHAOS_WITHOUT"):
         without.go_without(safeguard)
-    call_command("livesim_worker", *options)
+    from django_livesim.worker import child
+
+    parser = ArgumentParser()
+    parser.add_argument("--max-runs", type=int)
+    return child.serve(max_runs=parser.parse_args(options).max_runs)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,241 @@
+"""A child as its parent has it: a process, its map, and the file to which it writes where it died.
+
+Owned by the parent's main thread, the one that spawns: Linux ends a child with the *thread* that made it.
+Between `spawn` and `close` the child's descriptors are open in the parent; afterwards nothing of it is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from django_livesim import conf
+from django_livesim.store.clocks import lease_time
+from django_livesim.store.striking import STACK, Harm
+from django_livesim.worker import notes
+from django_livesim.worker.child import HELD_BACK
+from django_livesim.worker.notes import Note, Notes
+from django_livesim.worker.order import Order, Spawned
+
+OVER = 2.0
+"""How many times its limit code may take until the child is ended from outside, for it did not end within."""
+BEYOND = 1.0  # seconds more
+UNSEEN = 1.0  # seconds between two looks that count; what is beyond says nothing of the child
+DUMP = 1.0  # seconds for a child that is ended to write where its threads are
+
+STOPPED = ("T", "t")
+GOING = ("R", "S", "D")
+"""States of a process; proc(5)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Death:
+    """What is known of a child that has ended."""
+
+    pid: int
+    status: int
+    """As `Popen.returncode`."""
+    worker: UUID | None
+    """None where it had not registered."""
+    harms: tuple[Harm, ...]
+    """By whose code it has ended."""
+    explained: bool
+    """Whether its other runs are innocent for certain."""
+    seconds: float
+    """How long it lived."""
+
+    @property
+    def left(self) -> bool:
+        """Whether it went in good order."""
+        return self.status == 0 and not self.harms
+
+    @property
+    def how(self) -> str:
+        return describe(self.status)
+
+
+def describe(status: int) -> str:
+    """A status of `Popen`, in words."""
+    if status >= 0:
+        return f"with status {status}"
+    try:
+        return f"by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"by signal {-status}"
+
+
+class Child:
+    """One process, from its start to its end."""
+
+    def __init__(self, order: Order, alive: int, env: Mapping[str, str]) -> None:
+        """Spawn it. `alive` is a descriptor that reads as ended once this process has."""
+        self.born = time.monotonic()
+        self.asked: float | None = None
+        """When it was asked to end, by `time.monotonic`."""
+        self._watched: dict[Note, tuple[float, float]] = {}  # seconds seen at it, and when it was last seen
+        self._condemned: Note | None = None
+        self._condemned_at = 0.0
+        self._killed = False
+        self._stack = notes.anonymous("stack")
+        fd = notes.make()
+        spawned = Spawned(order=order, parent=os.getpid(), alive=alive, notes=fd, stack=self._stack)
+        self.notes = Notes(fd)
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+            self.process = subprocess.Popen(  # noqa: S603  (this very interpreter)
+                spawned.command(), env=dict(env), pass_fds=spawned.descriptors
+            )
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+            os.close(fd)
+
+    # -- what it does -------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def phase(self) -> str:
+        """What it is about: `starting`, `up`, `leaving`, `stopped`, `hangs`."""
+        if self.condemned:
+            return "hangs"
+        if state(self.pid) in STOPPED:
+            return "stopped"
+        if self.asked is not None:
+            return "leaving"
+        return "up" if self.notes.signed() is not None else "starting"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is no more; reaps it."""
+        return self.process.poll() is not None
+
+    def overdue(self) -> Note | None:
+        """Code that is past its hard limit: its thread did not come back by the soft one.
+
+        What counts is time in which this process has looked, and the child was not stopped.
+        """
+        now, watched = time.monotonic(), {}
+        for note in self.notes.noted():
+            if note.limit > 0 and now - note.since > note.limit:
+                seconds, last = self._watched.get(note, (note.limit, now))
+                passed = 0.0 if state(self.pid) in STOPPED else min(now - last, UNSEEN)
+                watched[note] = (seconds + passed, now)
+        self._watched = watched
+        return next((note for note, (took, _) in watched.items() if took > OVER * note.limit + BEYOND), None)
+
+    def is_dumb(self) -> bool:
+        """Whether it lives and cannot say so: some run's code keeps all its threads from running.
+
+        Not where it stands still: stopped by a signal, or with a database that hangs. Then its silence is
+        to be heard. Where the system does not tell whether a process is stopped, none counts as dumb.
+        """
+        sign, beat = self.notes.signed(), conf.settings.BEAT
+        if sign is None or self._heard(sign.worker, sign.beaten) + 1.5 * beat > lease_time():
+            return False
+        now = time.monotonic()
+        return any(now - note.since > beat for note in self.notes.noted()) and state(self.pid) in GOING
+
+    def _heard(self, worker: UUID, beaten: float) -> float:
+        """When somebody has last beaten for it, itself or its parent, by `lease_time`."""
+        lent = self.notes.lent()
+        return max(beaten, lent.since) if lent is not None and lent.worker == worker else beaten
+
+    # -- what is done to it -------------------------------------------------------------------
+
+    def ask(self) -> None:
+        """Have it store its runs, let them go and end; once."""
+        if self.asked is None:
+            self.asked = time.monotonic()
+            self.process.terminate()
+
+    def end_if_late(self, grace: float) -> bool:
+        """Kill it where it was asked to end longer ago than that; whether it was now."""
+        if self._killed or self.asked is None or time.monotonic() < self.asked + grace:
+            return False
+        self.kill()
+        return True
+
+    def kill(self) -> None:
+        self._killed = True
+        self.process.kill()
+
+    def condemn(self, note: Note) -> None:
+        """End it for what that code has done: have it write where it is, and a little later kill it."""
+        now = time.monotonic()
+        if self._condemned is None:
+            self._condemned, self._condemned_at = note, now
+            self.process.send_signal(signal.SIGABRT)
+        elif now > self._condemned_at + DUMP:
+            self.process.kill()
+
+    @property
+    def condemned(self) -> bool:
+        return self._condemned is not None
+
+    # -- when it has ended --------------------------------------------------------------------
+
+    def death(self) -> Death:
+        """Once it has ended."""
+        sign = self.notes.signed()
+        status = self.process.returncode
+        harms = tuple(self._harms(status)) if sign is not None else ()
+        return Death(
+            pid=self.pid,
+            status=status,
+            worker=sign.worker if sign is not None else None,
+            harms=harms,
+            explained=bool(harms) or self._killed,
+            seconds=time.monotonic() - self.born,
+        )
+
+    def _harms(self, status: int) -> list[Harm]:
+        stack = self._read_stack()
+        if self._condemned is not None:
+            why = f"did not return within {self._condemned.limit:g} s, nor when it was interrupted"
+            return [_harm(self._condemned, why, stack)]
+        if self._killed:
+            return []  # it was asked to end, and its code had every right to take long
+        noted = self.notes.noted()
+        thread = crashed_thread(stack)
+        guilty = [note for note in noted if note.thread == thread] or noted
+        return [_harm(note, f"ended its process {describe(status)}", stack) for note in guilty]
+
+    def _read_stack(self) -> str:
+        size = os.fstat(self._stack).st_size
+        return os.pread(self._stack, STACK, max(0, size - STACK)).decode(errors="replace")
+
+    def close(self) -> None:
+        """Let go of what the parent has of it."""
+        self.notes.close()
+        os.close(self._stack)
+
+
+def _harm(note: Note, why: str, stack: str) -> Harm:
+    return Harm(run=note.run, epoch=note.epoch, why=why, stack=stack)
+
+
+def crashed_thread(stack: str) -> int | None:
+    """The identifier of the thread in which a crash was, as `faulthandler` names it."""
+    for line in stack.splitlines():
+        if line.startswith("Current thread 0x"):
+            return int(line.split()[2], 16)
+    return None
+
+
+def state(pid: int) -> str:
+    """The letter of the process's state, empty where the system does not tell; proc(5), field 3."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""

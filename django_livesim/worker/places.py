@@ -1,0 +1,66 @@
+"""One of the places that a parent has children for: when the next child comes to it.
+
+| a child has ended | the next one |
+|---|---|
+| because it was asked to, for new code | at once |
+| in good order, unasked: its row told it to leave | never |
+| by a run's code | at once; the run is held back by its strike |
+| otherwise | at once; where that goes on so, after 1, 2, 4 and at most 60 seconds |
+| otherwise, under `--reload`, before it had registered | when the code has changed |
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from django_livesim.worker.children import Child, Death
+
+LONGEST = 60.0  # seconds between two children that fare badly
+WELL = 60.0  # seconds after which a child has fared well
+
+
+class Place:
+    """Owned by the parent's main thread."""
+
+    def __init__(self, *, reloads: bool) -> None:
+        self.child: Child | None = None
+        self.due = 0.0
+        """When the next child is to come, by `time.monotonic`; infinite: not by time."""
+        self.waits_for_code = False
+        self._reloads = reloads
+        self._badly = 0  # children in a row that have fared badly
+
+    @property
+    def is_due(self) -> bool:
+        return self.child is None and time.monotonic() >= self.due
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no child, and none is to come."""
+        return self.child is None and self.due == math.inf and not self.waits_for_code
+
+    def renew(self) -> None:
+        """The code has changed."""
+        if self.child is not None:
+            self.child.ask()
+        elif not self.is_over:
+            self.due, self.waits_for_code = 0.0, False
+
+    def close(self) -> None:
+        """No child is to come any more."""
+        self.due, self.waits_for_code = math.inf, False
+
+    def has_lost(self, death: Death, *, asked: bool) -> str:
+        """Its child has ended; what follows, in words."""
+        self.child = None
+        if death.left and not asked:
+            self.due = math.inf
+            return "it was told to leave, and is not replaced"
+        if self._reloads and death.worker is None and not asked:
+            self.due, self.waits_for_code = math.inf, True
+            return "the next one comes when the code has changed"
+        self._badly = 0 if asked or death.harms or death.seconds > WELL else self._badly + 1
+        pause = min(LONGEST, 2.0 ** (self._badly - 2)) if self._badly > 1 else 0.0
+        self.due = time.monotonic() + pause
+        return f"the next one comes in {pause:g} s" if pause else "the next one comes at once"

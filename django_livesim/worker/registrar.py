@@ -1,0 +1,141 @@
+"""The parent's database: a thread of its own, so that children are watched whatever the database does.
+
+It is told of deaths and writes them down, each until that has committed, whether in the first try or after
+an outage; and it beats for children that cannot. The main thread owns everything else. Where the parent
+dies on any line, what was not written is found by other workers, as the death of any worker is.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connections
+
+from django_livesim import conf
+from django_livesim.bus import doorbells
+from django_livesim.store import burying, leases
+from django_livesim.store.clocks import lease_time
+from django_livesim.worker.children import Death
+
+logger = logging.getLogger(__name__)
+
+RETRY = 1.0  # seconds before a death that could not be written is written again
+ASK_EVERY = 2.0  # seconds between two questions whether the database answers
+SILENT = 10.0  # seconds without an answer after which it counts as away
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beaten:
+    """What became of a beat for a child."""
+
+    worker: UUID
+    since: float | None
+    """By `lease_time`, from before it was sent; None where it was of no use."""
+
+
+class Registrar:
+    """Writes what the parent sees. Its methods may be called from any thread, and do not wait."""
+
+    def __init__(self, *, asks: bool) -> None:
+        """`asks`: whether it asks the database now and then if it answers."""
+        self._asks = asks
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._unwritten: deque[Death] = deque()
+        self._thread = threading.Thread(target=self._run, name="livesim-registrar", daemon=True)
+        self._answered = -SILENT
+        self._ask_due = 0.0
+        self._retry_due = 0.0
+        self.beaten: queue.SimpleQueue[Beaten] = queue.SimpleQueue()
+        """For the main thread, which alone writes into the maps of children."""
+
+    # -- the main thread ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Write what waits, and end; within `timeout` seconds, whatever the database does."""
+        self._jobs.put(None)
+        self._thread.join(timeout)
+
+    def bury(self, death: Death) -> None:
+        """Write a death of a worker, until that has committed."""
+        self._jobs.put(lambda: self._unwritten.append(death))
+
+    def beat_for(self, worker: UUID) -> None:
+        """Say that it lives; `beaten` gets an answer in any case, sooner or later."""
+        self._jobs.put(lambda: self._beat_for(worker))
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the database has answered lately, where it is asked."""
+        return time.monotonic() - self._answered < SILENT
+
+    # -- its own thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            job = self._take()
+            if job is None:
+                going_on = False
+            else:
+                job()
+            self._write_deaths(hurry=not going_on)
+            if self._asks and going_on and time.monotonic() >= self._ask_due:
+                self._ask_due = time.monotonic() + ASK_EVERY
+                self._try(self._ask)
+        connections.close_all()
+
+    def _take(self) -> Callable[[], None] | None:
+        wait = RETRY if self._unwritten else ASK_EVERY if self._asks else None
+        try:
+            return self._jobs.get(timeout=wait)
+        except queue.Empty:
+            return _nothing
+
+    def _write_deaths(self, *, hurry: bool) -> None:
+        if not self._unwritten or (time.monotonic() < self._retry_due and not hurry):
+            return
+        while self._unwritten and self._try(lambda: self._write(self._unwritten[0])):
+            self._unwritten.popleft()
+
+    def _write(self, death: Death) -> None:
+        if death.worker is None:
+            return
+        burying.bury(death.worker, death.harms, explained=death.explained)
+        doorbells.ring()
+
+    def _beat_for(self, worker: UUID) -> None:
+        began = lease_time()
+        lives: list[bool] = []
+        self._try(lambda: lives.append(leases.beat_for(worker)))
+        self.beaten.put(Beaten(worker=worker, since=began if lives == [True] else None))
+
+    def _ask(self) -> None:
+        with connections[conf.settings.DATABASE].cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    def _try(self, function: Callable[[], object]) -> bool:
+        """Whether it was done; the connection is made anew next time where it was not."""
+        try:
+            function()
+        except Exception as exc:
+            self._retry_due = time.monotonic() + RETRY
+            logger.warning("the database does not answer the workers' parent, which asks again: %s", exc)
+            connections[conf.settings.DATABASE].close()
+            return False
+        self._answered = time.monotonic()
+        self._retry_due = 0.0
+        return True
+
+
+def _nothing() -> None:
+    """What is to be done where nobody has asked for anything."""

@@ -1,0 +1,57 @@
+"""The end of a worker, written by who saw it."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from django_livesim import gateway
+from django_livesim.models import Run, Worker
+from django_livesim.store.burying import bury
+from django_livesim.store.striking import Harm
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def held() -> tuple[Worker, Run, Run]:
+    """A worker that holds two runs."""
+    worker = Worker.objects.create()
+    runs = [gateway.start("counter") for _ in range(2)]
+    Run.objects.update(worker=worker, status="running", epoch=4)
+    return worker, runs[0], runs[1]
+
+
+def harm(run: Run, epoch: int = 4) -> Harm:
+    return Harm(run=run.id, epoch=epoch, why="ended its process by SIGSEGV", stack="Current thread 0x1")
+
+
+def test_the_worker_is_gone_and_its_end_explained_and_one_run_is_struck(held):
+    worker, bad, good = held
+    bury(worker.id, [harm(bad)], explained=True)
+    worker.refresh_from_db()
+    assert (worker.state, worker.explained) == ("gone", True)
+    assert list(Run.objects.filter(strikes=1).values_list("id", "error")) == [(bad.id, "Current thread 0x1")]
+    assert Run.objects.get(id=good.id).worker_id == worker.id
+
+
+def test_written_twice_it_is_one_strike(held):
+    worker, bad, _ = held
+    for _ in range(2):
+        bury(worker.id, [harm(bad)], explained=True)
+    assert Run.objects.get(id=bad.id).strikes == 1
+
+
+def test_a_run_that_is_in_other_hands_is_not_struck(held):
+    worker, bad, _ = held
+    bury(worker.id, [harm(bad, epoch=3)], explained=True)
+    assert not Run.objects.filter(strikes__gt=0).exists()
+
+
+def test_without_a_run_to_blame_its_end_is_not_explained(held):
+    worker, _, _ = held
+    bury(worker.id, [], explained=False)
+    worker.refresh_from_db()
+    assert (worker.state, worker.explained) == ("gone", False)
+    bury(uuid.uuid4(), [], explained=True)
