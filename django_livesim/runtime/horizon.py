@@ -25,6 +25,8 @@ class Horizon:
 
     def __init__(self, held: Held) -> None:
         self.asked = self.granted = max(held.tick, held.horizon)
+        self.noted = held.tick
+        """The tick that the row has, or is about to have."""
         self._half = 0
 
     def ask(self, tick: int, wanted: int, *, exactly: bool = False) -> int:

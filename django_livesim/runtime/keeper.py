@@ -14,6 +14,8 @@ from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.ports import Definition, Options
 from django_livesim.simulation import Host
 
+DEAR = 0.5  # seconds of steps that a checkpoint spares an heir, and that are reason enough for one
+SHARE = 0.02  # of the time, for checkpoints that are made for that reason
 CHEAP = 0.01  # seconds; a state that takes longer to encode is hashed in checkpoints only
 
 Dump = Callable[[], dict[str, Any]]
@@ -32,11 +34,29 @@ class Keeper:
         """What the last encoding has cost the step thread."""
         self.steps_asked = 0
         """Of the checkpoint taken up: steps that were asked for and not made yet."""
+        self._since = 0.0  # when the last checkpoint was made
+        self._step_time = 0.0  # seconds spent in steps since then
 
     @property
     def stores_state(self) -> bool:
         """False where the simulation is recovered by playing its journal again."""
         return self._definition.recovery == "checkpoint"
+
+    def count_from(self, now: float) -> None:
+        """From here on it is counted when the next checkpoint is due: one is made now, or need not be."""
+        self._since, self._step_time = now, 0.0
+
+    def stepped(self, seconds: float) -> None:
+        """A step has taken so long."""
+        self._step_time += seconds
+
+    def is_due(self, now: float, *, in_draft: bool) -> bool:
+        """By time; and by what an heir would have to step again, where cheap and none is in the draft."""
+        since = now - self._since
+        if since >= self._options.checkpoint_seconds:
+            return True
+        spares = self._step_time > DEAR and self.stores_state and not in_draft
+        return spares and self.seconds <= SHARE * since
 
     def take_up(self, stored: Stored | None) -> dict[str, Any] | None:
         """The state of a checkpoint, and tick and generator with it; None where there is none."""

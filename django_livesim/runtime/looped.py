@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 
 from django_livesim.protocol.names import Kind, Status
 from django_livesim.protocol.records import Entry, Held
-from django_livesim.runtime import taking_up
+from django_livesim.runtime import ending, taking_up
+from django_livesim.runtime.boundary import attend
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Catalogue, FrameOut, Options
 from django_livesim.runtime.program import Finished, LoopProgram
-from django_livesim.runtime.runner import ENDS, Runner
+from django_livesim.runtime.runner import Runner
 from django_livesim.simulation import Host, Loop
 
 logger = logging.getLogger(__name__)
@@ -43,32 +44,32 @@ class LoopRunner(Runner):
         self._again: list[int] = []  # places of the messages that came again and wait
         self._deadline: float | None = None  # by when a loop asked to end must be back
 
-    def _whence(self) -> str:
+    def whence(self) -> str:
         return taking_up.told(self.held, self.definition, loses_ticks=True)
 
-    def _begin_history(self) -> None:
+    def begin_history(self) -> None:
         """Later messages come again, in order; the loop itself cannot be played again."""
         again = [entry for entry in self.held.journal if entry.kind is Kind.COMMAND]
         self.schedule.give_again(again)
         self._again = [entry.apply_seq or 0 for entry in again]
-        self._live(self.clock.now())
+        self.go_live(self.clock.now())
         if self._untouched:
-            self._checkpointed = -math.inf  # at its first sleep there is something to store
+            self.keeper.count_from(-math.inf)  # at its first sleep there is something to store
 
     @property
-    def _applied_seq(self) -> int:
+    def applied_seq(self) -> int:
         """Messages that came again and that the loop has not moved past are not in its state yet."""
-        return min(self._again) - 1 if self._again else super()._applied_seq
+        return min(self._again) - 1 if self._again else super().applied_seq
 
     @property
     def _untouched(self) -> bool:
         """Whether the function has not come to its first sleep, so that there is no state yet."""
         return not (self.host.tick or self.program.sim.resumed)
 
-    def _checkpoint(self, final: bool = False) -> list[FrameOut]:
-        return [] if self._untouched else super()._checkpoint(final)
+    def checkpoint(self, final: bool = False) -> list[FrameOut]:
+        return [] if self._untouched else super().checkpoint(final)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         self.program.close()
 
     def abandon(self) -> None:
@@ -77,45 +78,42 @@ class LoopRunner(Runner):
         self.program.abandoned = True
         self.record.release()
         self.over = True
-        self._close()
+        self.close()
 
     def offer(self, entries: Iterable[Entry]) -> None:
         super().offer(entries)
         if self.away and not self.over and self._deadline is None and self._ending() is not None:
             self._deadline = self.clock.now() + self.options.grace
             self.status = Status.STOPPING
-            self._say("waits for the loop to end its tick")
+            self.say("waits for the loop to end its tick")
 
     def _ending(self) -> Entry | None:
         """The stop or restart that waits for the loop."""
-        return self.schedule.first(lambda each: each.kind is Kind.CONTROL and each.name in ENDS)
+        return self.schedule.first(lambda each: each.kind is Kind.CONTROL and each.name in ending.ENDS)
 
     def next_due(self) -> float | None:
         if self.away and not self.over:
             return self._deadline
         if not self.over and self._messages_before_end():
-            return None if self.horizon.is_reached(self.host.tick) else self.clock.now()
+            return None if self.waits else self.clock.now()
         return super().next_due()
 
     def turn(self, now: float) -> None:
         if self.away and not self.over:
             self._overdue()
         elif not self.over and self._messages_before_end():
-            if not self.horizon.is_reached(self.host.tick):
+            if not self.waits:
                 self._guarded(self._step)
         else:
             super().turn(now)
 
     @property
-    def _moves(self) -> bool:
-        return super()._moves or (not self.over and (self.away or self._messages_before_end()))
+    def moves(self) -> bool:
+        return super().moves or (not self.over and self.away)
 
     @property
-    def _hurries(self) -> bool:
-        return super()._hurries or self._messages_before_end()
-
-    def _wanted(self) -> int:
-        return max(super()._wanted(), self.host.tick + self._messages_before_end())
+    def ticks_asked(self) -> int:
+        return max(super().ticks_asked, self._messages_before_end())
 
     def _messages_before_end(self) -> bool:
         """Whether a stop waits behind messages: the loop gets those first, in a tick of their own."""
@@ -123,10 +121,10 @@ class LoopRunner(Runner):
         return end is not None and any(self._before(end))
 
     @property
-    def _rest_due(self) -> float:
+    def rest_due(self) -> float:
         """Not before the loop has had the messages that wait: it gets none while it is paused."""
         waiting = self.schedule.first(lambda each: each.kind is Kind.COMMAND)
-        return math.inf if waiting else super()._rest_due
+        return math.inf if waiting else super().rest_due
 
     def _before(self, end: Entry) -> Iterable[Entry]:
         waiting = itertools.takewhile(lambda each: each is not end, self.schedule)
@@ -139,23 +137,23 @@ class LoopRunner(Runner):
             return
         logger.warning("loop ignored its stop run=%s epoch=%s", self.id, self.epoch)
         reason = "its loop did not come back in time; the state is the last one stored"
-        self._stop_or_restart(entry, reason, store=False)
+        ending.stop_or_restart(self, entry, reason, store=False)
 
-    def _applies_here(self, entry: Entry) -> bool:
+    def applies_here(self, entry: Entry) -> bool:
         """Controls; messages wait for the loop."""
         if entry.kind is not Kind.CONTROL:
             return False
-        return entry.name not in ENDS or not self._messages_before_end()
+        return entry.name not in ending.ENDS or not self._messages_before_end()
 
     def _step(self, now: float) -> None:
         self.away = True
         self.schedule.look(self.host.tick, now)
         self.program.advance(self.schedule.take_messages())
 
-    def _report(self, now: float) -> None:
+    def report(self, now: float) -> None:
         """Nothing to show before the function has been called."""
         if not self._untouched:
-            super()._report(now)
+            super().report(now)
 
     def _arrived(self, seconds: float) -> None:
         """The loop sleeps: the state is the step thread's again."""
@@ -169,7 +167,7 @@ class LoopRunner(Runner):
         self._collect_settled()
         self.host.tick += 1
         self.pace.slept(now, seconds, self.speed)
-        self._attend(now)
+        attend(self, now)
 
     def _finished(self, finished: Finished) -> None:
         """The loop's function returned, raised, or was ended."""
@@ -182,13 +180,14 @@ class LoopRunner(Runner):
         """The last boundary."""
         self._collect_settled()
         if finished.error:
-            self._end(Status.FAILED, finished.reason, error=finished.error)
+            ending.end(self, Status.FAILED, finished.reason, error=finished.error)
         elif finished.exited:
-            self._end(Status.FAILED, "its loop was cancelled from inside", error="the loop was cancelled")
+            why, error = "its loop was cancelled from inside", "the loop was cancelled"
+            ending.end(self, Status.FAILED, why, error=error)
         else:
             if not self.host.finished:
                 self.host.finished, self.host.result = True, finished.result
-            self._attend(now)
+            attend(self, now)
 
     def _collect_settled(self) -> None:
         """Journal what became of the messages that the loop has moved past."""

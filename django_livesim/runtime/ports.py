@@ -16,6 +16,22 @@ from django_livesim.simulation import CommandSpec, Loop, Send, Simulation
 
 Definition = type[Simulation] | Loop
 
+AUTHOR_ERRORS = (Exception, SystemExit)
+"""What an author's code may raise without more harm than to its own run."""
+
+
+class Program(Protocol):
+    """The author's code, as every kind of it is asked."""
+
+    def begin(self, state: dict[str, Any] | None, version: int) -> None:
+        """Set up anew, or take up a state that `version` of the code has stored."""
+
+    def dump(self) -> dict[str, Any]: ...
+
+    def view(self, role: str) -> dict[str, Any]: ...
+
+    def metrics(self) -> dict[str, float]: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class FrameOut:

@@ -11,10 +11,11 @@ from django_livesim.protocol.errors import Code, LivesimError, UnknownCommand, r
 from django_livesim.protocol.names import Kind, Outcome, Verb
 from django_livesim.protocol.records import Entry, Held
 from django_livesim.runtime import taking_up
+from django_livesim.runtime.boundary import attend
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.history import Progress
-from django_livesim.runtime.ports import Catalogue, Options
-from django_livesim.runtime.runner import AUTHOR_ERRORS, Runner
+from django_livesim.runtime.ports import AUTHOR_ERRORS, Catalogue, Options
+from django_livesim.runtime.runner import Runner
 from django_livesim.simulation import Host, Simulation
 
 logger = logging.getLogger(__name__)
@@ -90,23 +91,23 @@ class SteppedRunner(Runner):
         return self.host.tick if self.host.live else max(self.host.tick, self.held.tick)
 
     @property
-    def _waits(self) -> bool:
+    def waits(self) -> bool:
         """Nor past a tick for which commands wait in the database that it has not been given."""
-        return super()._waits or self.schedule.lacks(self.host.tick)
+        return super().waits or self.schedule.lacks(self.host.tick)
 
-    def _begin_history(self) -> None:
+    def begin_history(self) -> None:
         if not self._history and self.host.tick >= self._history_end:
             self._compare()
-            self._live(self.clock.now())
+            self.go_live(self.clock.now())
 
-    def _live(self, now: float) -> None:
+    def go_live(self, now: float) -> None:
         if self._progress.told or self._unlike:
-            self._say(self._whence())
-        super()._live(now)
+            self.say(self.whence())
+        super().go_live(now)
 
     def release(self) -> bool:
         if self.replaying and self._progress.told and not self.over:
-            self._say(self._whence())  # nobody plays while it waits
+            self.say(self.whence())  # nobody plays while it waits
         return super().release()
 
     def _play(self, until: float) -> None:
@@ -116,18 +117,18 @@ class SteppedRunner(Runner):
                 self._apply_again(self._history.popleft())
             self._compare()
             if self.host.finished or (not self._history and self.host.tick >= self._history_end):
-                return self._live(self.clock.now())
+                return self.go_live(self.clock.now())
             self.program.step()
             self.host.tick += 1
             self.steps_asked = max(0, self.steps_asked - 1)
-            self._discard_effects()
+            self.discard_effects()
             if (now := self.clock.now()) >= until:
                 return self._tell_progress(now)
 
-    def _whence(self) -> str:
-        return self._unlike or super()._whence()
+    def whence(self) -> str:
+        return self._unlike or super().whence()
 
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         if not (self.definition.deterministic and self.keeper.stores_state and self.record.settled):
             return ""
         return self.keeper.fingerprint(self.program.dump)
@@ -145,12 +146,12 @@ class SteppedRunner(Runner):
     def _tell_progress(self, now: float) -> None:
         share = self._progress.share(self.host.tick, now)
         if share is not None:
-            self._say(f"playing history again: {int(100 * share)} %", share)
+            self.say(f"playing history again: {int(100 * share)} %", share)
 
     def _apply_again(self, entry: Entry) -> None:
         """Its verdict stands; of the controls only the steps asked for are not in the run's row."""
         if entry.kind is Kind.COMMAND:
-            self._run_command(entry)
+            self.run_command(entry)
         elif entry.name == Verb.STEP:
             self.steps_asked += int(entry.args.get("n", 1))
         elif entry.name in (Verb.PAUSE, Verb.RESUME):
@@ -160,11 +161,11 @@ class SteppedRunner(Runner):
         self.program.step()
         self.host.tick += 1
         made = self.clock.now()
-        self._step_time += made - now
+        self.keeper.stepped(made - now)
         self.pace.stepped(made, self.speed)
-        self._attend(now)
+        attend(self, now)
 
-    def _run_command(self, entry: Entry) -> tuple[Outcome, dict[str, Any]]:
+    def run_command(self, entry: Entry) -> tuple[Outcome, dict[str, Any]]:
         try:
             return Outcome.APPLIED, {"result": self.program.apply(entry)}
         except LivesimError as exc:

@@ -90,7 +90,7 @@ class Trial(Reading):
             return
         end = self.tick + n
         while self.tick < end and self.status is Status.RUNNING:
-            self._move(min(self._step_due, self._supervisor._poll_due))
+            self._move(min(self._step_due, self._supervisor.looking.due))
             self._turn()
 
     def _steps_while_paused(self, n: int) -> None:
@@ -105,7 +105,7 @@ class Trial(Reading):
         if not seconds >= 0:
             raise ValueError(f"advance() takes seconds of 0 or more; got {seconds!r}")
         until, turns = self.clock.now() + seconds, 0
-        while (due := min(self._step_due, self._supervisor._poll_due)) < until - HAIR:
+        while (due := min(self._step_due, self._supervisor.looking.due)) < until - HAIR:
             turns = 0 if due > self.clock.now() else turns + 1
             if turns > TURNS:
                 raise RuntimeError(

@@ -36,9 +36,9 @@ class Work(Simulation):
         self.world.clock.advance(0.003)
 
 
-def work(**costs: float) -> tuple[World, UUID]:
+def work(every: float = 1000.0, **costs: float) -> tuple[World, UUID]:
     definition: Any = type("Work", (Work,), costs)
-    world = World(definition, checkpoint_seconds=1000.0)
+    world = World(definition, checkpoint_seconds=every)
     definition.world = world
     return world, world.start(definition, watch=False)
 
@@ -70,10 +70,9 @@ def test_a_state_that_is_dear_to_encode_is_stored_as_seldom_as_costs_two_per_cen
 
 
 def test_a_checkpoint_alone_is_written_with_the_others_of_its_second():
-    world, run = work()
-    runs = [run, *(world.start(type(world.runner(run).program.simulation), watch=False) for _ in range(20))]
-    for each in runs:
-        world.runner(each).options = type(world.supervisor.options)(checkpoint_seconds=2.0)
+    world, run = work(every=2.0)
+    for _ in range(20):
+        world.start(type(world.runner(run).program.simulation), watch=False)
     written: list[float] = []
     write = world.ledger.write
 

@@ -10,6 +10,7 @@ from django_livesim.protocol.names import Kind, Status
 from django_livesim.protocol.records import Held, RunInfo
 from django_livesim.runtime.horizon import AHEAD, MOST, Horizon
 from django_livesim.runtime.ports import EventOut, FrameOut, StatusOut
+from django_livesim.runtime.reserving import position
 from django_livesim.simulation import Loop, Simulation, command
 from tests.runtime.world import World
 
@@ -131,7 +132,7 @@ def test_a_paused_run_reserves_nothing_and_steps_asked_for_reserve_themselves():
     world.run_for(1.0)
     world.control(run, "pause")
     assert world.row(run)["horizon"] == tick(world, run)
-    assert world.runner(run).position(hashed=False).horizon is None
+    assert position(world.runner(run), hashed=False).horizon is None
     at = tick(world, run)
     world.supervisor.stepping = False
     world.control(run, "step", n=7)
@@ -273,16 +274,16 @@ def test_a_hash_is_noted_only_of_what_has_committed():
     world = World(Walk)
     run = world.start(Walk)
     world.run_for(2.0)
-    assert world.runner(run)._fingerprint() != ""
+    assert world.runner(run).fingerprint() != ""
     world.ledger.answering = False
     world.runner(run).offer([world.ledger.send(run, "kick", Kind.COMMAND, {})])
     assert world.state(run)["kicks"] == 1
-    assert world.runner(run)._fingerprint() == ""
+    assert world.runner(run).fingerprint() == ""
     world.supervisor._after(world.runner(run))
-    assert world.runner(run)._fingerprint() == ""
+    assert world.runner(run).fingerprint() == ""
     world.ledger.answer()
     world.settle()
-    assert world.runner(run)._fingerprint() != ""
+    assert world.runner(run).fingerprint() != ""
 
 
 def test_ticks_that_depend_on_a_command_are_asked_for_by_its_write_alone():
@@ -295,7 +296,7 @@ def test_ticks_that_depend_on_a_command_are_asked_for_by_its_write_alone():
     world.runner(run).offer([world.ledger.send(run, "step", Kind.CONTROL, {"n": 3})])
     world.supervisor._after(world.runner(run))
     assert world.runner(run).steps_asked == 3
-    assert world.runner(run).position(hashed=True) == (1, at, None, "")
+    assert position(world.runner(run), hashed=True) == (1, at, None, "")
 
 
 def test_states_that_are_dear_to_encode_are_not_hashed():

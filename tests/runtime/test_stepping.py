@@ -9,7 +9,7 @@ import pytest
 
 from django_livesim.protocol.errors import Refused, raised
 from django_livesim.protocol.names import Kind, Outcome, Status
-from django_livesim.runtime import schedule
+from django_livesim.runtime import schedule, steering
 from django_livesim.runtime.ports import EndOut, EventOut, FrameOut, SendOut, StatusOut, VerdictOut
 from django_livesim.simulation import Simulation, command
 from django_livesim.testing.memory import MemoryLedger
@@ -525,7 +525,7 @@ def test_a_run_waits_where_too_much_waits_for_a_write(monkeypatch):
     world = World(Count)
     run = world.start(Count, start=100)
     world.ledger.answering = False
-    world.runner(run)._control(world.ledger.send(run, "speed", Kind.CONTROL, {"x": 1.0}))
+    steering.control(world.runner(run), world.ledger.send(run, "speed", Kind.CONTROL, {"x": 1.0}))
     world.run_for(20.0)
     assert world.runner(run).host.tick < 20
     world.ledger.answer()

@@ -178,7 +178,7 @@ def test_a_paused_run_waits_for_nothing_but_the_poll():
     world, run = world_of(Pond)
     world.run_for(16, by=0.1)
     assert world.runner(run).next_due() is None
-    assert world.supervisor.turn() == pytest.approx(world.supervisor._poll_due - world.clock.now())
+    assert world.supervisor.turn() == pytest.approx(world.supervisor.looking.due - world.clock.now())
 
 
 def test_commands_apply_while_nobody_is_watching():

@@ -1,0 +1,249 @@
+"""The runs that a process holds: taken up, told what has come, written, shown, let go.
+
+Owned by the step thread; other threads reach it by `post` alone. When all
+of this happens is the supervisor's to say.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django_livesim.protocol.errors import UnknownSimulation
+from django_livesim.protocol.names import Status
+from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position, Write
+from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.history import Histories
+from django_livesim.runtime.looking import Looked, Looking
+from django_livesim.runtime.looped import LoopRunner
+from django_livesim.runtime.loops import LoopThread
+from django_livesim.runtime.ports import AUTHOR_ERRORS, Catalogue, Definition, Ledger, Options, Outlet
+from django_livesim.runtime.reserving import Reserving
+from django_livesim.runtime.runner import Runner
+from django_livesim.runtime.stepped import SteppedRunner
+from django_livesim.runtime.turns import Turns
+
+logger = logging.getLogger(__name__)
+
+
+class Runs:
+    """Holds runners, and does after each touch what follows from it."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        outlet: Outlet,
+        catalogue: Catalogue,
+        options: Options,
+        tidy: Callable[[], None] = lambda: None,
+        hears: Callable[[], bool] = lambda: True,
+        leased: Callable[[UUID | None], bool] = lambda worker: True,
+        loops: LoopThread | None = None,
+    ) -> None:
+        """`tidy` is called in the step thread with every slow poll: what the host keeps by thread.
+
+        `hears` says whether signs of interest arrive; while they do not, no run counts as unwatched.
+        `leased` says whether the worker of the last look has its lease for certain; otherwise nothing leaves.
+        `loops` makes the programs of own loops.
+        """
+        self.clock = clock
+        self.ledger = ledger
+        self.outlet = outlet
+        self.catalogue = catalogue
+        self.options = options
+        self.runners: dict[UUID, Runner] = {}
+        self.draining = False
+        self._tidy = tidy
+        self._hears = hears
+        self._leased = leased
+        self._worker: UUID | None = None
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._turns = Turns()
+        self._histories = Histories()
+        self._writing: set[UUID] = set()
+        self.looking = Looking(clock, options.poll, self._look, self._looked)
+        self._reserving = Reserving(clock)
+        self._loops = loops or LoopThread()
+
+    def post(self, function: Callable[..., None], *args: Any) -> None:
+        """Have `function` called in the step thread, soon and in order."""
+        self._inbox.put(partial(function, *args))
+
+    # -- what a look finds --------------------------------------------------------------------
+
+    def _look(self, looked: Looked) -> None:
+        self.ledger.poll(self._positions(), not self.draining, looked)
+
+    def _positions(self) -> dict[UUID, Position]:
+        """How far the held runs are, now and then with what they ask for."""
+        if not self._reserving.is_due:
+            return {run: Position(runner.epoch, runner.shown_tick) for run, runner in self.runners.items()}
+        for runner in self.runners.values():
+            self._write(runner, patient=False)
+        positions = self._reserving.positions(self.runners.values())
+        for runner in self.runners.values():
+            if runner.over:
+                self._after(runner)
+        return positions
+
+    def _looked(self, poll: Poll) -> None:
+        self.take(poll)
+        for runner in list(self.runners.values()):
+            self._let_out(runner)  # what was held back while a beat was late
+
+    def take(self, poll: Poll) -> None:
+        """What a look into the database found."""
+        self._worker = poll.worker
+        self.looking.full = poll.full
+        for run in list(self.runners) if poll.dead else poll.lost:
+            if runner := self.runners.get(run):
+                logger.warning("lost run=%s epoch=%s to another worker", run, runner.epoch)
+                self._forget(runner)
+        for held in poll.claimed:
+            self._hold(held)
+        now = self.clock.now()
+        for held in poll.claimed:  # before this, nobody was told who holds it
+            if runner := self.runners.get(held.info.id):
+                self._give_time(runner, now)
+        for run, entries in poll.entries.items():
+            self._offer(run, entries)
+        for runner in list(self.runners.values()):
+            if runner.leave(poll.left.get(runner.id)):
+                self._after(runner)
+        for run, horizon in poll.horizons.items():
+            if (runner := self.runners.get(run)) and runner.grant(horizon):
+                self._after(runner)
+
+    def _give_time(self, runner: Runner, now: float) -> None:
+        """A full period in which nobody need watch it."""
+        runner.unwatched.seen(now)
+        self._after(runner)
+
+    # -- runs that come and go ----------------------------------------------------------------
+
+    def _hold(self, held: Held) -> None:
+        try:
+            definition = self.catalogue.find(held.info.simulation)
+        except UnknownSimulation:
+            run, simulation = held.info.id, held.info.simulation
+            logger.error(
+                "claimed without its code run=%s epoch=%s simulation=%s", run, held.epoch, simulation
+            )
+            return
+        if old := self.runners.get(held.info.id):
+            self._forget(old)
+        runner = self._runner(held, definition)
+        self.runners[runner.id] = runner
+        runner.begin()
+        if runner.unusable is not None:
+            passed = (*held.passed, runner.unusable)
+            self.ledger.load_again(runner.id, passed, partial(self._loaded_again, runner))
+            return
+        self._after(runner)
+
+    def _loaded_again(self, runner: Runner, held: Held | None) -> None:
+        """The run with an older checkpoint; where it could not be read, it is claimed once more."""
+        if self.runners.get(runner.id) is not runner:
+            return
+        self._forget(runner)
+        if held is not None and held.epoch == runner.epoch and not self.draining:
+            self._hold(held)
+
+    def _runner(self, held: Held, definition: Definition) -> Runner:
+        parts = (self.catalogue, self.clock, self.options)
+        if isinstance(definition, type):
+            return SteppedRunner(held, definition, *parts)
+        return LoopRunner(held, definition, *parts, post=self._post_for(held), loops=self._loops)
+
+    def _post_for(self, held: Held) -> Callable[..., None]:
+        """How an own loop reaches its runner: in the step thread, and only while it is the one held."""
+
+        def call(function: Callable[..., None], *args: Any) -> None:
+            runner = self.runners.get(held.info.id)
+            if runner is not None and runner.epoch == held.epoch:
+                self._touch(runner, function, *args)
+
+        return partial(self.post, call)
+
+    def _forget(self, runner: Runner) -> None:
+        runner.drop()
+        self.runners.pop(runner.id, None)
+        self._turns.forget(runner)
+
+    # -- what they do -------------------------------------------------------------------------
+
+    def _offer(self, run: UUID, entries: Sequence[Entry]) -> None:
+        if runner := self.runners.get(run):
+            self._touch(runner, runner.offer, entries)
+
+    def _watch(self, run: UUID, roles: Sequence[str], keyframe: bool) -> None:
+        if runner := self.runners.get(run):
+            self._touch(runner, runner.watch, roles, keyframe)
+
+    def _touch(self, runner: Runner, function: Callable[..., None], *args: Any) -> None:
+        """Have a runner do something; what it lets escape ends its own run, and no worker."""
+        try:
+            function(*args)
+        except AUTHOR_ERRORS as exc:
+            runner.fail(exc)
+        self._after(runner)
+
+    def _after(self, runner: Runner) -> None:
+        """Whatever touched a runner ends here: write, let out, schedule, forget."""
+        if runner.status is Status.FAILED:
+            self._tidy()  # what its code broke, the next must not find
+        self._write(runner)
+        self._let_out(runner)
+        due = runner.next_due()
+        if due is not None and runner.replaying:
+            self._histories.add(runner.id)
+        elif due is not None:
+            self._turns.put(runner, due)
+
+    def _let_out(self, runner: Runner) -> None:
+        if self._leased(self._worker) and (outputs := runner.record.leaving()):
+            self.outlet.put(runner.id, runner.epoch, outputs)
+
+    # -- writes -------------------------------------------------------------------------------
+
+    def _write(self, runner: Runner, *, patient: bool = True) -> None:
+        """Send the draft off; one write of a run is under way at a time.
+
+        What nobody waits for goes with the next look that reserves, so that the checkpoints of many runs
+        are one transaction, or with what somebody does wait for.
+        """
+        if runner.id in self._writing:
+            return
+        write = runner.take_write(patient=patient)
+        if write is None:
+            return
+        self._writing.add(runner.id)
+        self.ledger.write(write, partial(self._written, runner, write))
+
+    def _written(self, runner: Runner, write: Write, committed: Committed) -> None:
+        self._writing.discard(runner.id)
+        current = self.runners.get(runner.id)
+        if current is not runner:
+            if current is not None:
+                self._after(current)  # its own draft waited for this one
+            return
+        if committed is not Committed.YES:
+            logger.warning(
+                "write %s run=%s epoch=%s; dropped from memory", committed, runner.id, runner.epoch
+            )
+            self._forget(runner)
+            self.looking.postpone()
+            return
+        runner.committed(write)
+        self.looking.written(write, used_up=runner.schedule.used_up)
+        if write.ended or write.release:
+            self._let_out(runner)
+            self._forget(runner)
+            return
+        self._after(runner)
