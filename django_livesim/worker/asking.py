@@ -41,7 +41,7 @@ class Asking:
         connections[conf.settings.DATABASE].close()
 
     def _complain(self, exc: Exception) -> None:
-        """Now and then: the database is away, and what follows from that."""
+        """Once in COMPLAIN_EVERY: the database is away, and what follows from that."""
         now = time.monotonic()
         if now - self._complained >= COMPLAIN_EVERY:
             self._complained = now

@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_livesim.protocol.errors import Code, LivesimError
 from django_livesim.runtime.clock import ManualClock
+from django_livesim.store import clocks
 from django_livesim.worker import engine
 
 ALIAS = "default"
@@ -24,7 +25,7 @@ TURNS = 100
 """Of a step thread without the clock moving: a history that is played again is of fewer ticks."""
 ATTEMPTS = 12
 """Times a client tries; an outage is shorter."""
-TIMED = ("django_livesim.worker.", "django_livesim.store.leases")
+TIMED = "django_livesim.worker."
 """Modules that time something in the thread of the database."""
 
 
@@ -197,6 +198,7 @@ class HandTime:
 def timed_by(clock: ManualClock) -> Iterator[None]:
     """Within, what times anything in a ledger's thread goes by this clock."""
     with ExitStack() as stack:
+        stack.enter_context(patch.object(clocks, "lease_time", clock.now))
         for name, module in list(sys.modules.items()):
             if not name.startswith(TIMED):
                 continue
