@@ -26,8 +26,9 @@ chaos: .venv/installed-test ## Prove the promises at length: simulated, failing 
 matrix: .venv/installed-matrix ## Run tox: each Python and Django that this machine has, style, types, packaging, documents
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner $(ARGS)
 
-bench: .venv/installed-test ## Time commands, and the admin with 1,000,000 of them (ARGS=--short: fewer, in less than a minute)
+bench: .venv/installed-test ## Time commands, checkpoints, and the admin with 1,000,000 commands (ARGS=--short: fewer, in about a minute)
 	@$(BIN)/python -m benchmarks.commands $(ARGS)
+	@$(BIN)/python -m benchmarks.checkpoints $(ARGS)
 	@exec $(BIN)/python -m benchmarks.admin $(ARGS)
 
 lint: .venv/installed-lint ## Check style and types
