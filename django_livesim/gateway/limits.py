@@ -85,6 +85,8 @@ def check_command(actor: Actor) -> str | None:
     or hours. A cache that does not answer limits nobody. Within `as_one`
     only the first is counted.
     """
+    if actor.trusted:
+        return None
     passed = _passed.get()
     if passed is not None and actor.sender in passed:
         return None

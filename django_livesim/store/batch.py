@@ -88,6 +88,8 @@ def insert_commands(wanted: Sequence[Wanted]) -> list[Outcome]:
     first: dict[Key, Wanted] = {}
     for each in wanted:
         first.setdefault(_key(each), each)
+    if len(first) == len(wanted):
+        return _store(wanted)
     outcomes = dict(zip(first, _store(list(first.values())), strict=True))
     return [_as_seen(outcomes[_key(each)], each is first[_key(each)]) for each in wanted]
 
