@@ -225,6 +225,26 @@ def routes_to(application: Any, path: str) -> bool | None:
     return None
 
 
+def guards_of(application: Any) -> Iterator[Any]:
+    """What looks at the origin of a websocket on its way to the first router of URLs."""
+    from channels.routing import ProtocolTypeRouter, URLRouter
+    from channels.security.websocket import OriginValidator
+
+    from django_livesim.origins import OriginGuard
+
+    if isinstance(application, ProtocolTypeRouter):
+        yield from guards_of(application.application_mapping.get("websocket"))
+        return
+    if application is None or isinstance(application, URLRouter):
+        return
+    if isinstance(application, OriginGuard | OriginValidator):
+        yield application
+    for wrapper in WRAPPERS:
+        if hasattr(application, wrapper):
+            yield from guards_of(getattr(application, wrapper))
+            return
+
+
 def _url_router_has(router: Any, path: str) -> bool:
     from channels.routing import URLRouter
 

@@ -18,7 +18,6 @@ from django.core.management.base import CommandParser
 from django.db import connections
 
 from django_livesim import gateway, worker
-from django_livesim.cli import doctor as doctor_module
 from django_livesim.cli.arguments import add_verbs
 from django_livesim.cli.errors import NotDone
 from django_livesim.cli.output import printable
@@ -496,94 +495,6 @@ def test_control_c_ends_the_watch_quietly(run, monkeypatch):
 
     monkeypatch.setattr("time.sleep", interrupt)
     assert livesim("watch", "a-key").out == "status    waiting  tick 0\n"
-
-
-# -- doctor -------------------------------------------------------------------------------------
-
-
-def findings(name: str) -> list[Any]:
-    return [finding for finding in doctor_module.examine() if finding.name == name]
-
-
-@pytest.fixture
-def debug(settings: Any) -> None:
-    """Without Redis, and rightly so."""
-    settings.DEBUG = True
-
-
-def test_doctor_without_a_worker_finds_that_and_exits_one(debug):
-    text = refused("doctor")
-    assert text.startswith("error: 1 of ")
-
-
-def test_doctor_prints_a_line_for_each_thing_and_what_to_do(debug):
-    stdout = io.StringIO()
-    with pytest.raises(CommandError):
-        call_command("livesim", "doctor", stdout=stdout, stderr=io.StringIO())
-    lines = stdout.getvalue().splitlines()
-    assert "problem  workers      none is alive" in lines
-    assert (
-        lines[lines.index("problem  workers      none is alive") + 1]
-        .strip()
-        .startswith("Start the development server")
-    )
-    assert any(line.startswith("ok       database") for line in lines)
-
-
-def test_doctor_as_json_is_an_array_of_findings(debug):
-    Worker.objects.create(host="here", pid=1, queues=["default"])
-    found = livesim("doctor", "--json").json
-    assert {finding["status"] for finding in found} <= {"ok", "advice"}
-    assert {finding["name"] for finding in found} == {
-        "settings",
-        "simulations",
-        "layer",
-        "database",
-        "workers",
-        "runs",
-    }
-
-
-def test_doctor_says_why_a_run_waits(run):
-    Run.objects.update(created_at="2020-01-01T00:00:00Z", queue="slow")
-    (finding,) = findings("runs")
-    assert finding.status == "problem"
-    assert finding.hint.startswith("Start ")
-    Worker.objects.create(queues=["default"])
-    (finding,) = findings("runs")
-    assert finding.hint == "Start a worker for its queue: python manage.py livesim_worker --queues slow"
-    Run.objects.update(simulation="gone")
-    (finding,) = findings("runs")
-    assert finding.hint == f"No simulation is called 'gone' here; install its app, or: livesim stop {run.id}"
-
-
-def test_a_silent_worker_is_not_alive():
-    Worker.objects.create(queues=["default"])
-    assert findings("workers")[0].status == "ok"
-    Worker.objects.update(beat_at="2020-01-01T00:00:00Z")
-    assert findings("workers")[0].status == "problem"
-
-
-def test_doctor_in_production_without_redis_says_what_to_set():
-    (finding,) = findings("layer")
-    assert finding.status == "problem"
-    assert "RedisPubSubChannelLayer" in finding.hint
-
-
-def test_doctor_sends_a_message_round_the_layer(redis_layer):
-    (finding,) = findings("layer")
-    assert finding.status == "ok"
-    assert finding.message.startswith("RedisPubSubChannelLayer brought a message back in ")
-
-
-def test_doctor_says_when_redis_is_away(settings):
-    host = {"address": "redis://127.0.0.1:1", "socket_timeout": None}
-    settings.CHANNEL_LAYERS = {
-        "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [host]}}
-    }
-    (finding,) = findings("layer")
-    assert finding.status == "problem"
-    assert "Start Redis" in finding.hint
 
 
 # -- livesim_worker -----------------------------------------------------------------------------

@@ -75,16 +75,18 @@ class Waits:
             queue=row.queue,
             status=row.status,
             reason=row.reason,
-            seconds=round(seconds, 1),
+            seconds=seconds,
         )
 
 
 def look_at_lag(waits: Waits) -> Sign:
     """Seconds and numbers of both, and which runs wait."""
-    late, count = _late_commands()
+    late, count = late_commands()
     waiting = waits.look()
-    longest = waiting[0].seconds if waiting else 0.0
-    told = [asdict(wait) | {"run": str(wait.run)} for wait in waiting[:TOLD]]
+    longest = round(waiting[0].seconds, 1) if waiting else 0.0
+    told = [
+        asdict(wait) | {"run": str(wait.run), "seconds": round(wait.seconds, 1)} for wait in waiting[:TOLD]
+    ]
     figures = {
         "commands": {"due": count, "oldest": late},
         "runs": {"waiting": len(waiting), "oldest": longest, "each": told},
@@ -98,7 +100,7 @@ def look_at_lag(waits: Waits) -> Sign:
     return Sign(figures=figures, problem="; ".join(problems))
 
 
-def _late_commands() -> tuple[float, int]:
+def late_commands() -> tuple[float, int]:
     """Seconds for which the oldest is due, and how many are.
 
     Those for a process that is not attached wait for nobody.
