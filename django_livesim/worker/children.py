@@ -79,6 +79,8 @@ class Child:
         self.asked: float | None = None
         """When it was asked to end, by `time.monotonic`."""
         self._watched: dict[Note, tuple[float, float]] = {}  # seconds seen at it, and when it was last seen
+        self.beat_due = 0.0
+        """When it may be beaten for next, by `time.monotonic`."""
         self._condemned: Note | None = None
         self._condemned_at = 0.0
         self._killed = False
@@ -86,8 +88,8 @@ class Child:
         fd = notes.make()
         spawned = Spawned(order=order, parent=os.getpid(), alive=alive, notes=fd, stack=self._stack)
         self.notes = Notes(fd)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
             self.process = subprocess.Popen(  # noqa: S603  (this very interpreter)
                 spawned.command(), env=dict(env), pass_fds=spawned.descriptors
             )
@@ -95,7 +97,7 @@ class Child:
             self.close()
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(fd)
 
     # -- what it does -------------------------------------------------------------------------
@@ -141,7 +143,9 @@ class Child:
         to be heard. Where the system does not tell whether a process is stopped, none counts as dumb.
         """
         sign, beat = self.notes.signed(), conf.settings.BEAT
-        if sign is None or self._heard(sign.worker, sign.beaten) + 1.5 * beat > lease_time():
+        if time.monotonic() < self.beat_due or sign is None:
+            return False
+        if self._heard(sign.worker, sign.beaten) + 1.5 * beat > lease_time():
             return False
         now = time.monotonic()
         return any(now - note.since > beat for note in self.notes.noted()) and state(self.pid) in GOING

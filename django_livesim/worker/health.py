@@ -28,7 +28,7 @@ class HealthFile:
     def __init__(self, path: Path) -> None:
         """Raises OSError where it cannot be written."""
         self._path = path
-        self._new = path.with_name(f"{path.name}.{os.getpid()}.new")
+        self._new = path.with_name(f"{path.name}.new")
         self._due = 0.0
         self._new.touch()
 

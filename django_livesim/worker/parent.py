@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 LOOK = 0.2  # seconds between two looks at the children
 LEAVE = 5.0  # seconds beyond the grace for the last writes of a child
+BEAT_AGAIN = 0.5  # seconds between two beats for a child, where one came to nothing
 AGAIN = 5.0  # seconds before a child is spawned where the system has just refused to
 WRITE = 2.0  # seconds for the last writes of the parent
 
@@ -204,6 +205,7 @@ class Parent:
         sign = child.notes.signed()
         if sign is not None and sign.worker not in self._beating:
             self._beating[sign.worker] = child
+            child.beat_due = time.monotonic() + BEAT_AGAIN
             self._registrar.beat_for(sign.worker)
 
     def _take_answers(self) -> None:

@@ -20,11 +20,13 @@ from django.db import connections
 
 from django_livesim import conf
 from django_livesim.bus import doorbells
+from django_livesim.bus.seldom import Seldom
 from django_livesim.store import burying, leases
 from django_livesim.store.clocks import lease_time
 from django_livesim.worker.children import Death
 
 logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
 
 RETRY = 1.0  # seconds before a death that could not be written is written again
 ASK_EVERY = 2.0  # seconds between two questions whether the database answers
@@ -129,7 +131,7 @@ class Registrar:
             function()
         except Exception as exc:
             self._retry_due = time.monotonic() + RETRY
-            logger.warning("the database does not answer the workers' parent, which asks again: %s", exc)
+            seldom.warning("the database does not answer the workers' parent, which asks again: %s", exc)
             connections[conf.settings.DATABASE].close()
             return False
         self._answered = time.monotonic()
