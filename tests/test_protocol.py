@@ -332,6 +332,7 @@ def test_limits_are_documented_as_they_are() -> None:
 def test_codes_and_closed_sets_are_documented_as_they_are() -> None:
     assert schema("server")["$defs"]["code"]["enum"] == [str(code) for code in Code]
     assert schema("server")["$defs"]["status_word"]["enum"] == [str(status) for status in Status]
+    assert schema("client")["$defs"]["command"]["properties"]["delay"]["maximum"] == commands.MAX_DELAY
     assert schema("client")["$defs"]["control"]["properties"]["action"]["enum"] == [
         str(verb) for verb in Verb
     ]

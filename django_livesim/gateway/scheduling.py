@@ -13,10 +13,10 @@ from django_livesim import conf
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor
 from django_livesim.protocol import plain
+from django_livesim.protocol.commands import MAX_DELAY
 from django_livesim.protocol.errors import BadArgs, Code, LivesimError
 from django_livesim.store.moments import Moment
 
-LONGEST = 366 * 86400  # seconds of delay, and between two repetitions
 SHORTEST = 0.1  # seconds between two repetitions
 ROOM_RETRY = 60.0  # seconds after which one may ask again; nobody knows when one will have acted
 
@@ -43,14 +43,16 @@ def columns(at_tick: int | None, delay: float | None, every: float | None) -> di
 def _check(at_tick: Any, delay: Any, every: Any) -> None:
     if at_tick is not None and not (_is_number(at_tick, int) and 0 <= at_tick <= plain.MAX_INTEGER):
         raise BadArgs(_("at_tick is a tick, an integer of 0 to 2^53; got %(given)r.") % {"given": at_tick})
-    if delay is not None and not (_is_number(delay, int | float) and 0 <= delay <= LONGEST):
+    if delay is not None and not (_is_number(delay, int | float) and 0 <= delay <= MAX_DELAY):
         raise BadArgs(_("delay is seconds, 0 up to a year; got %(given)r.") % {"given": delay})
     if every is None:
         return
-    if not (_is_number(every, int | float) and SHORTEST <= every <= LONGEST):
+    if not (_is_number(every, int | float) and SHORTEST <= every <= MAX_DELAY):
         raise BadArgs(_("every is seconds, 0.1 up to a year; got %(given)r.") % {"given": every})
     if at_tick is not None:
-        raise BadArgs(_("A command is repeated by seconds, not from a tick on: give delay, or at_tick."))
+        raise BadArgs(
+            _("A command is repeated by seconds: give every, with a delay if you like, or at_tick.")
+        )
 
 
 def _is_number(value: Any, kind: Any) -> bool:

@@ -24,6 +24,9 @@ MAX_DEPTH = 16
 MAX_INTEGER = 2**53
 """Integers within plus and minus this are the same in every JSON reader."""
 
+MAX_DELAY = 366 * 86400
+"""Seconds for which a command may be put off, and between two repetitions; a year."""
+
 MAX_NAME = 200
 
 MAX_NAMED = 10
@@ -258,7 +261,6 @@ _SPEED = _Check(
 )
 _FPS = _Check(lambda value: _is_number(value) and 0 <= value <= 1000, "a number from 0 to 1000")
 _COUNT = _Check(lambda value: _is_integer(value, 0), "an integer of 0 or more")
-_DELAY_MAX = 10 * 365 * 86400
 
 _READERS: dict[str, tuple[Callable[..., ClientMessage], dict[str, _Check]]] = {
     "command": (
@@ -269,8 +271,8 @@ _READERS: dict[str, tuple[Callable[..., ClientMessage], dict[str, _Check]]] = {
             "args": _Check(lambda value: isinstance(value, dict), "an object", optional=True),
             "at_tick": _Check(lambda value: _is_integer(value, 0), "an integer of 0 or more", optional=True),
             "delay": _Check(
-                lambda value: _is_number(value) and 0 <= value <= _DELAY_MAX,
-                f"a number of seconds from 0 to {_DELAY_MAX}",
+                lambda value: _is_number(value) and 0 <= value <= MAX_DELAY,
+                f"a number of seconds from 0 to {MAX_DELAY}",
                 optional=True,
             ),
         },

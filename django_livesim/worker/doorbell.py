@@ -14,6 +14,7 @@ import concurrent.futures
 import contextlib
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -114,6 +115,8 @@ class Doorbell:
         self._tasks: list[asyncio.Task[None]] = []
         self._ringing: concurrent.futures.Future[None] | None = None
         self._own = ""
+        self._lock = threading.Lock()  # between `listen` and `stop`, which come from different threads
+        self._stopped = False
         self._heard_at = math.inf
         """When it last heard itself, by the monotonic clock; endless where it need not."""
 
@@ -128,16 +131,22 @@ class Doorbell:
             self._heard_at = time.monotonic()
 
     def listen(self, worker: UUID) -> None:
-        """Listen under the worker's id; a former one is given up. Any thread."""
+        """Listen under the worker's id; a former one is given up. Any thread.
+
+        Nothing after `stop`: a worker that ends, and has lost its lease meanwhile, may still get another id.
+        """
         channels = [*self._shared, worker_channel(worker)]
-        if is_local():
-            self._stop_local()
-            self._unsubscribe = [local.subscribe(channel, self._hearing) for channel in channels]
-            return
-        if self._thread is None:
-            self._thread = LoopThread("livesim-doorbells")
-        self._own, self._heard_at = channels[-1], time.monotonic()
-        self._thread.call(self._listen, channels)
+        with self._lock:
+            if self._stopped:
+                return
+            if is_local():
+                self._stop_local()
+                self._unsubscribe = [local.subscribe(channel, self._hearing) for channel in channels]
+                return
+            if self._thread is None:
+                self._thread = LoopThread("livesim-doorbells")
+            self._own, self._heard_at = channels[-1], time.monotonic()
+            self._thread.call(self._listen, channels)
 
     def _listen(self, channels: list[str]) -> None:
         self._cancel()
@@ -198,8 +207,11 @@ class Doorbell:
         self._unsubscribe = []
 
     def stop(self) -> None:
-        self._detach()
-        self._stop_local()
+        """Hear nothing more, for good."""
+        with self._lock:
+            self._stopped = True
+            self._detach()
+            self._stop_local()
         if self._ringing is not None:
             concurrent.futures.wait([self._ringing], RING_LIMIT)
         if self._thread is not None:

@@ -12,11 +12,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tests.reliability.faults_injecting import Injector, Kind, Point, What
-from tests.reliability.faults_world import World
 
-Scenario = Callable[[World], None]
+if TYPE_CHECKING:
+    from tests.reliability.faults_world import World
+
+Scenario = Callable[["World"], None]
 
 
 class Found(AssertionError):
@@ -25,6 +28,8 @@ class Found(AssertionError):
 
 def play(scenario: Scenario, injector: Injector) -> list[Point]:
     """One run of the scenario; the calls that there were. Raises `Found`."""
+    from tests.reliability.faults_world import World  # needs apps, which `main` has not
+
     try:
         with World(injector).running() as world:
             scenario(world)

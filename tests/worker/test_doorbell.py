@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from django_livesim.bus import local
+from django_livesim.protocol.names import worker_channel
 from django_livesim.worker import doorbell as doorbells
 from django_livesim.worker.doorbell import Doorbell
 from tests.test_bus import Redis
@@ -44,3 +46,19 @@ def test_one_that_needs_no_layer_hears(settings: Any) -> None:
     doorbell.listen(uuid4())
     assert doorbell.hears()
     doorbell.stop()
+
+
+def test_one_that_has_stopped_does_not_listen_again_in_this_process(settings: Any) -> None:
+    doorbell, worker = Doorbell(lambda message: None), uuid4()
+    doorbell.stop()
+    doorbell.listen(worker)
+    assert local.send(worker_channel(worker), {"type": "livesim.ring"}) == 0
+
+
+def test_a_worker_that_registers_anew_while_it_ends_listens_to_a_closed_loop_no_more(
+    bad_redis: Redis,
+) -> None:
+    doorbell = Doorbell(lambda message: None)
+    doorbell.listen(uuid4())
+    doorbell.stop()
+    doorbell.listen(uuid4())
