@@ -50,9 +50,7 @@ def _check(at_tick: Any, delay: Any, every: Any) -> None:
     if not (_is_number(every, int | float) and SHORTEST <= every <= MAX_DELAY):
         raise BadArgs(_("every is seconds, 0.1 up to a year; got %(given)r.") % {"given": every})
     if at_tick is not None:
-        raise BadArgs(
-            _("A command is repeated by seconds: give every, with a delay if you like, or at_tick.")
-        )
+        raise BadArgs(_("A command is repeated by seconds: give every, and a delay if you like, or at_tick."))
 
 
 def _is_number(value: Any, kind: Any) -> bool:

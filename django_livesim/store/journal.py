@@ -10,15 +10,24 @@ from uuid import UUID
 
 import orjson
 from django.db import DatabaseError, DataError, IntegrityError
-from django.db.models import Case, CharField, F, Value, When, Window
+from django.db.models import Case, CharField, F, Q, Value, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 
 from django_livesim import conf
-from django_livesim.models import Checkpoint, Command, Run
+from django_livesim.models import Checkpoint, Command, Run, Source
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import CANCEL, ENDED, Kind, Status
 from django_livesim.protocol.records import CODE_LENGTH, Committed, Position, Stored, Verdict, Write
-from django_livesim.store import cancelling, intake, loading, locks, repeating, transitions, volatile
+from django_livesim.store import (
+    attaching,
+    cancelling,
+    intake,
+    loading,
+    locks,
+    repeating,
+    transitions,
+    volatile,
+)
 from django_livesim.store.many import update_each
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition
@@ -198,16 +207,26 @@ def _run_changes(one: Write) -> dict[str, Any]:
         fields |= {"worker": None, "ended_at": Moment(), "error": plain.storable(one.error)}
         fields["result"] = orjson.loads(one.result or b"null")
     elif one.release:
-        fields |= {"worker": None, "status": _released(one.status)}
+        fields |= {"worker": None, **_released(one.status)}
     return fields
 
 
-def _released(status: Status | None) -> Any:
-    """A run let go by its worker waits for the next, unless it is paused."""
-    if status is not None:
-        return str(Status.WAITING if status in (Status.RUNNING, Status.STOPPING) else status)
-    running = When(status__in=[str(Status.RUNNING), str(Status.STOPPING)], then=Value(str(Status.WAITING)))
-    return Case(running, default=F("status"), output_field=CharField())
+def _released(status: Status | None) -> dict[str, Any]:
+    """A run let go by its worker waits for the next, unless it is paused; how it went on is past then."""
+    if status is None:
+        goes = Q(status__in=[str(each) for each in transitions.GOING])
+        waiting, why = Value(str(Status.WAITING)), When(goes, then=_nobody())
+        return {
+            "status": Case(When(goes, then=waiting), default=F("status"), output_field=CharField()),
+            "reason": Case(why, default=F("reason"), output_field=CharField()),
+        }
+    return {"status": str(Status.WAITING), "reason": _nobody()} if status in transitions.GOING else {}
+
+
+def _nobody() -> Any:
+    """Why a run waits that has just been let go: that of a process of its author's waits for that one."""
+    attached = When(source=str(Source.EXTERNAL), then=Value(attaching.NOBODY))
+    return Case(attached, default=Value(""), output_field=CharField())
 
 
 def _write_verdicts(writes: Iterable[Write]) -> None:

@@ -29,6 +29,9 @@ ENTERED = {
 }
 """What is sent when a run comes to that status."""
 
+GOING = (Status.RUNNING, Status.STOPPING)
+"""What a run is no longer once its worker has let it go."""
+
 RESUMABLE = (Status.PAUSED, Status.STOPPED, Status.QUARANTINED)
 
 
@@ -50,9 +53,9 @@ class Transition:
     @classmethod
     def of(cls, write: Write) -> Transition | None:
         """What a worker's write changes; None for a checkpoint alone and the like."""
-        status = write.status
-        if write.release and (status or write.previous) in (Status.RUNNING, Status.STOPPING):
-            status = Status.WAITING
+        status, reason = write.status, write.reason
+        if write.release and (status or write.previous) in GOING:
+            status, reason = Status.WAITING, ""
         if status is None:
             return None
         return cls(
@@ -60,7 +63,7 @@ class Transition:
             epoch=write.epoch,
             previous=write.previous,
             status=status,
-            reason=write.reason,
+            reason=reason,
             begins=write.begins,
             successor=write.successor,
         )

@@ -66,7 +66,7 @@ class TestEvery:
         assert not Command.objects.exists()
 
     def test_it_does_not_go_with_a_tick(self, run: Run) -> None:
-        with pytest.raises(BadArgs, match="give every, with a delay if you like, or at_tick"):
+        with pytest.raises(BadArgs, match="give every, and a delay if you like, or at_tick"):
             send(run, "add", every=5, at_tick=3)
 
     def test_it_belongs_to_what_an_id_stands_for(self, run: Run) -> None:

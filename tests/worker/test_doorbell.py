@@ -55,7 +55,7 @@ def test_one_that_has_stopped_does_not_listen_again_in_this_process(settings: An
     assert local.send(worker_channel(worker), {"type": "livesim.ring"}) == 0
 
 
-def test_a_worker_that_registers_anew_while_it_ends_listens_to_a_closed_loop_no_more(
+def test_a_worker_that_registers_anew_while_it_ends_listens_no_more(
     bad_redis: Redis,
 ) -> None:
     doorbell = Doorbell(lambda message: None)
