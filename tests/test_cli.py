@@ -255,6 +255,12 @@ def test_a_beginning_that_two_runs_share_is_refused(run):
 def test_without_a_worker_a_command_is_kept_and_the_wait_ends(run, no_worker_wait):
     text = refused("send", "a-key", "add", "n=2", "--timeout=0.05", "--id=mine")
     assert text.startswith("timeout: add was accepted as mine and is kept, but had no outcome in 0.05 s. ")
+    short = run.id.hex[:8]
+    again = f"livesim send {short} add n=2 --id=mine --timeout=60"
+    assert text.endswith(
+        f" To wait on for this one, and send no other: {again}; or see: livesim inspect {short}"
+    )
+    assert refused(*again.replace("=60", "=0.05").split()[1:]) == text
     assert Command.objects.get().args == {"n": 2}
 
 
@@ -286,9 +292,21 @@ def test_a_command_that_waits_is_cancelled_once(run):
     livesim("send", "a-key", "add", "--delay=60", "--id=mine")
     assert livesim("cancel", "a-key", "mine").out == 'applied cancel at tick 0: {"cancelled":1}\n'
     assert Command.objects.get(client_id="mine").code == "cancelled"
-    assert refused("cancel", "a-key", "mine") == "refused: it is too late: add was refused already"
+    again = "refused: add was cancelled already, and does not wait any more"
+    assert refused("cancel", "a-key", "mine") == again
     assert livesim("send", "a-key", "add", "--delay=60", "--id=other", "--json").json["type"] == "accepted"
     assert livesim("cancel", "a-key", "other", "--json").json["result"] == {"cancelled": 1}
+
+
+def test_of_a_series_it_is_told_what_became_of_the_last(run):
+    livesim("send", "a-key", "add", "--every=60", "--id=mine")
+    first = Command.objects.get()
+    again = {"name": "add", "sender": first.sender, "client_id": "x", "series": first.pk}
+    last = Command.objects.create(run=run, outcome="refused", code="cancelled", **again)
+    Command.objects.filter(pk=first.pk).update(outcome="applied")
+    assert "add was cancelled already" in refused("cancel", "a-key", "mine")
+    Command.objects.filter(pk=last.pk).update(code="run_ended")
+    assert refused("cancel", "a-key", "mine") == "refused: it is too late: add was refused already"
 
 
 def test_a_command_that_there_is_not_cannot_be_cancelled(run):

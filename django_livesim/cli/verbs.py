@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 from django.contrib.auth import get_user_model
+from django.db.models import Q
 from django.urls import NoReverseMatch
 
 from django_livesim import gateway, params, registry
@@ -25,6 +27,8 @@ from django_livesim.cli.workers import how_to_start_one, live_workers
 from django_livesim.models import Command, Run
 from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import Outcome, Status
+
+PATIENT = 60  # seconds to wait that are proposed where an outcome did not come in time
 
 
 def start(options: Namespace, out: Output) -> None:
@@ -135,8 +139,18 @@ def cancel(options: Namespace, out: Output) -> None:
     row = gateway.cancel(command, **_sending(options))
     _report(row, options, out)
     if row.result == {"cancelled": 0}:
-        command.refresh_from_db()
-        raise NotDone(str(Code.REFUSED), f"it is too late: {command.name} was {command.outcome} already")
+        raise NotDone(str(Code.REFUSED), _too_late(command))
+
+
+def _too_late(command: Command) -> str:
+    """What has become of it, or of the last of its repetitions."""
+    first = command.series or command.pk
+    last = Command.objects.filter(Q(pk=first) | Q(series=first)).order_by("-pk")[0]
+    if last.code == Code.CANCELLED:
+        return f"{last.name} was cancelled already, and does not wait any more"
+    if not last.outcome:
+        return f"it is too late: the run has {last.name} in hand, and will answer it"
+    return f"it is too late: {last.name} was {last.outcome} already"
 
 
 def _command_args(run: Run, command: str, pairs: list[str]) -> dict[str, Any]:
@@ -169,7 +183,7 @@ def _report(row: Command, options: Namespace, out: Output) -> None:
     if row.outcome == Outcome.REFUSED:
         raise NotDone(row.code, row.message)
     if not row.outcome and not options.no_wait:
-        raise NotDone(str(Code.TIMEOUT), _late(row, options.timeout))
+        raise NotDone(str(Code.TIMEOUT), _late(row, options))
     if not out.as_json:
         out.line(_outcome_words(row))
 
@@ -182,10 +196,16 @@ def _outcome_words(row: Command) -> str:
     return f"applied {row.name} at tick {row.apply_tick}{result}{following}"
 
 
-def _late(row: Command, timeout: float) -> str:
-    advice = "Ask again with --timeout, or see: livesim inspect" if live_workers() else how_to_start_one()
+def _late(row: Command, options: Namespace) -> str:
+    """That it waits, and how to wait on: under its id it is sent no second time."""
+    run = row.run_id.hex[:8]
+    typed = [getattr(options, name) for name in ("command", "n", "x") if hasattr(options, name)]
+    typed = [shlex.quote(str(each)) for each in [*typed, *getattr(options, "pairs", ())]]
+    again = " ".join(["livesim", options.verb, run, *typed, f"--id={row.client_id}", f"--timeout={PATIENT}"])
     accepted = f"{row.name} was accepted as {row.client_id} and is kept"
-    return f"{accepted}, but had no outcome in {timeout:g} s. {advice}"
+    start = "" if live_workers() else f"{how_to_start_one()}. "
+    advice = f"{start}To wait on for this one, and send no other: {again}; or see: livesim inspect {run}"
+    return f"{accepted}, but had no outcome in {options.timeout:g} s. {advice}"
 
 
 def share(options: Namespace, out: Output) -> None:

@@ -23,7 +23,7 @@ ATTEMPTS = 5
 
 
 def cancel(
-    command: Command,
+    command: Command | int,
     *,
     user: Any = None,
     id: str | None = None,
@@ -33,7 +33,7 @@ def cancel(
 ) -> Command:
     """Take back a command that waits, with all its repetitions; the row of the `cancel`.
 
-    `command` is the row that `send` gave, or any of its repetitions. What had
+    `command` is the row that `send` gave, or its `pk`, or any of its repetitions. What had
     not acted is refused with the code `cancelled`, and the result says how
     many that were: {"cancelled": 0} where it was too late. Whoever sent a
     command may take it back; others need the right to control the run.
@@ -41,6 +41,7 @@ def cancel(
     The other keywords are those of `send`. Raises NoRun, Forbidden, BadArgs.
     """
     actor = actor or (SERVER if user is None else Actor.from_user(user))
+    command = _row(command)
     if command.pk is None or command.kind != Kind.COMMAND:
         raise BadArgs(
             _("Only a command that has a row can be cancelled; this one has none, or is a control.")
@@ -55,6 +56,22 @@ def cancel(
         with unless_deleted(run):
             sent = _cancel(run, args, actor, id, body)
     return answered(sent, wait, timeout)
+
+
+def _row(given: Any) -> Command:
+    """The row that is meant. Raises BadArgs."""
+    if isinstance(given, Command):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int):
+        told = _(
+            "cancel takes the row that send gave, or its pk; got %(given)r."
+            " By the id under which it was sent: Command.objects.get(run=..., sender=..., client_id=...)."
+        )
+        raise BadArgs(told % {"given": given})
+    row = Command.objects.filter(pk=given).first()
+    if row is None:
+        raise BadArgs(_("No command has the pk %(pk)s: it was removed, or never there.") % {"pk": given})
+    return row
 
 
 def _cancel(run: Run, args: dict[str, Any], actor: Actor, client_id: str | None, body: str) -> Command:

@@ -79,7 +79,10 @@ def known(run: Run, actor: Actor, client_id: str | None, body: str) -> Command |
 def same(row: Command, body: str) -> Command:
     """The row that an id has, where it was for the same command; raises `duplicate_id`."""
     if row.body_hash != body:
-        used = _("The id %(id)r was used for another command (%(command)s); use a new id for each.")
+        used = _(
+            "The id %(id)r was used for another command (%(command)s); other arguments, or another delay,"
+            " at_tick or every, make it another. Use a new id for each."
+        )
         raise LivesimError(used % {"id": row.client_id, "command": row.name}, code=Code.DUPLICATE_ID)
     return row
 

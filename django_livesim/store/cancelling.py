@@ -34,6 +34,7 @@ def cancel(asked: int, kept: Collection[int] = ()) -> int:
         outcome=str(Outcome.REFUSED),
         code=str(Code.CANCELLED),
         message=CANCELLED_MESSAGE,
+        apply_tick=control.apply_tick,
         applied_at=Moment(),
     )
     Command.objects.filter(pk=asked).update(result={"cancelled": refused})

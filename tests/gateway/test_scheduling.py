@@ -76,6 +76,7 @@ class TestEvery:
             with pytest.raises(LivesimError) as caught:
                 send(run, "add", id="i", **other)
             assert caught.value.code == Code.DUPLICATE_ID
+            assert "or another delay, at_tick or every, make it another" in caught.value.message
 
 
 class TestBounds:
@@ -123,10 +124,21 @@ class TestCancel:
         row.refresh_from_db()
         other.refresh_from_db()
         assert (row.outcome, row.code, row.apply_seq) == ("refused", "cancelled", None)
+        assert row.apply_tick == asked.apply_tick, "which is what a socket is told"
         assert other.outcome == ""
         after = Run.objects.get(id=run.id)
         assert (after.status, after.next_seq, after.epoch) == (Status.WAITING, 2, 1)
         assert cancel(row).result == {"cancelled": 0}
+
+    def test_it_takes_the_pk_of_the_row_too(self, run: Run) -> None:
+        assert cancel(send(run, "add", delay=60).pk).result == {"cancelled": 1}
+        with pytest.raises(BadArgs, match="No command has the pk 4711"):
+            cancel(4711)
+
+    def test_an_id_alone_says_not_which_command_is_meant(self, run: Run) -> None:
+        send(run, "add", delay=60, id="order-17")
+        with pytest.raises(BadArgs, match=r"takes the row that send gave, or its pk; got 'order-17'"):
+            cancel("order-17")  # type: ignore[arg-type]
 
     def test_in_a_run_that_has_ended_nothing_waits(self, run: Run) -> None:
         row = send(run, "add", delay=60)
