@@ -360,24 +360,6 @@ def check_urls(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-WITHOUT_EFFECT = ("STRIKES", "STEP_TIMEOUT")
-
-
-@register()
-def check_without_effect(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """W005: settings that are taken and do nothing yet, set by a host that may count on them."""
-    given = getattr(django_settings, "LIVESIM", {})
-    return [
-        Advice(
-            f'LIVESIM["{key}"] has no effect in this version: nothing is ended by it.',
-            hint=f'Remove LIVESIM["{key}"], and do not count on it.',
-            id="livesim.W005",
-        )
-        for key in WITHOUT_EFFECT
-        if isinstance(given, Mapping) and key in given
-    ]
-
-
 ALL = (
     check_settings,
     check_processes,
@@ -387,6 +369,5 @@ ALL = (
     check_sqlite,
     check_routers,
     check_urls,
-    check_without_effect,
 )
 """For whoever wants to run these alone."""

@@ -65,7 +65,6 @@ def test_the_test_project_is_set_up_rightly():
             checks.check_redis_timeout,
             checks.check_sqlite,
             checks.check_urls,
-            checks.check_without_effect,
         )
         for message in check()
     ]
@@ -263,11 +262,3 @@ def test_urls_that_are_not_included_are_warned_of(settings):
     assert message.hint == (
         'Add to django.contrib.auth.urls: path("livesim/", include("django_livesim.urls"))'
     )
-
-
-def test_settings_without_effect_are_warned_of(settings):
-    settings.LIVESIM = {"RETENTION": {"RUNS": 5}, "BEAT": 2.0, "STRIKES": 3, "QUOTAS": {"RUNS": 5}}
-    (strikes,) = checks.check_without_effect()
-    assert strikes.id == "livesim.W005"
-    assert strikes.msg == 'LIVESIM["STRIKES"] has no effect in this version: nothing is ended by it.'
-    assert strikes.hint == 'Remove LIVESIM["STRIKES"], and do not count on it.'

@@ -137,8 +137,7 @@ def test_the_authors_reference_has_every_option_and_its_default() -> None:
     text = texts("docs/authoring.md")
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE))
     rows = {option: default for option, default in rows.items() if option in OPTIONS}
-    without_effect = {"deterministic", "step_timeout"}
-    assert rows.keys() | without_effect == set(OPTIONS)
+    assert rows.keys() == set(OPTIONS)
     for option in rows.keys() - {"name", "label"}:
         written = rows[option].strip("`")
         assert ast.literal_eval(written) == getattr(Simulation, option), option

@@ -131,6 +131,8 @@ class Held:
     reason: str = ""
     begun: bool = False
     """Whether a worker has set it up before, and has said so."""
+    unproven: int = 0
+    """Deaths of workers that held it, since one of them has stored its state."""
     version: int = 1
     """Of the code that has stepped it so far, or that it was started with."""
     stored: Stored | None = None

@@ -27,7 +27,7 @@ def attend(run: Holding, now: float) -> None:
         run.checkpoint(final=True)
         run.screen.want()
     elif run.keeper.is_due(now, in_draft=run.record.has_checkpoint):
-        run.checkpoint()
+        run.checkpoint(final=now >= run.keeper.proof_due)
     run.report(now)
 
 

@@ -11,6 +11,7 @@ from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.names import Outcome, Status, Verb
 from django_livesim.protocol.records import Entry
+from django_livesim.runtime.harm import Harm
 from django_livesim.runtime.holding import Holding
 from django_livesim.runtime.ports import AUTHOR_ERRORS
 
@@ -28,8 +29,19 @@ def stop_or_restart(run: Holding, entry: Entry, reason: str = "", *, store: bool
 
 
 def fail(run: Holding, exc: BaseException, successor: UUID | None = None) -> None:
-    """The run's own code, or its state, is at fault."""
+    """The run's own code, or its state, is at fault.
+
+    What raises while a run is taken up may be mended, and nothing of what is stored is lost by it. So that
+    ends no run that has begun before: it is tried again, and then quarantined.
+    """
     if run.over:
+        return
+    if isinstance(exc, MemoryError):  # another run of this process may have taken what there was
+        harm(run, "ran out of memory", exc)
+        return
+    if run.replaying and run.held.begun:
+        said = exc.message if isinstance(exc, BadState) else type(exc).__name__
+        harm(run, f"cannot take up what is stored: {said}", exc)
         return
     if isinstance(exc, BadState):
         error, reason = exc.message, exc.message
@@ -38,6 +50,12 @@ def fail(run: Holding, exc: BaseException, successor: UUID | None = None) -> Non
         reason = f"its code raised {type(exc).__name__}"
         logger.error("run failed run=%s epoch=%s", run.id, run.epoch, exc_info=exc)
     end(run, Status.FAILED, reason, error=error, successor=successor)
+
+
+def harm(run: Holding, why: str, exc: BaseException) -> None:
+    """Its code has harmed this process: what there is of it in memory is dropped."""
+    run.harm = Harm(why=why, stack="".join(traceback.format_exception(exc)))
+    run.drop()
 
 
 def end(

@@ -19,6 +19,7 @@ from django_livesim.protocol.names import Outcome, Status
 from django_livesim.protocol.records import Entry, Held, Passed
 from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.harm import Harm
 from django_livesim.runtime.horizon import Horizon
 from django_livesim.runtime.keeper import Keeper
 from django_livesim.runtime.pace import Pace
@@ -69,6 +70,8 @@ class Holding:
         """Whether older code has stepped it: what is played again may come out differently."""
         self.unusable: Passed | None = None
         """The checkpoint that could not be taken up, where there is one before it."""
+        self.harm: Harm | None = None
+        """What it has done to this process; it is over then."""
         self.over = False
         self.away = False
         """Whether the state is in other hands: an own loop is in its author's code."""
@@ -98,6 +101,11 @@ class Holding:
     def waits(self) -> bool:
         """Whether it may make no further step before it hears of the database."""
         return self.horizon.is_reached(self.host.tick)
+
+    @property
+    def step_timeout(self) -> float:
+        """Seconds that one step may take; 0: no limit."""
+        return self.definition.step_timeout or self.options.step_timeout or 0.0
 
     @property
     def shown_tick(self) -> int:

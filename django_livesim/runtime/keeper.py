@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from django_livesim.simulation import Host
 
 DEAR = 0.5  # seconds of steps that a checkpoint spares an heir, and that are reason enough for one
 SHARE = 0.02  # of the time, for checkpoints that are made for that reason
+PROOF = 1.0  # seconds of life after which one stores its state whose worker has died before
 CHEAP = 0.01  # seconds; a state that takes longer to encode is hashed in checkpoints only
 
 Dump = Callable[[], dict[str, Any]]
@@ -34,6 +36,8 @@ class Keeper:
         """What the last encoding has cost the step thread."""
         self.steps_asked = 0
         """Of the checkpoint taken up: steps that were asked for and not made yet."""
+        self.proof_due = math.inf
+        """By when it must be stored once, so that it is no suspect any more."""
         self._since = 0.0  # when the last checkpoint was made
         self._step_time = 0.0  # seconds spent in steps since then
 
@@ -45,6 +49,11 @@ class Keeper:
     def count_from(self, now: float) -> None:
         """From here on it is counted when the next checkpoint is due: one is made now, or need not be."""
         self._since, self._step_time = now, 0.0
+        self.proof_due = math.inf
+
+    def prove(self, now: float) -> None:
+        """Its worker has died before it has stored its state: that is to come soon, but not before a step."""
+        self.proof_due = now + PROOF
 
     def stepped(self, seconds: float) -> None:
         """A step has taken so long."""
@@ -53,7 +62,7 @@ class Keeper:
     def is_due(self, now: float, *, in_draft: bool) -> bool:
         """By time; and by what an heir would have to step again, where cheap and none is in the draft."""
         since = now - self._since
-        if since >= self._options.checkpoint_seconds:
+        if now >= self.proof_due or since >= self._options.checkpoint_seconds:
             return True
         spares = self._step_time > DEAR and self.stores_state and not in_draft
         return spares and self.seconds <= SHARE * since

@@ -42,6 +42,7 @@ class LoopRunner(Runner):
         program = loops.program(definition, host, catalogue, post, *turns, epoch=held.epoch)
         super().__init__(held, definition, host, program, clock, options)
         self._again: list[int] = []  # places of the messages that came again and wait
+        self._slept = False  # in this holding
         self._deadline: float | None = None  # by when a loop asked to end must be back
 
     def whence(self) -> str:
@@ -65,6 +66,11 @@ class LoopRunner(Runner):
     def _untouched(self) -> bool:
         """Whether the function has not come to its first sleep, so that there is no state yet."""
         return not (self.host.tick or self.program.sim.resumed)
+
+    @property
+    def _lacks(self) -> bool:
+        """Whether its state is from before messages whose effects were shown; until it has slept once."""
+        return bool(self._again) and not self._slept
 
     def checkpoint(self, final: bool = False) -> list[FrameOut]:
         return [] if self._untouched else super().checkpoint(final)
@@ -151,8 +157,8 @@ class LoopRunner(Runner):
         self.program.advance(self.schedule.take_messages())
 
     def report(self, now: float) -> None:
-        """Nothing to show before the function has been called."""
-        if not self._untouched:
+        """Nothing to show before the function has been called, or has had its first messages again."""
+        if not (self._untouched or self._lacks):
             super().report(now)
 
     def _arrived(self, seconds: float) -> None:
@@ -165,6 +171,7 @@ class LoopRunner(Runner):
     def _end_tick(self, now: float, seconds: float) -> None:
         """The boundary, and the next tick `seconds` of simulated time later."""
         self._collect_settled()
+        self._slept = True
         self.host.tick += 1
         self.pace.slept(now, seconds, self.speed)
         attend(self, now)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Verdict, Write
+from django_livesim.runtime.harm import Harm
 from django_livesim.simulation import CommandSpec, Loop, Send, Simulation
 
 Definition = type[Simulation] | Loop
@@ -97,9 +98,39 @@ class Ledger(Protocol):
         """Commit one fenced write; `done` gets a value of `Committed`."""
         ...
 
+    def strike(self, run: UUID, epoch: int, harm: Harm) -> None:
+        """Note what a run has done, under its fence; it was dropped from memory."""
+        ...
+
     def load_again(self, run: UUID, passed: tuple[Passed, ...], done: Callable[[Held | None], None]) -> None:
         """Read a held run once more, without the checkpoints in `passed`; None where it cannot be read."""
         ...
+
+
+class Watch(Protocol):
+    """Who is told whose code runs in a thread, so that it is known what a process hung in or died of."""
+
+    def enter(self, run: UUID, epoch: int, limit: float = 0.0) -> None:
+        """Code of `run` is called from here on, and may take `limit` seconds; 0: as long as it likes.
+
+        A second `enter` without a `leave` between takes the place of the first. Whoever has been told of a
+        limit may raise `StepTimeout` in this thread once it is over, until `leave` is called.
+        """
+        ...
+
+    def leave(self) -> None:
+        """It has returned, or raised."""
+        ...
+
+
+class Unnoticed:
+    """A `Watch` where nobody watches."""
+
+    def enter(self, run: UUID, epoch: int, limit: float = 0.0) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
 
 
 class Catalogue(Protocol):
@@ -126,4 +157,6 @@ class Options:
     always_check_state: bool = False
     poll: float = 1.0
     grace: float = 20.0
+    step_timeout: float | None = None
+    """Of simulations that say nothing; None: no limit."""
     interest_ttl: float = 15.0

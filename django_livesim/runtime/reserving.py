@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from django_livesim.protocol.names import Status
@@ -19,8 +19,10 @@ HASHING = 0.01  # seconds for the hashes of one look, so that they cost one per 
 class Reserving:
     """How far the held runs are, as each look into the database tells it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, hashed: Callable[[Holding], Position]) -> None:
+        """`hashed` gives the position of a run with the hash of its state, for which its code is called."""
         self._clock = clock
+        self._with_hash = hashed
         self._due = clock.now()
         self._hashed = 0  # states, and so where the next look begins: all runs come in turn
 
@@ -36,7 +38,7 @@ class Reserving:
         for run in self._in_turn(list(runs)):
             hashed = self._clock.now() < until
             self._hashed += hashed
-            held[run.id] = position(run, hashed=hashed)
+            held[run.id] = self._with_hash(run) if hashed else position(run, hashed=False)
         return held
 
     def _in_turn(self, runs: list[Holding]) -> list[Holding]:

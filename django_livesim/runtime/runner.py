@@ -47,6 +47,8 @@ class Runner(Holding):
         self.keeper.count_from(now)
         if self.held.stored is None or not self.held.stored.data:
             self.checkpoint()
+        if self.held.unproven:
+            self.keeper.prove(now)
         attend(self, now)
 
     def release(self) -> bool:
@@ -107,10 +109,15 @@ class Runner(Holding):
         waits = self.waits
         if self.steps_asked and not waits:
             return self.clock.now()
-        due = self.schedule.next_due
+        due = self._attend_due
         if self.status is Status.RUNNING:
             due = min(due, math.inf if waits else self.pace.due, self.rest_due)
         return due if due < math.inf else None
+
+    @property
+    def _attend_due(self) -> float:
+        """When there is something to do here that needs no step."""
+        return min(self.schedule.next_due, self.keeper.proof_due)
 
     def turn(self, now: float) -> None:
         """Make the step that is due, or none where nobody is watching and that has a consequence.
@@ -119,7 +126,7 @@ class Runner(Holding):
         """
         if self.over or self.away or self.replaying:
             return
-        if self.unfinished or self.schedule.next_due <= now:
+        if self.unfinished or self._attend_due <= now:
             self._guarded(self._attend)
         elif self.status is Status.RUNNING and now >= self.rest_due:
             self._guarded(self._rest)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,12 +17,24 @@ from uuid import UUID
 from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position, Write
+from django_livesim.runtime import ending, reserving
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.harm import Harm, StepTimeout
 from django_livesim.runtime.history import Histories
+from django_livesim.runtime.holding import Holding
 from django_livesim.runtime.looking import Looked, Looking
 from django_livesim.runtime.looped import LoopRunner
 from django_livesim.runtime.loops import LoopThread
-from django_livesim.runtime.ports import AUTHOR_ERRORS, Catalogue, Definition, Ledger, Options, Outlet
+from django_livesim.runtime.ports import (
+    AUTHOR_ERRORS,
+    Catalogue,
+    Definition,
+    Ledger,
+    Options,
+    Outlet,
+    Unnoticed,
+    Watch,
+)
 from django_livesim.runtime.reserving import Reserving
 from django_livesim.runtime.runner import Runner
 from django_livesim.runtime.stepped import SteppedRunner
@@ -45,12 +58,13 @@ class Runs:
         hears: Callable[[], bool] = lambda: True,
         leased: Callable[[UUID | None], bool] = lambda worker: True,
         loops: LoopThread | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """`tidy` is called in the step thread with every slow poll: what the host keeps by thread.
 
         `hears` says whether signs of interest arrive; while they do not, no run counts as unwatched.
         `leased` says whether the worker of the last look has its lease for certain; otherwise nothing leaves.
-        `loops` makes the programs of own loops.
+        `loops` makes the programs of own loops. `watch` is told whose code this thread calls.
         """
         self.clock = clock
         self.ledger = ledger
@@ -68,7 +82,8 @@ class Runs:
         self._histories = Histories()
         self._writing: set[UUID] = set()
         self.looking = Looking(clock, options.poll, self._look, self._looked)
-        self._reserving = Reserving(clock)
+        self._reserving = Reserving(clock, self._position)
+        self._watched: Watch = watch or Unnoticed()
         self._loops = loops or LoopThread()
 
     def post(self, function: Callable[..., None], *args: Any) -> None:
@@ -87,10 +102,15 @@ class Runs:
         for runner in self.runners.values():
             self._write(runner, patient=False)
         positions = self._reserving.positions(self.runners.values())
-        for runner in self.runners.values():
+        for runner in list(self.runners.values()):
             if runner.over:
                 self._after(runner)
         return positions
+
+    def _position(self, run: Holding) -> Position:
+        with self._in_code_of(run):
+            return reserving.position(run, hashed=True)
+        return Position(run.epoch, run.shown_tick)
 
     def _looked(self, poll: Poll) -> None:
         self.take(poll)
@@ -140,7 +160,8 @@ class Runs:
             self._forget(old)
         runner = self._runner(held, definition)
         self.runners[runner.id] = runner
-        runner.begin()
+        with self._in_code_of(runner, limited=False):
+            runner.begin()
         if runner.unusable is not None:
             passed = (*held.passed, runner.unusable)
             self.ledger.load_again(runner.id, passed, partial(self._loaded_again, runner))
@@ -154,6 +175,9 @@ class Runs:
         self._forget(runner)
         if held is not None and held.epoch == runner.epoch and not self.draining:
             self._hold(held)
+            if again := self.runners.get(runner.id):
+                again.leave(again.host.tick)  # until the look tells what waits for it
+                self.looking.ring()
 
     def _runner(self, held: Held, definition: Definition) -> Runner:
         parts = (self.catalogue, self.clock, self.options)
@@ -186,16 +210,37 @@ class Runs:
         if runner := self.runners.get(run):
             self._touch(runner, runner.watch, roles, keyframe)
 
-    def _touch(self, runner: Runner, function: Callable[..., None], *args: Any) -> None:
+    def _touch(self, runner: Runner, function: Callable[..., Any], *args: Any) -> None:
         """Have a runner do something; what it lets escape ends its own run, and no worker."""
-        try:
-            function(*args)
-        except AUTHOR_ERRORS as exc:
-            runner.fail(exc)
+        with self._in_code_of(runner):
+            try:
+                function(*args)
+            except AUTHOR_ERRORS as exc:
+                runner.fail(exc)
         self._after(runner)
+
+    @contextmanager
+    def _in_code_of(self, run: Holding, *, limited: bool = True) -> Iterator[None]:
+        """Its author's code may be called within; where that is broken off, the run is dropped, and struck.
+
+        `StepTimeout` may come at any instruction in here, of `leave` too, which is called again then. What
+        it leaves half done is the runner's own, which nobody uses any more.
+        """
+        try:
+            try:
+                self._watched.enter(run.id, run.epoch, run.step_timeout if limited else 0.0)
+                yield
+            finally:
+                self._watched.leave()
+        except StepTimeout as exc:
+            self._watched.leave()
+            ending.harm(run, str(exc), exc)
 
     def _after(self, runner: Runner) -> None:
         """Whatever touched a runner ends here: write, let out, schedule, forget."""
+        if runner.harm is not None:
+            self._strike(runner, runner.harm)
+            return
         if runner.status is Status.FAILED:
             self._tidy()  # what its code broke, the next must not find
         self._write(runner)
@@ -205,6 +250,14 @@ class Runs:
             self._histories.add(runner.id)
         elif due is not None:
             self._turns.put(runner, due)
+
+    def _strike(self, runner: Runner, harm: Harm) -> None:
+        """What it did since its last write never was. It is claimed again once it is held back no more."""
+        if self.runners.get(runner.id) is runner:
+            logger.error("run=%s epoch=%s %s; dropped from memory", runner.id, runner.epoch, harm.why)
+            self.ledger.strike(runner.id, runner.epoch, harm)
+            self._forget(runner)
+            self._tidy()
 
     def _let_out(self, runner: Runner) -> None:
         if self._leased(self._worker) and (outputs := runner.record.leaving()):

@@ -127,6 +127,7 @@ class Supervisor(Runs):
         for runner in list(self.runners.values()):
             if runner.over:
                 continue
-            if not runner.release() and isinstance(runner, LoopRunner) and now >= self._drain_deadline:
-                runner.abandon()
+            with self._in_code_of(runner):
+                if not runner.release() and isinstance(runner, LoopRunner) and now >= self._drain_deadline:
+                    runner.abandon()
             self._after(runner)

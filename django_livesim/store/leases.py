@@ -2,27 +2,23 @@
 
 A worker's `beat` grows while it lives. Peers time its silence on their own
 clock of leases, and declare it gone by compare-and-set on the beat they
-saw; gone is final. A claim raises the run's epoch by compare-and-set, and
-every later write of the run names worker and epoch, so whoever was
-declared gone wrongly can no longer write.
+saw; gone is final. A claim (`claiming`) raises the run's epoch by
+compare-and-set, and every later write of the run names worker and epoch, so
+whoever was declared gone wrongly can no longer write.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from functools import reduce
-from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models import F
 
 from django_livesim.models import Run, Worker
-from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Position
 from django_livesim.store import clocks, locks
 from django_livesim.store.identity import Identity, is_gone
@@ -30,10 +26,7 @@ from django_livesim.store.moments import Moment
 
 logger = logging.getLogger(__name__)
 
-CLAIM_BATCH = 20
 UNSEEN = 1.0  # seconds between two looks that count; what is beyond says nothing of a peer's silence
-NOBODYS = Q(worker=None) | Q(worker__state=Worker.State.GONE)
-PAUSED_LAST = Case(When(status=str(Status.PAUSED), then=1), default=0)
 
 
 def register(identity: Identity, queues: Iterable[str], load: Mapping[str, Any] | None = None) -> UUID:
@@ -51,7 +44,7 @@ def beat(worker: UUID, load: Mapping[str, Any]) -> bool:
 
 
 def beat_for(worker: UUID) -> bool:
-    """`beat`, by somebody who sees that the worker lives and cannot say so; what it told of its load stays."""
+    """`beat`, by somebody who sees that the worker lives and cannot say so; its load stays as told."""
     alive = Worker.objects.filter(id=worker).exclude(state=Worker.State.GONE)
     return bool(alive.update(beat=F("beat") + 1, beat_at=Moment()))
 
@@ -167,60 +160,3 @@ def lost(worker: UUID, held: Mapping[UUID, Position]) -> frozenset[UUID]:
     rows = Run.objects.filter(worker=worker, id__in=list(held)).values_list("id", "epoch")
     mine = {run for run, epoch in rows if held[run].epoch == epoch}
     return frozenset(set(held) - mine)
-
-
-def claim(
-    worker: UUID,
-    held: Iterable[UUID],
-    *,
-    queues: Iterable[str],
-    simulations: Mapping[str, int],
-    limit: int = CLAIM_BATCH,
-) -> list[UUID]:
-    """Take up to `limit` runs that nobody alive holds; the ids of those that are now the worker's.
-
-    Only of `queues`, and of `simulations`, each with the version of its code:
-    what newer code has stepped is for workers that have it. Those that run
-    come before those that are paused.
-    Its own rows that are not in `held` count as nobody's: they were dropped
-    from memory and are loaded again under a new epoch. Rows that somebody
-    else has locked are left for the next look.
-    """
-    free = NOBODYS | (Q(worker=worker) & ~Q(id__in=list(held)))
-    wanted = claimable(queues, simulations).filter(free)
-    candidates = list(wanted.order_by(PAUSED_LAST, "created_at").values_list("id", "epoch", "worker")[:limit])
-    if not candidates:
-        return []
-    with locks.brief():
-        taken = locks.taken([run for run, _, _ in candidates])
-        untaken = [each for each in candidates if each[0] not in taken]
-        return [run for run, epoch, holder in untaken if _claim_one(worker, run, epoch, holder)]
-
-
-def claimable(queues: Iterable[str], simulations: Mapping[str, int]) -> QuerySet[Run]:
-    """Runs that want a worker and fit one with these, held or not."""
-    rows: QuerySet[Run] = Run.objects.claimable().filter(having(simulations), queue__in=list(queues))
-    return rows
-
-
-def having(simulations: Mapping[str, int]) -> Q:
-    """The runs that code of these versions can go on with."""
-    names: dict[int, list[str]] = defaultdict(list)
-    for name, version in simulations.items():
-        names[version].append(name)
-    return reduce(
-        or_,
-        (Q(simulation__in=named, version__lte=version) for version, named in names.items()),
-        Q(pk__in=[]),
-    )
-
-
-def _claim_one(worker: UUID, run: UUID, epoch: int, holder: UUID | None) -> bool:
-    row = Run.objects.claimable().filter(id=run, epoch=epoch, worker=holder)
-    adopted = 0 if holder is None else 1
-    changed = row.update(
-        worker=worker,
-        epoch=F("epoch") + 1,
-        adoptions=F("adoptions") + adopted,
-    )
-    return bool(changed)

@@ -54,6 +54,7 @@ def load(run_id: UUID, worker: UUID, passed: tuple[Passed, ...] = ()) -> Held | 
         hash=run.hash,
         reason=run.reason,
         begun=run.started_at is not None,
+        unproven=run.unproven,
         version=run.version,
         stored=stored,
         older=older,

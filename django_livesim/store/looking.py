@@ -11,7 +11,7 @@ from django.db.models import Exists
 from django_livesim.models import Command, Worker
 from django_livesim.protocol.names import ENDED
 from django_livesim.protocol.records import Position
-from django_livesim.store import leases, loading
+from django_livesim.store import claiming, loading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def look(
     SQLite it goes through all runs that have ended.
     """
     questions = {
-        "free": Exists(leases.claimable(queues, simulations).filter(leases.NOBODYS)),
+        "free": Exists(claiming.claimable(queues, simulations).filter(claiming.NOBODYS)),
         "commands": Exists(loading.due().filter(run__worker=worker)),
     }
     if orphans:

@@ -17,7 +17,7 @@ from django.db.models import Case, Q, When
 from django_livesim.models import Run, Source, Worker
 from django_livesim.protocol.names import UNWATCHED, Kind, Status, Verb
 from django_livesim.store import attaching, intake, locks
-from django_livesim.store.leases import having
+from django_livesim.store.claiming import having
 from django_livesim.store.transitions import Tell, Transition
 
 OURS = "no worker "  # how each of these reasons begins

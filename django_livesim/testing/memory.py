@@ -23,6 +23,7 @@ from django_livesim.protocol.records import (
     Verdict,
     Write,
 )
+from django_livesim.runtime.harm import Harm
 from django_livesim.runtime.ports import Output
 
 
@@ -107,6 +108,13 @@ class MemoryLedger:
 
     def write(self, write: Write, done: Callable[[Committed], None]) -> None:
         self._when_answering(lambda: self.post(done, self._commit(write)))
+
+    def strike(self, run: UUID, epoch: int, harm: Harm) -> None:
+        """One that harms its process has failed here, at the first time."""
+        row = self.runs[run]
+        if row["epoch"] == epoch:
+            row |= {"status": Status.FAILED, "worker": False}
+            row |= {"reason": f"its code {harm.why}", "error": harm.stack}
 
     def load_again(self, run: UUID, passed: tuple[Passed, ...], done: Callable[[Held | None], None]) -> None:
         self._when_answering(lambda: self.post(done, self._held(run, passed)))

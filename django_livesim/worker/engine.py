@@ -24,6 +24,7 @@ from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Definition, Options
 from django_livesim.runtime.supervisor import Supervisor
 from django_livesim.simulation import CommandSpec
+from django_livesim.worker.alarm import Alarm
 from django_livesim.worker.announcer import Announcer
 from django_livesim.worker.doorbell import Doorbell
 from django_livesim.worker.ledger import Ledger
@@ -59,6 +60,7 @@ def options() -> Options:
         always_check_state=django_settings.DEBUG,
         poll=conf.settings.POLL,
         grace=conf.settings.GRACE,
+        step_timeout=conf.settings.STEP_TIMEOUT,
     )
 
 
@@ -102,6 +104,7 @@ class Engine:
             hears=self.doorbell.hears,
             leased=self.ledger.leased,
             loops=loops,
+            watch=None if notes is None else Alarm(notes.steps),
         )
         self._cpu = (time.monotonic(), time.process_time())
 

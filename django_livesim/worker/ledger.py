@@ -20,7 +20,9 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connections
 
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
-from django_livesim.store import journal, leases, loading, looking, transitions
+from django_livesim.runtime.harm import Harm
+from django_livesim.store import journal, leases, loading, looking, striking, transitions
+from django_livesim.store.claiming import CLAIM_BATCH, claim
 from django_livesim.store.looking import Look
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
@@ -117,6 +119,11 @@ class Ledger:
     def write(self, write: Write, done: Callable[[Committed], None]) -> None:
         self._jobs.put(("write", write, done))
 
+    def strike(self, run: UUID, epoch: int, harm: Harm) -> None:
+        self._jobs.put(
+            ("strike", striking.Harm(run=run, epoch=epoch, why=harm.why, stack=harm.stack), _nowhere)
+        )
+
     def load_again(self, run: UUID, passed: tuple[Passed, ...], done: Callable[[Held | None], None]) -> None:
         self._jobs.put(("load", (run, passed), done))
 
@@ -134,6 +141,8 @@ class Ledger:
             real = [job for job in jobs if job is not None]
             self._lease.check()
             self._write([*self._take_later(), *(job for job in real if job[0] == "write")])
+            for _, harm, _ in (job for job in real if job[0] == "strike"):
+                self._asking.ask(partial(self._strike, harm))
             for _, (run, passed), done in (job for job in real if job[0] == "load"):
                 self._answer(done, self._asking.ask(partial(self._load_again, run, passed)))
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
@@ -192,6 +201,11 @@ class Ledger:
             else:
                 self._answer(job[2], result)
 
+    def _strike(self, harm: striking.Harm) -> None:
+        """Where the database is away, or the row locked, it goes unstruck until it does it again."""
+        if self.worker is not None and (told := striking.strike(self.worker, harm)) is not None:
+            self._tell(told)
+
     # -- looking for work ---------------------------------------------------------------------
 
     def _poll(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
@@ -203,7 +217,7 @@ class Ledger:
         mine = [run for run in held if run not in lost]
         claimed = self._claim(worker, mine, seen) if claiming else []
         runs = [*mine, *(each.info.id for each in claimed)]
-        more = len(claimed) == leases.CLAIM_BATCH
+        more = len(claimed) == CLAIM_BATCH
         waiting = loading.waiting(runs if seen is None or seen.commands or claimed else ())
         return Poll(
             worker=worker,
@@ -243,7 +257,7 @@ class Ledger:
 
     def _claim(self, worker: UUID, held: list[UUID], seen: Look | None = None) -> list[Held]:
         """Runs that are the worker's from now on; none where a look has `seen` none."""
-        limit = leases.CLAIM_BATCH
+        limit = CLAIM_BATCH
         if self.max_runs is not None:
             limit = min(limit, self.max_runs - len(held))
         if limit <= 0:
@@ -251,7 +265,9 @@ class Ledger:
         kept = [*held, *self._left_out()]
         if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
             return []
-        claimed = leases.claim(worker, kept, queues=self._lease.queues, simulations=versions(), limit=limit)
+        claimed = claim(
+            worker, kept, queues=self._lease.queues, simulations=versions(), limit=limit, tell=self._tell
+        )
         loaded = (self._load_run(run, worker) for run in claimed)
         return [each for each in loaded if each is not None]
 

@@ -11,10 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from django_livesim.models import Run, Worker
+from django_livesim.models import Checkpoint, Run, Worker
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Position, Write
-from django_livesim.store import clocks, journal, leases
+from django_livesim.store import claiming, clocks, journal, leases
 from django_livesim.store.identity import Identity
 
 TTL = 10.0
@@ -118,12 +118,15 @@ class Leases(RuleBasedStateMachine):
         """Exactly the runs that nobody alive holds, and its own that it has dropped."""
         worker = self.processes[place]
         free = {run for run, holder in self.holder.items() if self._is_free(run, holder, worker)}
-        claimed = leases.claim(worker.id, list(worker.held), queues=["default"], simulations=SIMULATIONS)
+        claimed = claiming.claim(worker.id, list(worker.held), queues=["default"], simulations=SIMULATIONS)
         assert set(claimed) == free
         for run in claimed:
             self.epoch[run] += 1
             self.holder[run] = worker
             worker.held[run] = self.epoch[run]
+            # it has stored its state: else it would be a suspect after two deaths
+            place = {"tick": self.epoch[run], "apply_seq": 0, "epoch": self.epoch[run]}
+            Checkpoint.objects.create(run_id=run, data=b"{}", **place)
 
     def _is_free(self, run: UUID, holder: Process | None, worker: Process) -> bool:
         if holder is None or holder.id in self.gone:

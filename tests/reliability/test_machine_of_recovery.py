@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 from django.db import connection
+from django.test import override_settings
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,9 +25,11 @@ from django_livesim.models import Checkpoint, Command, Run, Worker
 from django_livesim.protocol.names import Kind, Outcome, Verb
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
 from django_livesim.runtime.clock import ManualClock
+from django_livesim.runtime.harm import Harm
 from django_livesim.runtime.ports import FrameOut, Options, Output
 from django_livesim.runtime.supervisor import Supervisor
 from django_livesim.store import identity, intake, journal, leases, loading
+from django_livesim.store.claiming import claim
 from tests.reliability.tally import REFUSED, Catalogue, Model, Tally
 from tests.reliability.world import silence
 
@@ -50,7 +53,7 @@ class DirectLedger:
         horizons = journal.reserve(self.worker, asked)
         lost = leases.lost(self.worker, held)
         mine = [run for run in held if run not in lost]
-        found = leases.claim(self.worker, mine, queues=["default"], simulations=SIMULATIONS)
+        found = claim(self.worker, mine, queues=["default"], simulations=SIMULATIONS)
         claimed = [each for run in found if (each := loading.load(run, self.worker)) is not None]
         entries = loading.waiting([*mine, *found]).entries
         poll = Poll(claimed=tuple(claimed), entries=entries, horizons=horizons, lost=lost)
@@ -62,6 +65,9 @@ class DirectLedger:
         if fails != "before":
             result = Committed(journal.write(self.worker, [write])[0])
         self.post(done, Committed.FAILED if fails else result)
+
+    def strike(self, run: UUID, epoch: int, harm: Harm) -> None:
+        raise AssertionError(f"{run} {harm.why}")
 
     def load_again(self, run: UUID, passed: tuple[Passed, ...], done: Callable[[Held | None], None]) -> None:
         self.post(done, loading.load(run, self.worker, passed))
@@ -191,7 +197,8 @@ class Recovery(RuleBasedStateMachine):
 @pytest.mark.django_db(transaction=True)
 def test_whatever_dies_or_fails_the_state_is_what_the_journal_makes_of_it() -> None:
     examples = 40 if connection.vendor == "sqlite" else 10  # where each statement has a way to go
-    with silence():
+    # killed again and again before it has stored a state, it would be quarantined
+    with silence(), override_settings(LIVESIM={"STRIKES": 1000}):
         run_state_machine_as_test(
             Recovery,
             settings=settings(max_examples=examples, stateful_step_count=25, deadline=None, derandomize=True),

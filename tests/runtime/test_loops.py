@@ -173,6 +173,26 @@ def test_after_a_crash_later_messages_come_again_in_order(shop):
     assert len(heir.ledger.verdicts[run]) == 3
 
 
+def test_after_a_crash_nobody_is_shown_a_state_without_the_messages_that_come_again(shop):
+    first = World(shop, checkpoint_seconds=1000)
+    run = first.start(shop)
+    first.run_for(0.2, by=0.05)
+    first.control(run, "pause")
+    first.control(run, "resume")
+    first.send(run, "hire", number=1)
+    first.run_for(0.3, by=0.05)
+    first.row(run)["worker"] = False
+    heir = World(shop, ledger=first.ledger)
+    heir.supervisor.ring()
+    heir.supervisor.turn()
+    heir.supervisor.interest(run, ["view"], True)  # comes in with what the look has found
+    heir.run_for(0.5, by=0.05)
+    shown = [orjson.loads(frame.body)["log"] for frame in heir.out(FrameOut)]
+    assert shown
+    assert [{"number": 1}] in shown
+    assert [] not in shown
+
+
 def test_after_a_crash_controls_of_the_past_are_not_done_again(shop):
     first = World(shop, checkpoint_seconds=1000)
     run = first.start(shop)

@@ -15,7 +15,7 @@ from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import Kind, Outcome, Status
 from django_livesim.protocol.records import Committed, Position, Stored, Verdict, Write
-from django_livesim.store import identity, intake, journal, leases, loading
+from django_livesim.store import claiming, identity, intake, journal, leases, loading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def held():
     me = leases.register(identity.this_process(), ["default"])
     run = Run.objects.create(simulation="counter", params={"start": 1}, key="k")
-    leases.claim(me, [], queues=["default"], simulations={"counter": 1})
+    claiming.claim(me, [], queues=["default"], simulations={"counter": 1})
     return me, run
 
 
@@ -175,7 +175,7 @@ def test_a_released_run_waits_for_the_next_worker_and_a_paused_one_stays_paused(
     journal.write(me, [write(run, release=True)])
     run.refresh_from_db()
     assert (run.status, run.worker_id) == (Status.WAITING, None)
-    leases.claim(me, [], queues=["default"], simulations={"counter": 1})
+    claiming.claim(me, [], queues=["default"], simulations={"counter": 1})
     Run.objects.update(epoch=1, status=Status.PAUSED)
     journal.write(me, [write(run, release=True)])
     run.refresh_from_db()
@@ -214,7 +214,7 @@ def test_text_that_a_column_cannot_hold_is_written_as_escapes(held):
 def test_a_write_that_the_database_cannot_take_ends_its_run_and_no_other(held, caplog):
     me, run = held
     other = Run.objects.create(simulation="counter")
-    leases.claim(me, [run.id], queues=["default"], simulations={"counter": 1})
+    claiming.claim(me, [run.id], queues=["default"], simulations={"counter": 1})
     first, second = insert(run, client_id="a"), insert(run, client_id="b")
     clash = write(run, verdicts=(verdict(first, 1), verdict(second, 1)))
     good = Write(run=other.id, epoch=1, number=1, tick=3, next_seq=1, speed=1.0)

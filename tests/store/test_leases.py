@@ -15,7 +15,7 @@ from django.db import connection, connections
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Write
-from django_livesim.store import clocks, identity, journal, leases
+from django_livesim.store import claiming, clocks, identity, journal, leases
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +29,7 @@ def waiting_run(**fields) -> Run:
 
 
 def claim(me: UUID, held=()) -> list[UUID]:
-    return leases.claim(me, held, queues=["default"], simulations={"counter": 1})
+    return claiming.claim(me, held, queues=["default"], simulations={"counter": 1})
 
 
 def write(run: UUID, epoch: int, **fields) -> Write:
@@ -178,7 +178,7 @@ def test_claims_from_many_threads_never_share_a_run():
     def take(me: UUID) -> None:
         try:
             taken[me] = []
-            while found := leases.claim(
+            while found := claiming.claim(
                 me, taken[me], queues=["default"], simulations={"counter": 1}, limit=3
             ):
                 taken[me] += found
@@ -193,7 +193,7 @@ def test_claims_from_many_threads_never_share_a_run():
     claimed = [run for found in taken.values() for run in found]
     assert len(claimed) == len(set(claimed))
     for me in workers:
-        taken[me] += leases.claim(me, taken[me], queues=["default"], simulations={"counter": 1}, limit=100)
+        taken[me] += claiming.claim(me, taken[me], queues=["default"], simulations={"counter": 1}, limit=100)
     assert {run for found in taken.values() for run in found} == runs
     assert connection.vendor in ("sqlite", "postgresql")
 

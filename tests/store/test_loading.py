@@ -13,7 +13,7 @@ from django_livesim.models import Checkpoint, Run, Worker
 from django_livesim.protocol import plain
 from django_livesim.protocol.names import Kind, Status
 from django_livesim.protocol.records import DAMAGED, Committed, Passed, Stored, Write
-from django_livesim.store import identity, intake, journal, leases, loading
+from django_livesim.store import claiming, identity, intake, journal, leases, loading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,7 +23,7 @@ def register() -> UUID:
 
 
 def claim(me: UUID, version: int = 1, held: Any = ()) -> list[UUID]:
-    return leases.claim(me, held, queues=["default"], simulations={"counter": version, "other": 9})
+    return claiming.claim(me, held, queues=["default"], simulations={"counter": version, "other": 9})
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_worker_claims_what_its_code_can_go_on_with_and_no_more():
     Run.objects.create(simulation="vanished")
     assert set(claim(me, 2)) == {wanted[0].id, wanted[1].id, other.id}
     assert claim(me, 3, [wanted[0].id, wanted[1].id, other.id]) == [wanted[2].id]
-    assert leases.claim(me, [], queues=["default"], simulations={}) == []
+    assert claiming.claim(me, [], queues=["default"], simulations={}) == []
 
 
 def test_those_that_run_are_claimed_before_those_that_are_paused():

@@ -11,7 +11,7 @@ from django_livesim import gateway
 from django_livesim.models import Command, Run
 from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Position, Write
-from django_livesim.store import identity, journal, leases, locks
+from django_livesim.store import claiming, identity, journal, leases, locks
 from tests.hosts import host_view
 from tests.store.test_journal import verdict
 
@@ -28,7 +28,7 @@ def held() -> tuple[Any, Run, Run]:
 
 
 def claim(me: Any, held: Any = ()) -> list[Any]:
-    return leases.claim(me, held, queues=["default"], simulations={"counter": 1})
+    return claiming.claim(me, held, queues=["default"], simulations={"counter": 1})
 
 
 def write(run: Run, **fields: Any) -> Write:

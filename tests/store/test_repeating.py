@@ -12,7 +12,7 @@ from django_livesim.bus import volatile as bus_volatile
 from django_livesim.models import Command, Run
 from django_livesim.protocol.names import CANCEL, Kind, Outcome, Status
 from django_livesim.protocol.records import Committed, Entry, Verdict, Write
-from django_livesim.store import identity, intake, journal, leases, loading, repeating
+from django_livesim.store import claiming, identity, intake, journal, leases, loading, repeating
 from django_livesim.store.moments import Moment
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def held() -> tuple[UUID, Run]:
     me = leases.register(identity.this_process(), ["default"])
     run = Run.objects.create(simulation="counter")
-    leases.claim(me, [], queues=["default"], simulations={"counter": 1})
+    claiming.claim(me, [], queues=["default"], simulations={"counter": 1})
     return me, run
 
 
@@ -248,7 +248,7 @@ class TestVolatile:
     def test_others_writes_do_not_suffer(self, held):
         me, run = held
         other = Run.objects.create(simulation="counter")
-        leases.claim(me, [run.id], queues=["default"], simulations={"counter": 1})
+        claiming.claim(me, [run.id], queues=["default"], simulations={"counter": 1})
         insert(run, "v1")
         good = insert(other, "c9")
         both = [write(run, verdict(self.entry())), write(other, verdict(good))]

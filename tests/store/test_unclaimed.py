@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_livesim.models import Command, Run, Source, Worker
 from django_livesim.protocol.names import UNWATCHED, Status
-from django_livesim.store import identity, leases, unclaimed
+from django_livesim.store import claiming, identity, leases, unclaimed
 from django_livesim.store.transitions import Transition
 from django_livesim.store.unclaimed import Unclaimed
 
@@ -101,9 +101,9 @@ def test_a_run_whose_worker_has_died_waits_and_a_paused_one_stays_paused():
         (Status.RUNNING, Status.WAITING),
         (Status.PAUSED, Status.PAUSED),
     }
-    assert leases.claim(me, [], queues=["default"], simulations={"orbit": 1}) == []
+    assert claiming.claim(me, [], queues=["default"], simulations={"orbit": 1}) == []
     Run.objects.filter(id=running.id).update(version=1)
-    assert leases.claim(me, [], queues=["default"], simulations={"orbit": 1}) == [running.id]
+    assert claiming.claim(me, [], queues=["default"], simulations={"orbit": 1}) == [running.id]
 
 
 def left_behind(**fields: Any) -> Run:
@@ -173,7 +173,7 @@ def test_a_run_that_is_claimed_meanwhile_is_left_alone(monkeypatch):
     told(1, eye)
     found = dict(eye._found)
     rows = list(Run.objects.all())
-    assert leases.claim(newer, [], queues=["default"], simulations={"orbit": 2}) == [run.id]
+    assert claiming.claim(newer, [], queues=["default"], simulations={"orbit": 2}) == [run.id]
     monkeypatch.setattr("django_livesim.store.unclaimed._rows", lambda able: rows)  # read before the claim
     assert found
     assert told(1, eye) == []

@@ -21,7 +21,7 @@ from django_livesim.bus import doorbells
 from django_livesim.gateway.vitals import look_at_workers
 from django_livesim.models import Command, Run, Worker
 from django_livesim.permissions import Actor
-from django_livesim.store import leases, loading, repeating
+from django_livesim.store import claiming, leases, loading, repeating
 from django_livesim.store.identity import this_process
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sims"])
@@ -212,7 +212,7 @@ def test_where_its_commit_fails_nothing_is_accepted_and_nothing_rung(layer, run,
 
 def test_an_inspection_inside_a_transaction_does_not_wait_for_who_cannot_see_it(run):
     worker = leases.register(this_process(), ["default"])
-    assert leases.claim(worker, [], queues=["default"], simulations={"counter": 1}) == [run.id]
+    assert claiming.claim(worker, [], queues=["default"], simulations={"counter": 1}) == [run.id]
     began = time.monotonic()
     with transaction.atomic(using="sims"):
         found = gateway.inspect(run)

@@ -58,9 +58,7 @@ def test_the_statements_of_a_second_do_not_depend_on_how_many_runs_are_held(
     del counts["UPDATE livesim_worker"]
     assert counts.pop("SELECT livesim_worker") <= 2 * seconds + 2  # the looks at its peers
     if status is Status.PAUSED:
-        assert counts.keys() == {
-            "SELECT livesim_run"
-        }  # a look each second; every three for unclaimed
+        assert counts.keys() == {"SELECT livesim_run"}  # a look each second; every three for unclaimed
         assert counts["SELECT livesim_run"] <= 1.4 * seconds + 3, (seconds, counts)
     else:
         assert sum(counts.values()) <= 10 * seconds + 10, (

@@ -15,7 +15,7 @@ from django_livesim.models import Checkpoint, Run, Worker
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import Status
 from django_livesim.simulation import Simulation, command
-from django_livesim.store import leases
+from django_livesim.store import claiming
 from django_livesim.testing import wait_until, worker_in_process
 from django_livesim.worker import keeping
 from django_livesim.worker.ledger import Ledger
@@ -91,7 +91,10 @@ def test_the_checkpoint_before_is_taken_up_with_all_commands_since_and_none_is_d
     assert Checkpoint.objects.filter(pk=newest.pk).exists()
 
 
-def test_with_no_checkpoint_that_can_be_taken_up_the_run_fails_and_they_stay(choosy):
+def test_with_no_checkpoint_that_can_be_taken_up_the_run_waits_in_quarantine_for_mended_code(
+    choosy, settings, monkeypatch
+):
+    settings.LIVESIM = {"STRIKES": 1}
     with worker_in_process():
         run = gateway.start("choosy")
         gateway.send(run, "note", {"n": 1}, wait=True)
@@ -99,17 +102,20 @@ def test_with_no_checkpoint_that_can_be_taken_up_the_run_fails_and_they_stay(cho
     for row in rows:
         mark(row)
     with worker_in_process():
-        wait_until(lambda: fresh(run).status == Status.FAILED, 10)
-    assert "KeyError: 'marked'" in fresh(run).error
-    assert Checkpoint.objects.filter(pk__in=[row.pk for row in rows]).count() == len(rows)
+        wait_until(lambda: fresh(run).status == Status.QUARANTINED, 10)
+        assert "KeyError: 'marked'" in fresh(run).error
+        monkeypatch.setattr(choosy, "load", Simulation.load)
+        gateway.resume(run)
+        assert gateway.send(run, "note", {"n": 2}, wait=True).outcome == "applied"
+        assert gateway.inspect(run)["state"]["log"] == [1, 2]
 
 
 def test_a_full_batch_is_followed_by_another_look_and_a_part_of_one_is_not():
     ledger = Ledger(queues=["default"], registered=lambda worker: None, load=dict)
-    for _ in range(leases.CLAIM_BATCH + 3):
+    for _ in range(claiming.CLAIM_BATCH + 3):
         Run.objects.create(simulation="counter")
     first = ledger._poll({}, True)
-    assert (len(first.claimed), first.more) == (leases.CLAIM_BATCH, True)
+    assert (len(first.claimed), first.more) == (claiming.CLAIM_BATCH, True)
     kept = [each.info.id for each in first.claimed]
     assert len(ledger._claim(ledger.worker, kept)) == 3
 

@@ -109,6 +109,7 @@ class Leg:
     def _processes(self, folder: str) -> Iterator[Processes]:
         settings = {
             "LEASE_TTL": self._plan.ttl,
+            "STRIKES": 1000,  # nobody has so many workers killed otherwise, without coming to a state
             "BEAT": self._plan.beat,
             "CHECKPOINT_SECONDS": 1.0,
             "KEEP_CHECKPOINTS": 100_000,

@@ -1,0 +1,145 @@
+"""Which runs a worker takes: those that nobody alive holds, by compare-and-set on the epoch.
+
+A run that was taken over from a worker that died, and has stored no state
+since, may be what it died of. After two such deaths it is a suspect: a
+worker takes one suspect at a time, and no other run in that look, so that
+it brings down nobody with it. At the third it is quarantined. Where the
+death of its holder was explained by another run, it counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from uuid import UUID
+
+from django.db.models import Case, F, Q, QuerySet, When
+
+from django_livesim import conf
+from django_livesim.models import Checkpoint, Run, Worker
+from django_livesim.protocol.names import Status
+from django_livesim.store import locks, striking
+from django_livesim.store.moments import Moment
+from django_livesim.store.transitions import Tell, Transition, log
+
+CLAIM_BATCH = 20
+SUSPECT = 2  # deaths of its worker before it has stored a state
+AT_LEAST = 3  # of them are needed for quarantine, however few strikes are
+
+NOBODYS = Q(worker=None) | Q(worker__state=Worker.State.GONE)
+PAUSED_LAST = Case(When(status=str(Status.PAUSED), then=1), default=0)
+PROVEN_FIRST = Case(When(unproven__gte=SUSPECT - 1, then=1), default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Free:
+    """A run that may be claimed, as it was seen."""
+
+    run: Run
+    unproven: int
+    """What a claim makes of it: deaths of its worker since its last state."""
+
+
+def claim(
+    worker: UUID,
+    held: Iterable[UUID],
+    *,
+    queues: Iterable[str],
+    simulations: Mapping[str, int],
+    limit: int = CLAIM_BATCH,
+    tell: Tell = log,
+) -> list[UUID]:
+    """Take up to `limit` runs that nobody alive holds; the ids of those that are now the worker's.
+
+    Only of `queues`, and of `simulations`, each with the version of its code:
+    what newer code has stepped is for workers that have it. Those that run
+    come before those that are paused, and suspects last.
+    Its own rows that are not in `held` count as nobody's: they were dropped
+    from memory and are loaded again under a new epoch. Rows that somebody
+    else has locked, or that are held back, are left for another look.
+    `tell` gets what was quarantined, once that has committed.
+    """
+    free = NOBODYS | (Q(worker=worker) & ~Q(id__in=list(held)))
+    wanted = claimable(queues, simulations).filter(free)
+    rows = wanted.select_related("worker").order_by(PROVEN_FIRST, PAUSED_LAST, "created_at")
+    candidates = _seen(worker, list(rows.only(*SEEN)[:limit]))
+    if not candidates:
+        return []
+    with locks.brief():
+        taken = locks.taken([each.run.pk for each in candidates])
+        untaken = [each for each in candidates if each.run.pk not in taken]
+        most = max(conf.settings.STRIKES, AT_LEAST)
+        told = [_give_up(each) for each in untaken if each.unproven >= most]
+        chosen = _apart(worker, [each for each in untaken if each.unproven < most])
+        claimed = [each.run.pk for each in chosen if _claim_one(worker, each)]
+    for transition in told:
+        if transition is not None:
+            tell(transition)
+    return claimed
+
+
+SEEN = ("epoch", "worker__state", "worker__explained", "unproven", "status", "tick", "horizon")
+
+
+def _seen(worker: UUID, rows: Sequence[Run]) -> list[Free]:
+    """The runs with what a claim of them makes of `unproven`."""
+    adopted = {run.pk: run.epoch for run in rows if _is_adopted(worker, run)}
+    stored = Checkpoint.objects.filter(run__in=list(adopted)).values_list("run", "epoch")
+    proven = {run for run, epoch in stored if adopted[run] == epoch} if adopted else set()
+    return [Free(run=run, unproven=_unproven(run, run.pk in adopted, run.pk in proven)) for run in rows]
+
+
+def _is_adopted(worker: UUID, run: Run) -> bool:
+    """Whether its holder has died, and not of another run."""
+    return run.worker is not None and run.worker_id != worker and not run.worker.explained
+
+
+def _unproven(run: Run, adopted: bool, proven: bool) -> int:
+    return (0 if proven else run.unproven) + 1 if adopted else run.unproven
+
+
+def _apart(worker: UUID, free: Sequence[Free]) -> Sequence[Free]:
+    """Those that are no suspects; where there are none, one suspect, if the worker has no other yet."""
+    innocent = [each for each in free if each.unproven < SUSPECT]
+    if innocent or not free:
+        return innocent
+    mine = Run.objects.claimable().filter(worker=worker, unproven__gte=SUSPECT).exclude(pk=free[0].run.pk)
+    return [] if mine.exclude(checkpoints__epoch=F("epoch")).exists() else free[:1]
+
+
+def _give_up(free: Free) -> Transition | None:
+    reason = f"taken over {free.unproven} times without coming as far as a stored state"
+    return striking.quarantine(free.run, free.run.worker_id, free.run.epoch, reason)
+
+
+def _claim_one(worker: UUID, free: Free) -> bool:
+    seen = free.run
+    row = Run.objects.claimable().filter(id=seen.pk, epoch=seen.epoch, worker=seen.worker_id)
+    changed = row.update(
+        worker=worker,
+        epoch=F("epoch") + 1,
+        adoptions=F("adoptions") + (0 if seen.worker_id is None else 1),
+        unproven=free.unproven,
+    )
+    return bool(changed)
+
+
+def claimable(queues: Iterable[str], simulations: Mapping[str, int]) -> QuerySet[Run]:
+    """Runs that want a worker and fit one with these, held or not; but for those that are held back."""
+    rows: QuerySet[Run] = Run.objects.claimable().filter(having(simulations), queue__in=list(queues))
+    return rows.exclude(held_back_until__gt=Moment())
+
+
+def having(simulations: Mapping[str, int]) -> Q:
+    """The runs that code of these versions can go on with."""
+    names: dict[int, list[str]] = defaultdict(list)
+    for name, version in simulations.items():
+        names[version].append(name)
+    return reduce(
+        or_,
+        (Q(simulation__in=named, version__lte=version) for version, named in names.items()),
+        Q(pk__in=[]),
+    )

@@ -1,0 +1,125 @@
+"""What a worker takes, where runs have been struck or their workers have died."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from django_livesim.models import Checkpoint, Run, Worker
+from django_livesim.protocol.names import Status
+from django_livesim.store import burying, claiming, identity, leases, looking
+from django_livesim.store.striking import Harm
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WITH = {"queues": ["default"], "simulations": {"counter": 1}}
+
+
+def worker() -> UUID:
+    return leases.register(identity.this_process(), ["default"])
+
+
+def some_run(**fields) -> Run:
+    return Run.objects.create(simulation="counter", status=Status.RUNNING, **fields)
+
+
+def claim(me: UUID, *held: UUID) -> list[UUID]:
+    return claiming.claim(me, held, **WITH)
+
+
+def dies(holder: UUID) -> None:
+    Worker.objects.filter(id=holder).update(state=Worker.State.GONE)
+
+
+def taken_over(times: int, *, stored: bool = False) -> Run:
+    """A run whose workers have died so often, and which waits for the next."""
+    run = some_run()
+    for _ in range(times):
+        holder = worker()
+        assert claim(holder) == [run.id]
+        if stored:
+            epoch = Run.objects.get(id=run.id).epoch
+            Checkpoint.objects.create(run=run, tick=epoch, apply_seq=0, epoch=epoch, data=b"{}")
+        dies(holder)
+    return run
+
+
+def fresh(run: Run) -> Run:
+    return Run.objects.get(id=run.id)
+
+
+def test_a_run_that_is_held_back_is_claimed_when_that_is_over():
+    run, me = some_run(held_back_until=timezone.now() + timedelta(minutes=1)), worker()
+    assert claim(me) == []
+    assert not looking.look(me, **WITH).free
+    Run.objects.update(held_back_until=timezone.now() - timedelta(seconds=1))
+    assert looking.look(me, **WITH).free
+    assert claim(me) == [run.id]
+
+
+def test_deaths_are_counted_until_a_state_is_stored():
+    run = taken_over(2)
+    claim(worker())
+    assert fresh(run).unproven == 2
+    stored = taken_over(2, stored=True)
+    claim(worker())
+    assert fresh(stored).unproven == 1
+    assert fresh(stored).adoptions == 2
+
+
+def test_a_suspect_is_claimed_after_the_others_and_alone():
+    suspects = [taken_over(2) for _ in range(1)]
+    innocent = some_run()
+    me = worker()
+    assert claim(me) == [innocent.id]
+    assert claim(me, innocent.id) == [suspects[0].id]
+
+
+def test_a_worker_has_one_suspect_at_a_time_until_that_has_stored_its_state():
+    first = taken_over(2)
+    second = some_run(worker_id=worker(), unproven=1)
+    dies(second.worker_id)
+    me, other = worker(), worker()
+    assert claim(me) == [first.id]
+    assert claim(me, first.id) == []
+    Checkpoint.objects.create(run=first, tick=1, apply_seq=0, epoch=fresh(first).epoch, data=b"{}")
+    assert claim(me, first.id) == [second.id]
+    assert claim(other) == []
+
+
+def test_the_third_death_quarantines_it_and_that_is_told():
+    run, told = taken_over(3), []
+    assert claiming.claim(worker(), [], **WITH, tell=told.append) == []
+    assert (fresh(run).status, fresh(run).worker_id) == ("quarantined", None)
+    assert fresh(run).reason == "taken over 3 times without coming as far as a stored state"
+    assert [(each.run, each.previous, each.status) for each in told] == [(run.id, "running", "quarantined")]
+
+
+def test_more_strikes_allow_more_deaths_and_fewer_do_not_allow_less(settings):
+    settings.LIVESIM = {"STRIKES": 4}
+    run = taken_over(3)
+    assert claim(worker()) == [run.id]
+    settings.LIVESIM = {"STRIKES": 1}
+    other = taken_over(2)
+    assert claim(worker()) == [other.id]
+
+
+def test_who_was_beside_a_run_that_ended_its_worker_is_no_suspect():
+    guilty, innocent, holder = some_run(), some_run(), worker()
+    claim(holder)
+    harm = Harm(run=guilty.id, epoch=1, why="ended its process")
+    burying.bury(holder, [harm], explained=True)
+    me = worker()
+    assert claim(me) == [innocent.id]
+    assert (fresh(innocent).unproven, fresh(innocent).adoptions) == (0, 1)
+    assert (fresh(guilty).strikes, fresh(guilty).status) == (1, "running")
+
+
+def test_what_a_worker_drops_and_takes_again_counts_for_nothing():
+    run, me = some_run(), worker()
+    for _ in range(4):
+        assert claim(me) == [run.id]
+    assert fresh(run).unproven == 0
