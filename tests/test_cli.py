@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -16,6 +17,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.core.management.base import CommandParser
 from django.db import connections
+from django.utils import timezone
 
 from django_livesim import gateway, worker
 from django_livesim.cli.arguments import add_verbs
@@ -194,8 +196,45 @@ def test_list_is_an_array_newest_first(run):
 def test_list_for_people_is_a_table(run):
     assert livesim("list").out.splitlines() == [
         "RUN       SIMULATION  KEY    NAME    STATUS   TICK  OWNER  REASON",
-        f"{run.id.hex[:8]}  counter     a-key  A name  waiting  0",
+        f"{run.id.hex[:8]}  counter     a-key  A name  waiting  0            no worker is alive",
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "silent", "source", "other", "reason"),
+    [
+        ("alive", 3, "worker", False, "goes on from tick 3"),
+        ("alive", 40, "worker", True, "its worker is silent for 40 s"),
+        ("alive", 40, "worker", False, "no worker is alive; its own is silent for 40 s"),
+        ("gone", 40, "worker", True, "its worker is gone"),
+        ("gone", 40, "worker", False, "no worker is alive; its own is gone"),
+        ("gone", 40, "external", True, "the process that was attached is gone"),
+    ],
+)
+def test_a_run_whose_worker_gives_no_sign_of_life_says_so(run, state, silent, source, other, reason):
+    now = timezone.now()
+    if other:
+        Worker.objects.create(queues=["default"], beat_at=now)
+    holder = Worker.objects.create(queues=["default"], state=state)
+    Worker.objects.filter(id=holder.id).update(beat_at=now - timedelta(seconds=silent))
+    Run.objects.update(worker=holder, status="running", source=source, reason="goes on from tick 3")
+    assert livesim("list", "--json").json[0]["reason"] == reason
+    assert reason in livesim("list").out
+    Run.objects.update(status="paused")
+    assert livesim("list", "--json").json[0]["reason"] == "goes on from tick 3"
+
+
+def test_inspect_says_when_a_command_for_later_is_due_and_how_often(run):
+    livesim("send", "a-key", "add", "--every=90", "--id=often")
+    livesim("send", "a-key", "add", "--at-tick=500", "--id=then")
+    due = Command.objects.get(client_id="often").due_at
+    told = livesim("inspect", "a-key").out
+    assert f"{timezone.localtime(due):%Y-%m-%d %H:%M:%S}, every 90 s" in told
+    assert "at tick 500" in told
+    then, often = livesim("inspect", "a-key", "--json").json["commands"]
+    assert (often["every"], often["due_tick"], often["series"]) == (90.0, None, None)
+    assert datetime.fromisoformat(often["due_at"]) == due
+    assert (then["every"], then["due_tick"], then["due_at"]) == (None, 500, None)
 
 
 def test_an_empty_list_says_how_to_start():
@@ -394,7 +433,7 @@ def test_a_database_without_tables_says_migrate(run, monkeypatch):
 
 def test_a_bad_setting_is_one_line(run, settings):
     settings.LIVESIM = {"DATABASE": 3}
-    assert refused("start", "counter").startswith('error: LIVESIM["DATABASE"] is 3. Expected: ')
+    assert refused("start", "counter").startswith('LIVESIM["DATABASE"] is 3. Expected: ')
 
 
 # -- with a worker ------------------------------------------------------------------------------
@@ -411,7 +450,7 @@ def test_a_command_is_applied_and_its_result_printed(live_worker, run):
 
 def test_a_refusal_is_printed_with_its_reason(live_worker, run):
     assert refused("send", "a-key", "decline", "why=not today") == "refused: not today"
-    assert refused("send", "a-key", "fail").startswith("error: ")
+    assert refused("send", "a-key", "fail").startswith("The command raised ")
 
 
 def test_inspect_shows_the_state_of_the_moment(live_worker, run):

@@ -73,7 +73,7 @@ def layers(settings: Any, backend: str, *addresses: str, **config: Any) -> None:
 
 def test_without_a_worker_it_says_so_with_what_to_do_and_exits_one(debug):
     stdout = io.StringIO()
-    with pytest.raises(CommandError, match=r"^error: 1 of \d+ things are wrong") as caught:
+    with pytest.raises(CommandError, match=r"^1 of \d+ things are wrong") as caught:
         call_command("livesim", "doctor", stdout=stdout, stderr=io.StringIO())
     assert caught.value.returncode == 1
     lines = stdout.getvalue().splitlines()

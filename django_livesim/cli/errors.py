@@ -19,10 +19,14 @@ class UsageError(CommandError):
 
 
 class NotDone(CommandError):
-    """What was asked for was understood and not done; `code` is one of `Code`."""
+    """What was asked for was understood and not done; `code` is one of `Code`.
+
+    The line begins with it, unless it is `error`, which says no more than that.
+    """
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {one_line(message)}", returncode=REFUSED)
+        told = one_line(message)
+        super().__init__(told if code == Code.ERROR else f"{code}: {told}", returncode=REFUSED)
 
 
 def from_livesim(exc: LivesimError) -> NotDone:

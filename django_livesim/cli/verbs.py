@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import shlex
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.urls import NoReverseMatch
+from django.utils.timezone import is_aware, localtime
 
 from django_livesim import gateway, params, registry
 from django_livesim.cli.doctor import doctor
@@ -23,7 +25,7 @@ from django_livesim.cli.output import Output, compact
 from django_livesim.cli.pruning import prune_rows
 from django_livesim.cli.refs import cli_actor, find_command, find_run
 from django_livesim.cli.watch import outcome_line
-from django_livesim.cli.workers import how_to_start_one, live_workers
+from django_livesim.cli.workers import how_to_start_one, live_workers, unattended
 from django_livesim.models import Command, Run
 from django_livesim.protocol.errors import Code
 from django_livesim.protocol.names import Outcome, Status
@@ -106,13 +108,20 @@ def list_runs(options: Namespace, out: Output) -> None:
         runs = runs.filter(simulation=options.simulation)
     if options.status:
         runs = runs.filter(status=options.status)
-    facts = [gateway.facts(run) for run in runs[: options.limit]]
+    found = list(runs[: options.limit])
+    lacking = unattended(found)
+    facts = [gateway.facts(run) | _reason(run, lacking) for run in found]
     if out.as_json:
         out.json(facts)
     elif facts:
         out.table(["RUN", "SIMULATION", "KEY", "NAME", "STATUS", "TICK", "OWNER", "REASON"], _rows(facts))
     else:
         out.hint("No runs. Start one: livesim start SIM")
+
+
+def _reason(run: Run, lacking: Mapping[UUID, str]) -> dict[str, str]:
+    """Instead of what its row says, where nobody is there who could have written it."""
+    return {"reason": lacking.get(run.id, run.reason)}
 
 
 def _rows(facts: list[dict[str, Any]]) -> list[list[Any]]:
@@ -240,7 +249,10 @@ def delete(options: Namespace, out: Output) -> None:
 
 def inspect(options: Namespace, out: Output) -> None:
     """Show a run's facts, state, figures and last commands."""
-    seen = gateway.inspect(find_run(options.run), actor=cli_actor())
+    run = find_run(options.run)
+    seen = gateway.inspect(run, actor=cli_actor())
+    run.refresh_from_db()
+    seen |= _reason(run, unattended([run]))
     if out.as_json:
         out.json(seen)
         return
@@ -248,14 +260,27 @@ def inspect(options: Namespace, out: Output) -> None:
     out.pairs({name: value for name, value in seen.items() if name not in apart})
     if seen["commands"]:
         out.line()
-        names = ("id", "command", "args", "sender", "outcome", "tick", "message")
-        rows = [[command[name] for name in names] for command in seen["commands"]]
+        names = ("id", "command", "args", "sender", "outcome", "tick", "due", "message")
+        rows = [[(command | {"due": _due(command)})[name] for name in names] for command in seen["commands"]]
         out.table([name.upper() for name in names], rows)
     out.line()
     out.line(orjson.dumps(seen["state"], option=orjson.OPT_INDENT_2).decode())
     if seen["error"]:
         out.line()
         out.line(seen["error"].rstrip())
+
+
+def _due(command: Mapping[str, Any]) -> str:
+    """When a command of `inspect` was to act, and how often, in words; empty for one that acts at once."""
+    at, tick, every = command["due_at"], command["due_tick"], command["every"]
+    if at is not None and is_aware(at):
+        at = localtime(at)
+    told = [
+        "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}",
+        "" if tick is None else f"at tick {tick}",
+        "" if every is None else f"every {every:g} s",
+    ]
+    return ", ".join(filter(None, told))
 
 
 VERBS: dict[str, Callable[[Namespace, Output], None]] = {

@@ -95,7 +95,7 @@ class Attachment:
         self._engine: Engine
         self._ledger: OneRun
         self._program: AttachedLoop | None = None
-        self._end: BaseException = LoopExit()
+        self._end: BaseException = _left()
         self._number = 0  # of the signal that tells it to end
         self._restore: Callable[[], object] = lambda: None
 
@@ -290,9 +290,15 @@ class Attachment:
             places = {"run": self._program.host.run.id, "grace": conf.settings.GRACE}
             return RunLost(told % places, retry=1)
         if self._ledger.let_go:
-            return LoopExit()
+            return _left()
         told = _(
             "This process has lost the run %(run)s: another one took it, it was deleted, or the database did"
             " not answer. What was done since it was stored is not kept. Attach again to go on from there."
         )
         return RunLost(told % {"run": self._program.host.run.id}, retry=1)
+
+
+def _left() -> LoopExit:
+    """What the block gets when it is to end; its text is for whoever sleeps on after that."""
+    told = _("This process has let the run go, and the block of attach() has ended. Attach again to go on.")
+    return LoopExit(told)

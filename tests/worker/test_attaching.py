@@ -186,6 +186,13 @@ def test_stop_ends_the_block_and_goes_no_further(beside):
     assert gateway.inspect(row())["state"]["n"] >= 1
 
 
+def test_who_sleeps_on_after_the_block_is_told_that_it_has_ended():
+    with attach("bench", key="one") as sim:
+        sim.sleep(0)
+    with pytest.raises(LoopExit, match=r"the block of attach\(\) has ended\. Attach again to go on"):
+        sim.sleep(0)
+
+
 def test_stop_can_be_seen_as_LoopExit():
     seen = []
     with attach("bench", key="one") as sim:
