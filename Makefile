@@ -14,7 +14,7 @@ help: ## Show this list
 sandbox: .venv/installed-$(EXTRAS) ## Run the examples on http://127.0.0.1:8000/ (HOST=, PORT=; EXTRAS=sandbox,mesa for Mesa's too)
 	@HOST=$(HOST) PORT=$(PORT) exec $(BIN)/python scripts/sandbox.py
 
-test: .venv/installed-test ## Run all tests: SQLite, then PostgreSQL and a browser where they can be had
+test: .venv/installed-test ## Run the tests: SQLite, PostgreSQL and a browser where they can be had
 	@exec $(BIN)/python scripts/test.py $(ARGS)
 
 # With ARGS, the last of the three alone.

@@ -4,12 +4,12 @@ Four lanes side by side, since most of a test here is waiting for another proces
 
 1. Everything on SQLite, but what the other lanes have, and what installs packages
    (`make matrix` has it).
-2. What touches the database, again on PostgreSQL.
+2. What writes runs and commands, again on PostgreSQL (all that touches the database
+   there: `make matrix`); then workers that are killed.
 3. What starts processes of its own.
 4. The browser, a call of its own, because Playwright's sync API holds an event loop
-   that pytest-asyncio and the ORM would stumble over; then, with its own settings, a
-   host in which everything is unusual at once, on PostgreSQL (on SQLite, with every
-   page of it translated, `make matrix` has it); then workers that are killed.
+   that pytest-asyncio and the ORM would stumble over. A host in which everything is
+   unusual at once, which has settings of its own, is in `make matrix`.
 
 Each call's output is shown when it ends.
 """
@@ -48,20 +48,16 @@ def without(*paths: str) -> list[str]:
 IN_PROCESS = without("tests/browser", "tests/reliability/test_chaos.py", *INSTALLING, *PROCESSES)
 STARTING = [*without(*INSTALLING), *PROCESSES]
 KILLED = [*PYTEST, "tests/reliability/test_chaos.py"]
-POSTGRES = [*ON_POSTGRES, *without("tests/browser", *INSTALLING), "-m", "database"]
+WRITING = ["tests/store", "tests/gateway", "tests/worker", "tests/reliability"]
+POSTGRES = [*ON_POSTGRES, *without("tests/reliability/test_chaos.py"), "-m", "database", *WRITING]
 BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
-UNUSUAL = [
-    *[*ON_POSTGRES, *without("tests/unusual/test_translation.py"), "-p", "no:asyncio"],
-    *["--ds=tests.unusual.settings", "tests/unusual"],
-]
 LANES = [
     {"SQLite": IN_PROCESS},
-    {"PostgreSQL": POSTGRES},
+    {"PostgreSQL": POSTGRES, "processes killed": KILLED},
     {"processes": STARTING},
-    {"browser": BROWSER, "unusual host": UNUSUAL, "processes killed": KILLED},
+    {"browser": BROWSER},
 ]
-WITH_BROWSER = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
-ENVIRONMENTS = {"browser": WITH_BROWSER, "unusual host": WITH_BROWSER}
+ENVIRONMENTS = {"browser": {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}}
 NOTHING_SELECTED = 5  # pytest's status
 
 printing = Lock()

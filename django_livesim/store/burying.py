@@ -25,5 +25,5 @@ def bury(worker: UUID, harms: Sequence[Harm], *, explained: bool) -> None:
         if not row.update(state=Worker.State.GONE, explained=explained):
             return
         for harm in harms:
-            if (struck := striking.strike(worker, harm)) is not None:
+            if (struck := striking.strike_whoever_holds(harm)) is not None:
                 tell_on_commit(struck)

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 UNSEEN = 1.0  # seconds between two looks that count; what is beyond says nothing of a peer's silence
 
+TAKEN_OVER = "another worker has died, its runs are taken over"
+LEFT_WAITING = "a process that was attached to a run has died, the run waits for the next one"
+
 
 def register(identity: Identity, queues: Iterable[str], load: Mapping[str, Any] | None = None) -> UUID:
     """A new row for this start of this process; its id."""
@@ -132,12 +135,8 @@ class Peers:
         gone = Worker.objects.filter(id=row.id, beat=row.beat).exclude(state=Worker.State.GONE)
         declared = bool(gone.update(state=Worker.State.GONE))
         if declared:
-            logger.warning(
-                "another worker has died, its runs are taken over worker=%s pid=%s host=%s",
-                row.id,
-                row.pid,
-                row.host,
-            )
+            died = TAKEN_OVER if row.queues else LEFT_WAITING
+            logger.warning("%s worker=%s pid=%s host=%s", died, row.id, row.pid, row.host)
         return declared
 
 

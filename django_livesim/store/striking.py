@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from django_livesim import conf
 from django_livesim.models import Checkpoint, Run
@@ -52,18 +52,28 @@ class Harm:
 
 
 def strike(worker: UUID, harm: Harm) -> Transition | None:
-    """Note a strike, and quarantine the run where it is the last that it may have.
+    """Note a strike of a run that `worker` holds, and quarantine it where it is the last that it may have.
 
     What is to be told of it once that has committed; None where the run is in other hands by now. Raises
     `Locked` where somebody else has its row locked: nothing has changed then, and it is to be tried again.
     """
+    return _strike(harm, Run.objects.filter(id=harm.run, worker=worker, epoch=harm.epoch))
+
+
+def strike_whoever_holds(harm: Harm) -> Transition | None:
+    """`strike`, though another worker may have claimed the run since; that one loses it to quarantine.
+
+    For whoever strikes no more than once for one harm: the fence does not keep from that here.
+    """
+    return _strike(harm, Run.objects.filter(id=harm.run, epoch__gte=harm.epoch))
+
+
+def _strike(harm: Harm, run: QuerySet[Run]) -> Transition | None:
     with locks.brief():
         if locks.taken([harm.run]):
             raise locks.Locked(f"the run {harm.run} is locked")
-        held = Run.objects.filter(
-            id=harm.run, worker=worker, epoch=harm.epoch, status__in=map(str, CLAIMABLE)
-        )
-        row = held.only("strikes", "struck_tick", "status", "horizon", "tick").first()
+        held = run.filter(status__in=[str(status) for status in CLAIMABLE])
+        row = held.only("strikes", "struck_tick", "status", "horizon", "tick", "epoch", "worker").first()
         if row is None:
             return None
         most = conf.settings.STRIKES
@@ -74,12 +84,12 @@ def strike(worker: UUID, harm: Harm) -> Transition | None:
         at = max(row.tick, row.horizon)
         held.update(strikes=strikes, struck_tick=at, error=plain.storable(harm.stack)[-STACK:])
         if strikes >= most:
-            return quarantine(row, worker, harm.epoch, f"{strikes} strikes: its code {harm.why}")
+            return quarantine(row, row.worker_id, row.epoch, f"{strikes} strikes: its code {harm.why}")
         pause = PAUSES[min(strikes, len(PAUSES)) - 1]
         reason = f"its code {harm.why}; it is tried again"[:500]
         held.update(held_back_until=Moment() + timedelta(seconds=pause), reason=reason)
     status = Status(row.status)
-    return Transition(run=harm.run, epoch=harm.epoch, previous=status, status=status, reason=reason)
+    return Transition(run=harm.run, epoch=row.epoch, previous=status, status=status, reason=reason)
 
 
 def quarantine(row: Run, worker: UUID | None, epoch: int, reason: str) -> Transition | None:

@@ -36,7 +36,10 @@ def start(visitor: Visitor, simulation: str, name: str, **params: str) -> str:
 
 
 def field(page: Page, name: str):  # type: ignore[no-untyped-def]
-    return page.locator(f".fieldBox.field-{name} .readonly")
+    """In a line of its own, or in one with others."""
+    return page.locator(
+        f".fieldBox.field-{name} .readonly, .form-row.field-{name}:not(:has(.fieldBox)) .readonly"
+    )
 
 
 def expect_after_reloads(page: Page, name: str, text: str | re.Pattern[str]) -> None:

@@ -43,9 +43,23 @@ def test_written_twice_it_is_one_strike(held):
     assert Run.objects.get(id=bad.id).strikes == 1
 
 
-def test_a_run_that_is_in_other_hands_is_not_struck(held):
+def test_a_run_that_another_has_claimed_meanwhile_is_struck_all_the_same_and_lost_at_the_last(held):
     worker, bad, _ = held
-    bury(worker.id, [harm(bad, epoch=3)], explained=True)
+    other = Worker.objects.create()
+    Run.objects.filter(id=bad.id).update(worker=other, epoch=5)
+    bury(worker.id, [harm(bad)], explained=True)
+    row = Run.objects.get(id=bad.id)
+    assert (row.strikes, row.worker_id, row.epoch) == (1, other.id, 5)
+    Run.objects.filter(id=bad.id).update(strikes=2)
+    bury(Worker.objects.create().id, [harm(bad)], explained=True)
+    row = Run.objects.get(id=bad.id)
+    assert (row.status, row.worker_id, row.epoch) == ("quarantined", None, 6)
+
+
+def test_a_run_that_has_ended_is_not_struck(held):
+    worker, bad, _ = held
+    Run.objects.filter(id=bad.id).update(status="finished", worker=None)
+    bury(worker.id, [harm(bad)], explained=True)
     assert not Run.objects.filter(strikes__gt=0).exists()
 
 
