@@ -30,7 +30,7 @@ from django_livesim.protocol.errors import NoRun, UnknownSimulation
 from django_livesim.protocol.names import INSPECT, Kind, Role, Status
 from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
 from django_livesim.views.scheduled import scheduled_context
-from django_livesim.views.vitals import workers_alive
+from django_livesim.views.vitals import WANTING, workers_alive
 
 JOURNAL = 20
 """Commands that the event log begins with."""
@@ -131,7 +131,7 @@ def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
         "may_control": level >= Level.CONTROL,
         "may_debug": level >= Level.CONTROL and actor.authenticated,
         "successor": _successor(run) if run.ended else None,
-        "no_worker": run.status == Status.WAITING and not attached and not workers_alive(),
+        "no_worker": run.status in WANTING and not attached and not workers_alive(),
         "no_script": attached and run.worker_id is None and run.status in (Status.WAITING, Status.PAUSED),
         "attach_call": _attach_call(run) if attached and level >= Level.CONTROL else "",
     }

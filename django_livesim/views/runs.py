@@ -30,7 +30,7 @@ from django_livesim.views.respond import (
     with_database,
     with_retry,
 )
-from django_livesim.views.vitals import workers_alive
+from django_livesim.views.vitals import WANTING, workers_alive
 
 PAGE = 25
 """Runs on one page of the list."""
@@ -115,8 +115,8 @@ def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
     levels = permissions.levels(actor, page.object_list)
     page.object_list = [run for run in page.object_list if levels[run.pk] is not None]
-    waits = any(run.status == Status.WAITING and run.source == Source.WORKER for run in page) or (
-        page.has_other_pages() and runs.filter(status=Status.WAITING, source=Source.WORKER).exists()
+    waits = any(run.status in WANTING and run.source == Source.WORKER for run in page) or (
+        page.has_other_pages() and runs.filter(status__in=WANTING, source=Source.WORKER).exists()
     )
     controlled = {run.pk for run in page if (levels[run.pk] or 0) >= Level.CONTROL}
     return {"page": page, "controlled": controlled, "no_worker": waits and not workers_alive()}

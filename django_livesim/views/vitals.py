@@ -6,6 +6,10 @@ from datetime import timedelta
 
 from django_livesim.conf import settings
 from django_livesim.models import Worker
+from django_livesim.protocol.names import Status
+
+WANTING = (Status.WAITING, Status.RUNNING, Status.STOPPING)
+"""In these nothing goes on where no worker is alive."""
 
 
 def workers_alive() -> int:

@@ -144,6 +144,17 @@ def test_a_worker_that_begins_anew_gets_the_runs_it_had():
     assert theirs.worker_id == other
 
 
+@pytest.mark.parametrize(
+    ("queues", "told"),
+    [(["default"], "its runs are taken over"), ([], "a process that was attached to a run has died")],
+)
+def test_the_log_says_what_becomes_of_the_runs_of_the_dead(caplog, queues, told):
+    here = identity.this_process()
+    me, dead = worker(), leases.register(replace(here, pid_started="long ago"), queues)
+    assert leases.Peers(here, ttl=1000).look(me) == [dead]
+    assert told in caplog.text
+
+
 def test_a_worker_that_was_declared_gone_gets_nothing_by_beginning_anew():
     run, before, me = waiting_run(), worker(), worker()
     claim(before)

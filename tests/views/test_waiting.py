@@ -93,3 +93,14 @@ def test_what_a_run_said_when_it_was_taken_over_is_not_in_the_list(browser, owne
     run = gateway.start("counter", owner=owner)
     Run.objects.filter(id=run.id).update(status="running", reason="recovered")
     assert "recovered" not in text_of(browser.get(reverse("livesim:run-list")))
+
+
+def test_a_run_that_is_said_to_be_running_does_not_go_on_without_any_worker(browser, owner):
+    run = gateway.start("echo", owner=owner)
+    holder = Worker.objects.create(state=Worker.State.GONE, queues=["default"])
+    Run.objects.filter(id=run.id).update(status="running", worker=holder)
+    for url in (run.get_absolute_url(), reverse("livesim:run-list")):
+        assert f"{NO_WORKER}, so no run is stepped." in text_of(browser.get(url))
+    Worker.objects.create(queues=["default"])
+    for url in (run.get_absolute_url(), reverse("livesim:run-list")):
+        assert NO_WORKER not in text_of(browser.get(url))
