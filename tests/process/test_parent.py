@@ -37,11 +37,13 @@ def wait(wait: Any) -> Callable[..., Any]:
 @pytest.fixture(autouse=True)
 def _here(redis_layer: Any) -> Iterator[None]:
     """This process, too, has the simulation, and rings the workers."""
-    from tests.process.harmful.simulations import Harmful
+    from tests.process.harmful.simulations import Harmful, Hurried
 
-    registry.register(Harmful)
+    for simulation in (Harmful, Hurried):
+        registry.register(simulation)
     yield
-    registry.unregister(Harmful.name)
+    for simulation in (Harmful, Hurried):
+        registry.unregister(simulation.name)
 
 
 @pytest.fixture
@@ -130,25 +132,31 @@ def test_when_the_parent_is_killed_its_children_die_with_it_stopped_ones_too(par
 
 def test_a_run_whose_code_ends_its_process_gets_a_strike_and_the_others_go_on(parent, health, wait, tmp_path):
     harms = {
-        "exit": (0.0, "ended its process with status 0", ""),
-        "crash": (0.0, "ended its process by SIGSEGV", "string_at"),
-        "hold": (0.2, "did not return within 0.2 s, nor when it was interrupted", "simulations.py"),
+        "exit": ("harmful", "ended its process with status 0", ""),
+        "crash": ("harmful", "ended its process by SIGSEGV", "string_at"),
+        "spin": ("hurried", "did not return within 0.5 s, nor when it was interrupted", "simulations.py"),
+        "hang": ("hurried", "took longer than 0.5 s in one step", "in hang"),
     }
     parent()
     wait(lambda: up(health))
     good = gateway.start("counter")
-    for how, (limit, why, where) in harms.items():
-        bad = gateway.start("harmful")
+    for how, (simulation, why, where) in harms.items():
+        bad = gateway.start(simulation)
         wait(lambda: Run.objects.filter(status="running", worker__state="alive").count() == 2)
-        pid, worker = next(iter(alive().items()))
-        gateway.send(bad, "harm", {"how": how, "file": str(tmp_path / how), "limit": limit})
+        (pid, worker), epoch = next(iter(alive().items())), fresh(bad).epoch
+        gateway.send(bad, "harm", {"how": how, "file": str(tmp_path / how)})
         wait(lambda: Run.objects.filter(strikes=1))
         row = Run.objects.get(strikes=1)
         assert row == bad and row.reason.startswith(f"its code {why}")
         assert where in row.error and bool(where) == bool(row.error)
-        assert Worker.objects.get(id=worker.id).explained
+        if how == "hang":  # broken off, and its process goes on
+            assert Worker.objects.get(id=worker.id).state == "alive"
+            wait(lambda: fresh(bad).epoch > epoch and fresh(bad).status == "running")  # noqa: B023
+            assert gateway.inspect(bad)["state"]["steps"] > 0
+        else:
+            assert Worker.objects.get(id=worker.id).explained
+            wait(lambda: (found := up(health)) and found != [pid])  # noqa: B023
         gateway.delete(bad)
-        wait(lambda: (found := up(health)) and found != [pid])  # noqa: B023
     assert gateway.send(good, "add", wait=True, timeout=10).outcome == "applied"
     assert (fresh(good).strikes, fresh(good).error) == (0, "")
 
