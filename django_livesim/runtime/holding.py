@@ -19,6 +19,7 @@ from django_livesim.protocol.names import Outcome, Status
 from django_livesim.protocol.records import Entry, Held, Passed
 from django_livesim.runtime import taking_up
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.effort import Effort
 from django_livesim.runtime.harm import Harm
 from django_livesim.runtime.horizon import Horizon
 from django_livesim.runtime.keeper import Keeper
@@ -39,6 +40,11 @@ from django_livesim.runtime.unwatched import NOBODY, Unwatched
 from django_livesim.simulation import Host
 
 logger = logging.getLogger(__name__)
+
+
+def step_timeout(definition: Definition, options: Options) -> float:
+    """Seconds that one step of a run may take; 0: no limit."""
+    return definition.step_timeout or options.step_timeout or 0.0
 
 
 class Holding:
@@ -66,6 +72,7 @@ class Holding:
         self.pace = Pace(definition.tick_rate)
         self.horizon = Horizon(held)
         self.schedule = Schedule()
+        self.effort = Effort()
         self.taken_over = taking_up.is_taken_over(held, definition)
         """Whether older code has stepped it: what is played again may come out differently."""
         self.unusable: Passed | None = None
@@ -103,9 +110,16 @@ class Holding:
         return self.horizon.is_reached(self.host.tick)
 
     @property
+    def overdue(self) -> float:
+        """Seconds since its next tick was due; 0 where none is. Any thread."""
+        if self.status is not Status.RUNNING or self.over or self.away or self.replaying or self.speed <= 0:
+            return 0.0
+        return max(0.0, self.clock.now() - self.pace.due)
+
+    @property
     def step_timeout(self) -> float:
         """Seconds that one step may take; 0: no limit."""
-        return self.definition.step_timeout or self.options.step_timeout or 0.0
+        return step_timeout(self.definition, self.options)
 
     @property
     def shown_tick(self) -> int:

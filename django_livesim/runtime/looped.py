@@ -12,6 +12,7 @@ from django_livesim.protocol.records import Entry, Held
 from django_livesim.runtime import ending, taking_up
 from django_livesim.runtime.boundary import attend
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.holding import step_timeout
 from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Catalogue, FrameOut, Options
 from django_livesim.runtime.program import Finished, LoopProgram
@@ -39,7 +40,8 @@ class LoopRunner(Runner):
     ) -> None:
         host = Host(run=held.info, live=False)
         turns = (self._arrived, self._finished)
-        program = loops.program(definition, host, catalogue, post, *turns, epoch=held.epoch)
+        limit = step_timeout(definition, options)
+        program = loops.program(definition, host, catalogue, post, *turns, epoch=held.epoch, limit=limit)
         super().__init__(held, definition, host, program, clock, options)
         self._again: list[int] = []  # places of the messages that came again and wait
         self._slept = False  # in this holding

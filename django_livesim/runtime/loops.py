@@ -2,6 +2,11 @@
 
 A blocking loop has a thread to itself, `async def` loops share one event
 loop. How they take turns with the step thread is in `program`.
+
+Where a parent watches the process, the thread that calls an author's code
+notes whose it is: a blocking loop between two sleeps, an async one in each
+advance of its coroutine. The notes are of one slot, for one thread: a
+process in which blocking loops are noted has no other loops.
 """
 
 from __future__ import annotations
@@ -12,6 +17,8 @@ import threading
 from collections.abc import Awaitable
 from typing import Any
 
+from django_livesim.runtime.noted import Noted
+from django_livesim.runtime.ports import Unnoticed, Watch
 from django_livesim.runtime.program import Finished, LoopProgram, failure
 from django_livesim.simulation import Loop
 
@@ -25,8 +32,9 @@ class LoopExit(BaseException):
 class BlockingLoop(LoopProgram):
     """A `def` loop, in a daemon thread of its own."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, watch: Watch, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._watch = watch
         self._turn = threading.Semaphore(0)
         self._told = False
         self._thread: threading.Thread | None = None
@@ -34,13 +42,19 @@ class BlockingLoop(LoopProgram):
     def sleep(self, seconds: float) -> None:
         if not self._closing:
             seconds = self._end_tick(seconds)
+            self._watch.leave()
             self._post(self._arrived, seconds)
             self._turn.acquire()
         if self._closing:
             self._exit()
+        self._note()
+
+    def _note(self) -> None:
+        self._watch.enter(self.host.run.id, self.epoch, self.limit)
 
     def _exit(self) -> None:
         """End the loop; one that catches even that is put to sleep for good."""
+        self._watch.leave()  # what it does from here on is no longer the run's
         if self._told:
             run, epoch = self.host.run.id, self.epoch
             logger.error("loop catches LoopExit run=%s epoch=%s; its thread is left asleep", run, epoch)
@@ -63,23 +77,29 @@ class BlockingLoop(LoopProgram):
         self._thread.start()
 
     def _run(self) -> None:
+        self._note()
+        finished = self._call()
+        self._watch.leave()
+        self._over(finished)
+
+    def _call(self) -> Finished:
         try:
-            result = self.definition.function(self.sim, **self._params)
+            return Finished(result=self.definition.function(self.sim, **self._params))
         except LoopExit:
-            self._over(Finished(exited=True))
+            return Finished(exited=True)
         except BaseException as exc:  # whatever ends the thread ends the run
-            self._over(failure(exc))
-        else:
-            self._over(Finished(result=result))
+            return failure(exc)
 
 
 class LoopThread:
     """The event loop that all `async def` loops of a process share, in a thread made at first use.
 
-    It makes the program of each own loop, the blocking ones too, which need no event loop.
+    It makes the program of each own loop, the blocking ones too, which need no event loop. `watch` is told
+    whose code runs in the threads of loops.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch | None = None) -> None:
+        self.watch: Watch = watch or Unnoticed()
         self.tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references only
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -96,7 +116,7 @@ class LoopThread:
         """Whatever plays the loop `definition`; the rest is for `LoopProgram`."""
         if definition.is_async:
             return AsyncLoop(definition, *args, thread=self, **kwargs)
-        return BlockingLoop(definition, *args, **kwargs)
+        return BlockingLoop(definition, *args, watch=self.watch, **kwargs)
 
 
 class AsyncLoop(LoopProgram):
@@ -106,6 +126,7 @@ class AsyncLoop(LoopProgram):
         super().__init__(*args, **kwargs)
         self._loop = thread.loop
         self._tasks = thread.tasks
+        self._watch = thread.watch
         self._task: asyncio.Task[Any] | None = None
         self._turn: asyncio.Future[None] | None = None
 
@@ -154,7 +175,8 @@ class AsyncLoop(LoopProgram):
     async def _call(self) -> Any:
         """The author's function; what would end the event loop of all ends this loop alone."""
         try:
-            return await self.definition.function(self.sim, **self._params)
+            coroutine = self.definition.function(self.sim, **self._params)
+            return await Noted(coroutine, self._watch, self.host.run.id, self.epoch, self.limit)
         except (SystemExit, KeyboardInterrupt) as exc:
             raise RuntimeError(f"the loop raised {type(exc).__name__}") from exc
 

@@ -73,10 +73,13 @@ class LoopProgram:
         finished: Callable[[Finished], None],
         *,
         epoch: int,
+        limit: float = 0.0,
     ) -> None:
+        """`limit`: seconds that its code may take before it waits or sleeps, where that is watched."""
         self.definition = definition
         self.host = host
         self.epoch = epoch
+        self.limit = limit
         self.catalogue = catalogue
         self._post = post
         self._arrived = arrived
