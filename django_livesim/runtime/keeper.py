@@ -34,6 +34,8 @@ class Keeper:
         self._checked = False
         self.seconds = 0.0
         """What the last encoding has cost the step thread."""
+        self.size = 0
+        """Bytes of the state as it was stored last."""
         self.steps_asked = 0
         """Of the checkpoint taken up: steps that were asked for and not made yet."""
         self.proof_due = math.inf
@@ -71,6 +73,7 @@ class Keeper:
         """The state of a checkpoint, and tick and generator with it; None where there is none."""
         if stored is None or not stored.data:
             return None
+        self.size = len(stored.data)
         document = orjson.loads(stored.data)
         self._host.restore_random(document["random"])
         self._host.tick = stored.tick
@@ -121,6 +124,7 @@ class Keeper:
                 f"The state takes {len(data)} bytes stored, more than MAX_STATE_BYTES = {limit};"
                 " make it smaller or raise the setting."
             )
+        self.size = len(data)
         return data
 
     def _check(self, difference: str | None) -> None:

@@ -131,6 +131,8 @@ class Runner(Holding):
         elif self.status is Status.RUNNING and now >= self.rest_due:
             self._guarded(self._rest)
         elif self.moves and not self.waits:
+            if self.speed > 0 and not self.steps_asked:
+                self.effort.came(self.clock.now() - self.pace.due)
             self.stepped_last = self.steps_asked == 1
             self.steps_asked = max(0, self.steps_asked - 1)
             self._guarded(self._step)

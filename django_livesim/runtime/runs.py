@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,7 @@ from django_livesim.protocol.names import Status
 from django_livesim.protocol.records import Committed, Entry, Held, Poll, Position, Write
 from django_livesim.runtime import ending, reserving
 from django_livesim.runtime.clock import Clock
+from django_livesim.runtime.effort import TICKS
 from django_livesim.runtime.harm import Harm, StepTimeout
 from django_livesim.runtime.history import Histories
 from django_livesim.runtime.holding import Holding
@@ -72,6 +74,8 @@ class Runs:
         self.catalogue = catalogue
         self.options = options
         self.runners: dict[UUID, Runner] = {}
+        self.lateness: deque[float] = deque(maxlen=TICKS)
+        """How late the last ticks have come, of all runs, in seconds."""
         self.draining = False
         self._tidy = tidy
         self._hears = hears
@@ -159,6 +163,7 @@ class Runs:
         if old := self.runners.get(held.info.id):
             self._forget(old)
         runner = self._runner(held, definition)
+        runner.effort.lateness = self.lateness
         self.runners[runner.id] = runner
         with self._in_code_of(runner, limited=False):
             runner.begin()
@@ -229,8 +234,10 @@ class Runs:
         try:
             try:
                 self._watched.enter(run.id, run.epoch, run.step_timeout if limited else 0.0)
+                run.effort.enter()
                 yield
             finally:
+                run.effort.leave()
                 self._watched.leave()
         except StepTimeout as exc:
             self._watched.leave()

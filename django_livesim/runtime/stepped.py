@@ -162,6 +162,7 @@ class SteppedRunner(Runner):
         self.host.tick += 1
         made = self.clock.now()
         self.keeper.stepped(made - now)
+        self.effort.stepped(made - now)
         self.pace.stepped(made, self.speed)
         attend(self, now)
 

@@ -46,10 +46,16 @@ def beat(worker: UUID, load: Mapping[str, Any]) -> bool:
     return bool(alive.update(beat=F("beat") + 1, beat_at=Moment(), load=dict(load)))
 
 
-def beat_for(worker: UUID) -> bool:
-    """`beat`, by somebody who sees that the worker lives and cannot say so; its load stays as told."""
+def beat_for(worker: UUID, stepping: Mapping[str, float] | None = None) -> bool:
+    """`beat`, by somebody who sees that the worker lives and cannot say so; its load stays as told.
+
+    But for `stepping`, where given: the runs whose code keeps it from saying so, and for how long.
+    """
     alive = Worker.objects.filter(id=worker).exclude(state=Worker.State.GONE)
-    return bool(alive.update(beat=F("beat") + 1, beat_at=Moment()))
+    told: dict[str, Any] = {}
+    if stepping and (load := alive.values_list("load", flat=True).first()) is not None:
+        told = {"load": load | {"stepping": dict(stepping)}}
+    return bool(alive.update(beat=F("beat") + 1, beat_at=Moment(), **told))
 
 
 def tell_to_leave(worker: UUID) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
-import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,8 +27,10 @@ from django_livesim.worker.alarm import Alarm
 from django_livesim.worker.announcer import Announcer
 from django_livesim.worker.doorbell import Doorbell
 from django_livesim.worker.ledger import Ledger
+from django_livesim.worker.loads import Loads, Since
 from django_livesim.worker.notes import Notes
 from django_livesim.worker.outlet import Outlet
+from django_livesim.worker.own_run import OwnRun
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
@@ -75,17 +76,20 @@ class Engine:
         ledger: Callable[..., Ledger] = Ledger,
         loops: LoopThread | None = None,
         notes: Notes | None = None,
+        run: UUID | None = None,
     ) -> None:
         """It claims runs of `queues`, at most `max_runs`; with none, only what its `ledger` claims.
 
-        `notes` is the map that it shares with its parent, where it has one.
+        `notes` is the map that it shares with its parent, where it has one, and `run` the one that it is there
+        for, if it is for one alone.
         """
         get_layer()  # its module imported before there are threads, lest two import it at once
         self.publisher = Publisher()
         queues = list(queues)
-        self.doorbell = Doorbell(self.hear, claims=bool(queues))
+        self.doorbell = Doorbell(self.hear, claims=bool(queues) and run is None)
         self.announcer = Announcer()
-        self.ledger = ledger(
+        unshared = Since()
+        self.ledger = (ledger if run is None else partial(OwnRun, run=run))(
             queues=queues,
             max_runs=max_runs,
             registered=self.doorbell.listen,
@@ -103,10 +107,11 @@ class Engine:
             tidy=close_old_connections,
             hears=self.doorbell.hears,
             leased=self.ledger.leased,
-            loops=loops,
-            watch=None if notes is None else Alarm(notes.steps),
+            loops=loops or LoopThread(None if notes is None else notes.loops),
+            watch=unshared if notes is None else Alarm(notes.steps),
         )
-        self._cpu = (time.monotonic(), time.process_time())
+        noted = unshared.noted if notes is None else notes.noted
+        self.loads = Loads(self.supervisor.runners, self.supervisor.lateness, noted)
 
     def run(self) -> None:
         """Step runs until `drain`, then store them, give them up and return."""
@@ -143,22 +148,5 @@ class Engine:
         self.supervisor.take(Poll(dead=True))
 
     def _load(self) -> dict[str, Any]:
-        """What a beat tells: runs held, share of one core since the last, peak memory in bytes."""
-        now, used = time.monotonic(), time.process_time()
-        then, before = self._cpu
-        self._cpu = (now, used)
-        return {
-            "runs": len(self.supervisor.runners),
-            "cpu": round((used - before) / max(now - then, 0.001), 3),
-            "memory": _peak_memory(),
-        }
-
-
-def _peak_memory() -> int:
-    """Bytes; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        """What a beat tells."""
+        return self.loads.tell()

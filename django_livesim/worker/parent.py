@@ -1,7 +1,8 @@
 """`livesim_worker`: a process that steps nothing, and has children that do.
 
 Each child is a whole worker: its runs, its row, its lease and its beats are its own. The parent does what a
-process cannot do for itself: it sees that one hangs or has died, says by whose code, and replaces it.
+process cannot do for itself: it sees that one hangs or has died, says by whose code, and replaces it. A
+run of a blocking loop has a child to itself (`loop_places`): the parent finds those that are free.
 
 Who owns what: the main thread has the places, the children and their maps, and spawns; it waits for nothing
 but signals, 0.2 s at most, so that no database keeps it from watching. The thread of the database
@@ -33,6 +34,8 @@ from uuid import UUID
 from django_livesim import conf
 from django_livesim.worker.children import Child, Death
 from django_livesim.worker.health import HealthFile
+from django_livesim.worker.loop_places import LoopPlaces
+from django_livesim.worker.loads import stepping
 from django_livesim.worker.order import Order
 from django_livesim.worker.places import Place
 from django_livesim.worker.registrar import Registrar
@@ -65,6 +68,7 @@ class Parent:
         self._registrar = Registrar(asks=health is not None)
         self._code = CodeWatch() if reload else None
         self._places = [Place(reloads=reload) for _ in range(processes)]
+        self._loops = LoopPlaces(order.max_runs)
         self._beating: dict[UUID, Child] = {}  # for whom a beat is under way
         self._told = False
         self._leaving = False
@@ -76,7 +80,7 @@ class Parent:
         self._registrar.start()
         try:
             with self._signals() as wakened:
-                while not all(place.is_over for place in self._places):
+                while not all(place.is_over for place in self._all_places()):
                     self._turn()
                     self._wait(wakened)
         finally:
@@ -136,20 +140,22 @@ class Parent:
             self._leave()
         if self._code is not None and self._code.changed():
             logger.info("the code has changed; the workers are started anew")
-            for place in self._places:
+            for place in self._all_places():
                 place.renew()
         self._take_answers()
-        for place in self._places:
+        self._look_for_loops()
+        for place in self._all_places():
             if place.child is not None:
                 self._watch(place, place.child)
             elif place.is_due:
                 self._spawn(place)
+        self._loops.tidy()
         if self._health is not None and self._health.is_due:
             self._health.write(self._facts())
 
     def _spawn(self, place: Place) -> None:
         try:
-            place.child = Child(self._order, self._alive, self._env)
+            place.child = Child(self._order, self._alive, self._env, place.run)
         except OSError as exc:
             place.due = time.monotonic() + AGAIN
             logger.error("no worker process can be started, which is tried again in %g s: %s", AGAIN, exc)
@@ -158,7 +164,7 @@ class Parent:
 
     def _leave(self) -> None:
         self._leaving = True
-        for place in self._places:
+        for place in self._all_places():
             place.close()
         for child in self._children():
             child.ask()
@@ -206,22 +212,47 @@ class Parent:
         if sign is not None and sign.worker not in self._beating:
             self._beating[sign.worker] = child
             child.beat_due = time.monotonic() + BEAT_AGAIN
-            self._registrar.beat_for(sign.worker)
+            self._registrar.beat_for(sign.worker, stepping(child.notes.noted()))
 
     def _take_answers(self) -> None:
+        while not self._registrar.found.empty():
+            found = self._registrar.found.get()
+            self._loops.add([] if self._ends else found)
         while not self._registrar.beaten.empty():
             beaten = self._registrar.beaten.get()
             child = self._beating.pop(beaten.worker, None)
             if child is not None and beaten.since is not None:
                 child.notes.lend(beaten.worker, beaten.since)
 
+    # -- blocking loops -----------------------------------------------------------------------
+
+    @property
+    def _ends(self) -> bool:
+        """Whether no child is to come any more: it was told to leave, or all of its workers were."""
+        return self._leaving or all(place.is_over for place in self._places)
+
+    def _look_for_loops(self) -> None:
+        """Have those that are free found, by what the other children say which loops block."""
+        if self._ends:
+            self._loops.close()
+        elif self._loops.is_due:
+            signs = [place.child.notes.signed() for place in self._places if place.child is not None]
+            workers = [sign.worker for sign in signs if sign is not None]
+            if workers:
+                self._loops.look()
+                self._registrar.look(workers, self._order.queues, self._loops.runs, self._loops.most)
+
     # -- what is told -------------------------------------------------------------------------
 
+    def _all_places(self) -> list[Place]:
+        return [*self._places, *self._loops]
+
     def _children(self) -> list[Child]:
-        return [place.child for place in self._places if place.child is not None]
+        return [place.child for place in self._all_places() if place.child is not None]
 
     def _facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"children": [_place_facts(place) for place in self._places]}
+        facts["loops"] = [{"run": str(place.run), **_place_facts(place)} for place in self._loops]
         facts["database"] = self._registrar.is_answered
         facts["leaving"] = self._leaving
         return facts

@@ -1,7 +1,8 @@
 """The parent's database: a thread of its own, so that children are watched whatever the database does.
 
 It is told of deaths and writes them down, each until that has committed, whether in the first try or after
-an outage; and it beats for children that cannot. The main thread owns everything else. Where the parent
+an outage; it beats for children that cannot; and it looks for runs of blocking loops, which are to have a
+child to themselves. The main thread owns everything else. Where the parent
 dies on any line, what was not written is found by other workers, as the death of any worker is.
 """
 
@@ -12,7 +13,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from django_livesim import conf
 from django_livesim.bus import doorbells
 from django_livesim.bus.seldom import Seldom
 from django_livesim.store import burying, leases
+from django_livesim.store.blocking import Blocking
 from django_livesim.store.clocks import lease_time
 from django_livesim.worker.children import Death
 
@@ -54,8 +56,11 @@ class Registrar:
         self._answered = -SILENT
         self._ask_due = 0.0
         self._retry_due = 0.0
+        self._blocking = Blocking()
         self.beaten: queue.SimpleQueue[Beaten] = queue.SimpleQueue()
         """For the main thread, which alone writes into the maps of children."""
+        self.found: queue.SimpleQueue[list[UUID]] = queue.SimpleQueue()
+        """Runs of blocking loops that are free, for the main thread, which spawns."""
 
     # -- the main thread ----------------------------------------------------------------------
 
@@ -71,9 +76,13 @@ class Registrar:
         """Write a death of a worker, until that has committed."""
         self._jobs.put(lambda: self._unwritten.append(death))
 
-    def beat_for(self, worker: UUID) -> None:
-        """Say that it lives; `beaten` gets an answer in any case, sooner or later."""
-        self._jobs.put(lambda: self._beat_for(worker))
+    def beat_for(self, worker: UUID, stepping: Mapping[str, float]) -> None:
+        """Say that it lives, and in which code; `beaten` gets an answer in any case, sooner or later."""
+        self._jobs.put(lambda: self._beat_for(worker, stepping))
+
+    def look(self, workers: Collection[UUID], queues: list[str], held: Collection[UUID], most: int) -> None:
+        """Look for runs of blocking loops, as `store.blocking` does; `found` gets an answer in any case."""
+        self._jobs.put(lambda: self._look(lambda: self._blocking.look(workers, queues, held, most)))
 
     @property
     def is_answered(self) -> bool:
@@ -115,11 +124,16 @@ class Registrar:
         burying.bury(death.worker, death.harms, explained=death.explained)
         doorbells.ring()
 
-    def _beat_for(self, worker: UUID) -> None:
+    def _beat_for(self, worker: UUID, stepping: Mapping[str, float]) -> None:
         began = lease_time()
         lives: list[bool] = []
-        self._try(lambda: lives.append(leases.beat_for(worker)))
+        self._try(lambda: lives.append(leases.beat_for(worker, stepping)))
         self.beaten.put(Beaten(worker=worker, since=began if lives == [True] else None))
+
+    def _look(self, look: Callable[[], list[UUID]]) -> None:
+        found: list[UUID] = []
+        self._try(lambda: found.extend(look()))
+        self.found.put(found)
 
     def _ask(self) -> None:
         with connections[conf.settings.DATABASE].cursor() as cursor:

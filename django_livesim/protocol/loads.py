@@ -1,0 +1,61 @@
+"""What the beat of a worker tells of the runs that cost it most, and of those that keep it busy.
+
+It is kept small, for each beat stores it anew: `{"each": {"<32 hex digits>": [0.25, 3, 0.012, 8124, 0.0113]},
+"stepping": {"<32 hex digits>": 14.2}}`. Any part may be missing: an older worker wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+LONG = 2.0
+"""Seconds after which it is told that code of a run is still being called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLoad:
+    """One run, since the beat before where nothing else is said."""
+
+    cpu: float
+    """Share of one core that the step thread was at work for it."""
+    late: int
+    """Ticks passed over since it was taken up: they would have come more than a period late."""
+    behind: float
+    """Seconds by which the latest of its ticks was late, or the next one is by now."""
+    size: int
+    """Bytes of its state as it was stored last; 0 where it was not yet."""
+    step: float
+    """Seconds that a step took, on average; 0 where none was made, and for own loops."""
+
+    def encode(self) -> list[float]:
+        return [round(self.cpu, 4), self.late, round(self.behind, 3), self.size, round(self.step, 6)]
+
+    @classmethod
+    def decode(cls, told: Any) -> RunLoad:
+        """Raises ValueError where it is something else."""
+        try:
+            cpu, late, behind, size, step = told
+            return cls(cpu=float(cpu), late=int(late), behind=float(behind), size=int(size), step=float(step))
+        except TypeError as exc:
+            raise ValueError(f"not the load of a run: {told!r}") from exc
+
+
+def load_of(load: Mapping[str, Any], run: UUID) -> RunLoad | None:
+    """What a worker has told of a run; None where nothing."""
+    try:
+        return RunLoad.decode((load.get("each") or {})[run.hex])
+    except (KeyError, ValueError):
+        return None
+
+
+def stepping(load: Mapping[str, Any], run: UUID) -> float:
+    """For how many seconds code of the run had been called, when the worker told; 0 where it was not."""
+    return float((load.get("stepping") or {}).get(run.hex, 0.0))
+
+
+def told_stepping(seconds: Mapping[UUID, float]) -> dict[str, float]:
+    """What is told of code that is being called for so long: of what is called for long."""
+    return {run.hex: round(since, 1) for run, since in seconds.items() if since > LONG}
