@@ -114,7 +114,7 @@ class Nemeses:
         for each in others:
             if each.poll() is None:
                 self._processes.arm(each.pid, point="", passes=1)
-        self._pause(0.3)  # another may have been at the point before it was told
+        time.sleep(0.3)  # another may have been at the point before it was told
         dead = [each.pid for each in others if each.poll() is not None]
         enough = SAME_HOST if len(dead) == 1 else math.inf  # else too few may be left for all runs
         for heir in dead:
