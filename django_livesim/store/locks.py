@@ -27,13 +27,21 @@ class Locked(OperationalError):
 
 @contextmanager
 def brief(patience: int = PATIENCE) -> Iterator[None]:
-    """A transaction that waits `patience` milliseconds for a lock and no longer; raises `Locked` then."""
+    """A transaction that waits `patience` milliseconds for a lock and no longer; raises `Locked` then.
+
+    Where this process stands still within it, PostgreSQL ends it after LEASE_TTL, with the connection: what
+    it has locked would keep the heirs of its runs waiting until it goes on.
+    """
     try:
         with transaction.atomic(using=conf.settings.DATABASE):
             connection = connections[conf.settings.DATABASE]
             if connection.vendor == "postgresql":
+                idle = max(1, round(1000 * conf.settings.LEASE_TTL))
                 with connection.cursor() as cursor:
-                    cursor.execute(f"SET LOCAL lock_timeout = {patience}")
+                    cursor.execute(
+                        f"SET LOCAL lock_timeout = {patience};"
+                        f" SET LOCAL idle_in_transaction_session_timeout = {idle}"
+                    )
             yield
     except OperationalError as exc:
         if _code(exc) == LOCK_NOT_AVAILABLE:

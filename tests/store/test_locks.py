@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import DatabaseError, connections
 
 from django_livesim import gateway
 from django_livesim.models import Command, Run
@@ -105,3 +107,31 @@ def test_commands_left_behind_by_an_ended_run_are_refused_when_it_is_free(held):
         journal.refuse_orphans()
     assert not Command.objects.filter(id=command.pk).exists()
     assert journal.refuse_orphans() == 0
+
+
+def test_who_stands_still_in_a_transaction_loses_it_and_its_locks_after_a_lease(held, settings, wait):
+    me, mine, _ = held
+    settings.LIVESIM = {"LEASE_TTL": 0.5}
+    holds, goes_on, told = threading.Event(), threading.Event(), []
+
+    def stands_still() -> None:
+        try:
+            with locks.brief():
+                assert locks.taken([mine.id]) == frozenset()
+                holds.set()
+                goes_on.wait(20)
+                Run.objects.filter(id=mine.id).update(tick=99)
+        except DatabaseError as exc:
+            told.append(exc)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=stands_still)
+    thread.start()
+    assert holds.wait(20)
+    assert journal.write(me, [write(mine, tick=7)]) == [Committed.LATER]
+    wait(lambda: journal.write(me, [write(mine, tick=7)]) == [Committed.YES])
+    goes_on.set()
+    thread.join()
+    assert "idle-in-transaction" in str(told[0])
+    assert ticks()["one"] == 7
