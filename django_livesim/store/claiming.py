@@ -50,20 +50,22 @@ def claim(
     queues: Iterable[str],
     simulations: Mapping[str, int],
     limit: int = CLAIM_BATCH,
+    only: UUID | None = None,
     tell: Tell = log,
 ) -> list[UUID]:
     """Take up to `limit` runs that nobody alive holds; the ids of those that are now the worker's.
 
     Only of `queues`, and of `simulations`, each with the version of its code:
     what newer code has stepped is for workers that have it. Those that run
-    come before those that are paused, and suspects last.
+    come before those that are paused, and suspects last. `only` is a run
+    beside which none is taken.
     Its own rows that are not in `held` count as nobody's: they were dropped
     from memory and are loaded again under a new epoch. Rows that somebody
     else has locked, or that are held back, are left for another look.
     `tell` gets what was quarantined, once that has committed.
     """
     free = NOBODYS | (Q(worker=worker) & ~Q(id__in=list(held)))
-    wanted = claimable(queues, simulations).filter(free)
+    wanted = claimable(queues, simulations).filter(free, *(() if only is None else (Q(pk=only),)))
     rows = wanted.select_related("worker").order_by(PROVEN_FIRST, PAUSED_LAST, "created_at")
     candidates = _seen(worker, list(rows.only(*SEEN)[:limit]))
     if not candidates:

@@ -79,7 +79,7 @@ class Unclaimed:
             self._found[run.id] = reason
             if before.get(run.id) == reason:
                 due.append((run, reason))
-        for transition in _write(due) if due else ():
+        for transition in write(due) if due else ():
             tell(transition)
 
 
@@ -145,7 +145,7 @@ def _free_one(run: Run) -> Transition | None:
     return replace(ended, successor=following.id)
 
 
-def _write(due: list[tuple[Run, str]]) -> list[Transition]:
+def write(due: list[tuple[Run, str]]) -> list[Transition]:
     """Write the reasons; what somebody has locked, or changed since, is left for another look."""
     with locks.brief():
         taken = locks.taken([run.id for run, _ in due])

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django_livesim.worker.notes import Notes
 from django_livesim.worker.order import Order, Spawned
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 HELD_BACK = (signal.SIGTERM, signal.SIGINT)
 """What the parent blocks while it spawns, so that it meets a handler."""
+NOT_HAD = 75
+"""The status of a child whose one run was not to be had: another worker was quicker, or it has ended."""
+LAST = 5.0  # seconds in which a child whose run is over must have ended
 
 
 def main(text: str) -> int:
@@ -51,7 +55,7 @@ def main(text: str) -> int:
     os.close(spawned.notes)
     sys.argv = spawned.arguments
     _set_up(spawned.order)
-    return _step(spawned.order, notes)
+    return _step(spawned, notes)
 
 
 def serve(*, queues: Iterable[str] = ("default",), max_runs: int | None = None) -> int:
@@ -97,13 +101,27 @@ def _set_up(order: Order) -> None:
         _limit_memory(order.memory)
 
 
-def _step(order: Order, notes: Notes) -> int:
+def _step(spawned: Spawned, notes: Notes) -> int:
     from django_livesim.worker.engine import Engine
+    from django_livesim.worker.own_run import OwnRun
 
-    engine = Engine(queues=order.queues, max_runs=order.max_runs, notes=notes)
+    order, run = spawned.order, None if spawned.run is None else UUID(spawned.run)
+    engine = Engine(queues=order.queues, max_runs=order.max_runs, notes=notes, run=run)
     signal.signal(signal.SIGTERM, _once(engine))
     engine.run()
-    return 0
+    notes.loops.leave()  # a loop that has ignored its end does not harm this process by going on until then
+    ledger = engine.ledger
+    status = NOT_HAD if isinstance(ledger, OwnRun) and not ledger.had else 0
+    if run is not None:
+        _end_by(LAST, status)
+    return status
+
+
+def _end_by(seconds: float, status: int) -> None:
+    """End this process then, where threads of its author's keep it from ending by itself."""
+    timer = threading.Timer(seconds, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
 
 
 def _once(engine: Engine) -> Callable[[int, FrameType | None], None]:

@@ -19,7 +19,7 @@ from django_livesim import conf
 from django_livesim.store.clocks import lease_time
 from django_livesim.store.striking import STACK, Harm
 from django_livesim.worker import notes
-from django_livesim.worker.child import HELD_BACK
+from django_livesim.worker.child import HELD_BACK, NOT_HAD
 from django_livesim.worker.notes import Note, Notes
 from django_livesim.worker.order import Order, Spawned
 
@@ -53,7 +53,7 @@ class Death:
     @property
     def left(self) -> bool:
         """Whether it went in good order."""
-        return self.status == 0 and not self.harms
+        return self.status in (0, NOT_HAD) and not self.harms
 
     @property
     def how(self) -> str:
@@ -73,8 +73,11 @@ def describe(status: int) -> str:
 class Child:
     """One process, from its start to its end."""
 
-    def __init__(self, order: Order, alive: int, env: Mapping[str, str]) -> None:
-        """Spawn it. `alive` is a descriptor that reads as ended once this process has."""
+    def __init__(self, order: Order, alive: int, env: Mapping[str, str], run: UUID | None = None) -> None:
+        """Spawn it, for one `run` or for what is free.
+
+        `alive` is a descriptor that reads as ended once this process has.
+        """
         self.born = time.monotonic()
         self.asked: float | None = None
         """When it was asked to end, by `time.monotonic`."""
@@ -86,7 +89,8 @@ class Child:
         self._killed = False
         self._stack = notes.anonymous("stack")
         fd = notes.make()
-        spawned = Spawned(order=order, parent=os.getpid(), alive=alive, notes=fd, stack=self._stack)
+        own = None if run is None else str(run)
+        spawned = Spawned(order=order, parent=os.getpid(), alive=alive, notes=fd, stack=self._stack, run=own)
         self.notes = Notes(fd)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
@@ -213,7 +217,8 @@ class Child:
         noted = self.notes.noted()
         thread = crashed_thread(stack)
         guilty = [note for note in noted if note.thread == thread] or noted
-        return [_harm(note, f"ended its process {describe(status)}", stack) for note in guilty]
+        runs = {note.run: note for note in guilty}  # one may be noted in both threads
+        return [_harm(note, f"ended its process {describe(status)}", stack) for note in runs.values()]
 
     def _read_stack(self) -> str:
         size = os.fstat(self._stack).st_size

@@ -80,8 +80,8 @@ class Engine:
     ) -> None:
         """It claims runs of `queues`, at most `max_runs`; with none, only what its `ledger` claims.
 
-        `notes` is the map that it shares with its parent, where it has one, and `run` the one that it is there
-        for, if it is for one alone.
+        `notes` is the map that it shares with its parent, where it has one. With `run` it is there for that
+        one alone.
         """
         get_layer()  # its module imported before there are threads, lest two import it at once
         self.publisher = Publisher()

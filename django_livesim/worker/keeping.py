@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django_livesim import conf, registry
 from django_livesim.gateway import autostart
+from django_livesim.simulation import Loop
 from django_livesim.store import clocks, identity, journal, leases
 from django_livesim.store.transitions import Tell
 from django_livesim.store.unclaimed import Unclaimed
@@ -26,9 +27,20 @@ SWEEP_EVERY = 3.0  # seconds without a look of the step thread for commands that
 RETRY = 1.0  # seconds before a worker that could not register tries again
 
 
-def versions() -> dict[str, int]:
-    """The version of each simulation that this process has the code of."""
-    return {definition.name: definition.version for definition in registry.all()}
+def versions(*, blocking: bool | None = None) -> dict[str, int]:
+    """The version of each simulation that this process has the code of; of those that block, or do not."""
+    every = registry.all()
+    return {each.name: each.version for each in every if blocking in (None, is_blocking(each))}
+
+
+def is_blocking(definition: registry.Registered) -> bool:
+    """Whether it is a loop that takes a thread for itself."""
+    return isinstance(definition, Loop) and not definition.is_async
+
+
+def code() -> dict[str, Any]:
+    """What the worker's row tells of the code that it has."""
+    return {"simulations": versions(), "blocking": versions(blocking=True)}
 
 
 class Lease:
@@ -50,8 +62,9 @@ class Lease:
         lost: Callable[[], None],
         drain: Callable[[], None],
         notes: Notes | None = None,
+        code: Callable[[], dict[str, Any]] = code,
     ) -> None:
-        """`registered`, `load` and `tell` are those of `Ledger`.
+        """`registered`, `load`, `tell` and `code` are those of `Ledger`.
 
         `lost` is called where the lease is lost, and `drain` once, where the row says that the worker is to
         leave. In `notes` the worker's parent reads who it is, and writes that it has beaten for it.
@@ -67,6 +80,7 @@ class Lease:
         self._lost = lost
         self._drain: Callable[[], None] | None = drain
         self._notes = notes
+        self._code = code
         self._unclaimed = Unclaimed()
         self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0, "unclaimed": 0.0}
         self._due["succeed"] = math.inf  # from when it has another id than the one whose runs it is to have
@@ -95,7 +109,7 @@ class Lease:
         """This worker's id; registers it where it has none."""
         if self.worker is None:
             began = clocks.lease_time()
-            worker = leases.register(self.identity, self.queues, {"simulations": versions()})
+            worker = leases.register(self.identity, self.queues, self._code())
             self._due["beat"] = time.monotonic() + conf.settings.BEAT
             logger.info("worker registered worker=%s pid=%s queues=%s", worker, os.getpid(), self.queues)
             try:
@@ -188,7 +202,7 @@ class Lease:
         """What a beat tells: the load, and for which runs there is code here."""
         load = self._load()
         self._runs = load.get("runs", 0)
-        return load | {"simulations": versions()}
+        return load | self._code()
 
     def _succeed(self) -> None:
         """Take over the runs of the worker that this was, until that has succeeded once.

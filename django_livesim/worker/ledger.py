@@ -26,7 +26,7 @@ from django_livesim.store.claiming import CLAIM_BATCH, claim
 from django_livesim.store.looking import Look
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
-from django_livesim.worker.keeping import Lease, versions
+from django_livesim.worker.keeping import Lease, code, versions
 from django_livesim.worker.notes import Notes
 
 logger = logging.getLogger(__name__)
@@ -57,12 +57,14 @@ class Ledger:
         tell: Tell = transitions.log,
         freed: Callable[[Sequence[UUID]], None] = _nowhere,
         notes: Notes | None = None,
+        code: Callable[[], dict[str, Any]] = code,
     ) -> None:
         """`registered` hears each id that the worker gets; `load` says what a beat tells of it.
 
         `tell` hears what has changed of a run, once that has committed, and `freed` that one was let go, with
         the workers that may claim it, which need not wait for their poll. They must not block.
-        `notes` is what the worker shares with its parent.
+        `notes` is what the worker shares with its parent, which has blocking loops stepped by others.
+        `code` says for which runs there is code here.
         """
         self.max_runs = max_runs
         self._asking = Asking()
@@ -75,7 +77,9 @@ class Ledger:
             lost=self._drop_all,
             drain=lambda: self._drain(),
             notes=notes,
+            code=code,
         )
+        self._blocking = None if notes is None else False
         self._tell = tell
         self._freed = freed
         self._post: Post = _nowhere
@@ -248,7 +252,7 @@ class Ledger:
         if now < self._look_due:
             return None
         sweeps = now >= self._sweep_due
-        seen = looking.look(worker, queues=self._lease.queues, simulations=versions(), orphans=sweeps)
+        seen = looking.look(worker, queues=self._lease.queues, simulations=self._claimable(), orphans=sweeps)
         self._look_due = now + LOOK_EVERY
         if sweeps:
             self._sweep_due = now + SWEEP_EVERY
@@ -265,11 +269,16 @@ class Ledger:
         kept = [*held, *self._left_out()]
         if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
             return []
-        claimed = claim(
-            worker, kept, queues=self._lease.queues, simulations=versions(), limit=limit, tell=self._tell
-        )
-        loaded = (self._load_run(run, worker) for run in claimed)
+        loaded = (self._load_run(run, worker) for run in self._take_free(worker, kept, limit))
         return [each for each in loaded if each is not None]
+
+    def _claimable(self) -> dict[str, int]:
+        """The simulations of which runs are claimed, with their versions here."""
+        return versions(blocking=self._blocking)
+
+    def _take_free(self, worker: UUID, kept: list[UUID], limit: int) -> list[UUID]:
+        queues, simulations = self._lease.queues, self._claimable()
+        return claim(worker, kept, queues=queues, simulations=simulations, limit=limit, tell=self._tell)
 
     def _left_out(self) -> list[UUID]:
         """Runs of this worker's that it could not load time and again, and does not try for a while."""

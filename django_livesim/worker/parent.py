@@ -34,8 +34,8 @@ from uuid import UUID
 from django_livesim import conf
 from django_livesim.worker.children import Child, Death
 from django_livesim.worker.health import HealthFile
-from django_livesim.worker.loop_places import LoopPlaces
 from django_livesim.worker.loads import stepping
+from django_livesim.worker.loop_places import LoopPlaces
 from django_livesim.worker.order import Order
 from django_livesim.worker.places import Place
 from django_livesim.worker.registrar import Registrar

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from uuid import UUID
 
 from django_livesim.worker.children import Child, Death
 
@@ -20,8 +21,23 @@ LONGEST = 60.0  # seconds between two children that fare badly
 WELL = 60.0  # seconds after which a child has fared well
 
 
+class Pauses:
+    """Seconds between two children, the longer the more of them have fared badly in a row."""
+
+    def __init__(self) -> None:
+        self._badly = 0
+
+    def after(self, death: Death, *, well: bool) -> float:
+        """The pause after this one; `well`: whatever it did was meant to be."""
+        self._badly = 0 if well or death.harms or death.seconds > WELL else self._badly + 1
+        return min(LONGEST, 2.0 ** (self._badly - 2)) if self._badly > 1 else 0.0
+
+
 class Place:
     """Owned by the parent's main thread."""
+
+    run: UUID | None = None
+    """The one for which alone its child is there."""
 
     def __init__(self, *, reloads: bool) -> None:
         self.child: Child | None = None
@@ -29,7 +45,7 @@ class Place:
         """When the next child is to come, by `time.monotonic`; infinite: not by time."""
         self.waits_for_code = False
         self._reloads = reloads
-        self._badly = 0  # children in a row that have fared badly
+        self.pauses = Pauses()
 
     @property
     def is_due(self) -> bool:
@@ -60,7 +76,6 @@ class Place:
         if self._reloads and death.worker is None and not asked:
             self.due, self.waits_for_code = math.inf, True
             return "the next one comes when the code has changed"
-        self._badly = 0 if asked or death.harms or death.seconds > WELL else self._badly + 1
-        pause = min(LONGEST, 2.0 ** (self._badly - 2)) if self._badly > 1 else 0.0
+        pause = self.pauses.after(death, well=asked)
         self.due = time.monotonic() + pause
         return f"the next one comes in {pause:g} s" if pause else "the next one comes at once"

@@ -49,7 +49,7 @@ def by_command(process: subprocess.Popen[bytes], row: Worker) -> None:
 @pytest.mark.parametrize(("leave", "noticed"), [(by_signal, 0.0), (by_command, 1.0)])
 def test_the_next_worker_holds_every_run_within_a_second(leave, noticed, workers, wait):
     process, first = workers()
-    runs = [gateway.start(name) for name in ("counter", "echo", "echo_sync") for _ in range(4)]
+    runs = [gateway.start(name) for name in ("counter", "echo") for _ in range(6)]
     wait(lambda: Run.objects.filter(status="running", worker=first.id).count() == len(runs), 20)
     _, second = workers()
     began = time.monotonic()

@@ -170,7 +170,8 @@ def test_what_starts_by_itself_is_there_once_with_two_workers_begun_at_once(proc
     def two_at_once():
         known = set(Worker.objects.values_list("id", flat=True))
         both = [manage("livesim_worker") for _ in range(2)]
-        wait(lambda: Worker.objects.exclude(id__in=known).count() == 2, 30)
+        new = Worker.objects.exclude(id__in=known)
+        wait(lambda: new.filter(load__blocking__echo_sync=1).count() == 2, 30)
         wait(lambda: Run.objects.filter(status=Status.RUNNING, worker__state="alive").count() >= 2, 20)
         return both
 

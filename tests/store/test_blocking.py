@@ -1,0 +1,85 @@
+"""Which runs of blocking loops a parent is told of, and what those hear that it has no room for."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_livesim.models import Run, Worker
+from django_livesim.store import identity, leases
+from django_livesim.store.blocking import Blocking
+from django_livesim.store.claiming import claim
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def worker(**blocking: int) -> uuid.UUID:
+    return leases.register(
+        identity.this_process(), ["default"], {"simulations": {"orbit": 1} | blocking, "blocking": blocking}
+    )
+
+
+def waiting(**fields: Any) -> Run:
+    return Run.objects.create(**{"simulation": "press", "version": 1} | fields)
+
+
+def look(eye: Blocking, *workers: uuid.UUID, held: Any = (), most: int = 5) -> list[uuid.UUID]:
+    return eye.look(workers, ["default"], held, most)
+
+
+def test_it_finds_free_runs_of_the_blocking_loops_that_its_workers_have():
+    me = worker(press=2, saw=1)
+    first, second = waiting(), waiting(simulation="saw", status="paused")
+    waiting(simulation="orbit")
+    waiting(version=3)
+    waiting(queue="other")
+    waiting(status="stopped")
+    waiting(worker_id=worker(press=2))
+    free = waiting(worker_id=worker(), status="running")
+    Worker.objects.filter(id=free.worker_id).update(state="gone")
+    assert look(Blocking(), me) == [first.id, free.id, second.id]
+    assert look(Blocking(), me, held=[first.id], most=2) == [free.id]
+
+
+def test_where_its_workers_leave_or_have_no_such_loop_it_finds_nothing():
+    waiting()
+    me, other = worker(press=1), worker()
+    eye = Blocking()
+    assert look(eye, other) == look(eye) == []
+    assert look(eye, me)
+    leases.tell_to_leave(me)
+    assert look(eye, me, other) == []
+
+
+def test_a_look_is_one_query_and_none_where_no_loop_blocks():
+    me, other = worker(press=1), worker()
+    for workers, queries in (((me, other), 1), ((other,), 0)):
+        eye = Blocking()
+        look(eye, *workers)
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            look(eye, *workers)
+        assert len(captured) == queries
+
+
+def test_what_there_is_no_room_for_in_two_looks_is_told_so_until_it_is_claimed():
+    me, eye = worker(press=1), Blocking()
+    first, second = waiting(), waiting()
+    for reason in ("", "waits for a process of its own: its worker has 1, as many as it may"):
+        assert look(eye, me, most=1) == [first.id]
+        assert Run.objects.get(id=second.id).reason == reason
+    assert Run.objects.get(id=first.id).reason == ""
+
+
+def test_a_claim_of_one_run_takes_no_other():
+    me = worker(press=1)
+    waiting()
+    mine = waiting()
+    asked: Any = {"queues": ["default"], "simulations": {"press": 1}}
+    assert claim(me, [], only=uuid.uuid4(), **asked) == []
+    assert claim(me, [], only=mine.id, **asked) == [mine.id]

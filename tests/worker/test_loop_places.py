@@ -1,0 +1,62 @@
+"""Which runs of blocking loops get a child, and when another."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from django_livesim.worker.child import NOT_HAD
+from django_livesim.worker.loop_places import MOST, LoopPlaces
+from tests.worker.test_places import HARM, death
+
+RUN = uuid.uuid4()
+
+
+def ended(places: LoopPlaces, asked: bool = False, **facts: Any) -> None:
+    """The one child there is has ended."""
+    (place,) = places
+    place.has_lost(death(**facts), asked=asked)
+    places.tidy()
+
+
+def test_each_run_gets_one_place_and_no_more_than_there_are():
+    places = LoopPlaces(3)
+    places.add([RUN, RUN, *(uuid.uuid4() for _ in range(5))])
+    assert len(places.runs) == 3 and all(place.is_due for place in places)
+    assert LoopPlaces(None).most == MOST
+
+
+def test_one_look_is_under_way_and_the_end_of_a_child_asks_for_the_next():
+    places = LoopPlaces(3)
+    assert places.is_due
+    places.look()
+    assert not places.is_due
+    places.add([RUN])
+    assert not places.is_due
+    ended(places, status=0)
+    assert places.is_due and not places.runs
+
+
+@pytest.mark.parametrize(
+    ("facts", "again"),
+    [
+        ({"status": 0}, True),
+        ({"harms": (HARM,)}, True),
+        ({"asked": True, "status": 1}, True),
+        ({"status": 1}, False),
+        ({"status": NOT_HAD}, False),
+        ({"status": 1, "worker": None}, False),
+    ],
+)
+def test_a_run_whose_children_fare_badly_in_a_row_waits_and_no_other(facts, again):
+    places = LoopPlaces(3)
+    for _ in range(2):
+        places.add([RUN])
+        ended(places, **facts)
+    places.add([RUN])
+    assert (places.runs == [RUN]) == again
+    other = uuid.uuid4()
+    places.add([other])
+    assert other in places.runs
