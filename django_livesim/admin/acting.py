@@ -1,4 +1,4 @@
-"""Start, pause, resume, stop and restart: one run by a button, many by an action."""
+"""Start, pause, resume, stop, restart and release: one run by a button, many by an action."""
 
 from __future__ import annotations
 
@@ -44,11 +44,16 @@ MAY_ACT = "livesim_may_act"
 QUESTIONS = {
     Act.STOP: gettext_lazy("Stop? Each state is stored, and a stopped run can be resumed."),
     Act.RESTART: gettext_lazy("Restart from the beginning? The runs that are under way end."),
+    Act.RELEASE: gettext_lazy(
+        "Release from quarantine? Strikes are taken away, and a worker takes each run up again from what is"
+        " stored. Where its code does harm again, it is struck again."
+    ),
 }
 
 YES = {
     Act.STOP: gettext_lazy("Yes, stop"),
     Act.RESTART: gettext_lazy("Yes, restart"),
+    Act.RELEASE: gettext_lazy("Yes, release"),
 }
 
 
@@ -103,6 +108,13 @@ class ActingMixin(AskingMixin):
     @admin.action(description=gettext_lazy("Restart selected %(verbose_name_plural)s"), permissions=["act"])
     def restart_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return self._act_on_many(request, queryset, Act.RESTART)
+
+    @admin.action(
+        description=gettext_lazy("Release selected %(verbose_name_plural)s from quarantine"),
+        permissions=["act"],
+    )
+    def release_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        return self._act_on_many(request, queryset, Act.RELEASE)
 
     def act_view(self, request: HttpRequest, run_id: UUID, act: str) -> HttpResponse:
         """The buttons of one run, by post; what ends something is asked about first."""

@@ -15,9 +15,12 @@ from django.views.decorators.http import require_safe
 
 from django_livesim import gateway, permissions
 from django_livesim.admin.base import RunPages
+from django_livesim.admin.listing import troubles
+from django_livesim.admin.loads import load_words
 from django_livesim.admin.senders import names_of
 from django_livesim.admin.workers import ago
 from django_livesim.conf import settings
+from django_livesim.gateway import harming
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol import plain
 from django_livesim.protocol.cutting import cut_json
@@ -90,6 +93,9 @@ def look(run: Run, found: dict[str, Any], asked: bool) -> dict[str, Any]:
         "run": run,
         "live": not (run.ended or run.status == Status.QUARANTINED),
         "beat": ago(run.worker.beat_at) if run.worker is not None else "",
+        "troubles": [] if run.status == Status.QUARANTINED else troubles(run),
+        "costs": load_words(run) if harming.load(run) is not None else None,
+        "most_strikes": settings.STRIKES,
         "metrics": found["metrics"],
         "late": found["late"],
         "params": found["params"],

@@ -21,8 +21,10 @@ from django.utils.translation import gettext_lazy
 from django_livesim import conf, permissions
 from django_livesim.admin.base import RunPages
 from django_livesim.admin.lookups import from_rows, is_offered
+from django_livesim.gateway import harming
 from django_livesim.models import Run
 from django_livesim.permissions import Level
+from django_livesim.protocol.names import Status
 from django_livesim.templatetags.livesim import age, iso
 
 OWNERS = 100
@@ -34,11 +36,11 @@ LONGEST = 200
 
 
 class RunList(ChangeList):
-    """Who owns the rows is fetched with them; those that POLICY hides are left out."""
+    """Who owns and who steps the rows is fetched once each; those that POLICY hides are left out."""
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Run]:
         rows = super().get_queryset(request, *args, **kwargs)
-        return rows.prefetch_related("owner").defer("params", "result", "error")
+        return rows.prefetch_related("owner", "worker").defer("params", "result", "error")
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -68,7 +70,7 @@ class ListingMixin(RunPages):
         "source",
         ("queue", admin.AllValuesFieldListFilter),
     )
-    list_select_related = ("worker",)
+    list_select_related = ()  # a worker with its loads is large, and has many runs: see `RunList`
     search_fields = ("name", "key", "simulation")
     search_help_text = gettext_lazy("Name, key, simulation, owner, or the beginning of an id.")
     date_hierarchy = "created_at"
@@ -112,7 +114,9 @@ class ListingMixin(RunPages):
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def pill(self, run: Run) -> str:
         label = run.get_status_display()
-        return format_html('<span class="livesim-pill" data-status="{}">{}</span>', run.status, label)
+        pill = format_html('<span class="livesim-pill" data-status="{}">{}</span>', run.status, label)
+        trouble = ", ".join(troubles(run))
+        return format_html('{}<span class="livesim-trouble">{}</span>', pill, trouble) if trouble else pill
 
     @admin.display(description=gettext_lazy("owner"), ordering="owner_id", empty_value="")
     def owner_name(self, run: Run) -> str:
@@ -135,6 +139,17 @@ class ListingMixin(RunPages):
         return format_html(
             '<time datetime="{}" title="{}">{}</time>', iso(run.created_at), exact, age(run.created_at)
         )
+
+
+def troubles(run: Run) -> list[str]:
+    """In words: that its code is being called for long, that it is held back, why it is in quarantine."""
+    stepping, again = harming.stepping(run), harming.again_in(run)
+    told = [
+        _("stepping for %(seconds)s s") % {"seconds": stepping} if stepping else "",
+        _("tried again in %(seconds)s s") % {"seconds": again} if again else "",
+        run.reason if run.status == Status.QUARANTINED else "",
+    ]
+    return [each for each in told if each]
 
 
 def owners_named(term: str) -> list[Any]:

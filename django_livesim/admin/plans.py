@@ -27,6 +27,8 @@ class Act(StrEnum):
     RESUME = "resume"
     STOP = "stop"
     RESTART = "restart"
+    RELEASE = "release"
+    """Let a run out of quarantine: resume, for those alone."""
 
 
 LABELS: Mapping[Act, Promise] = {
@@ -35,10 +37,11 @@ LABELS: Mapping[Act, Promise] = {
     Act.RESUME: gettext_lazy("resume"),
     Act.STOP: gettext_lazy("stop"),
     Act.RESTART: gettext_lazy("restart"),
+    Act.RELEASE: gettext_lazy("release"),
 }
 
-TO_CONFIRM = frozenset({Act.STOP, Act.RESTART})
-"""Acts that end something, so that they are asked about first."""
+TO_CONFIRM = frozenset({Act.STOP, Act.RESTART, Act.RELEASE})
+"""Acts that end something, or may do harm again, so that they are asked about first."""
 
 STARTS = {
     Status.PAUSED: Verb.RESUME,
@@ -58,6 +61,8 @@ NOTHING_TO_DO = {
 
 def verb_of(act: Act, status: str) -> Verb | None:
     """The control that an act comes to; None where there is nothing to do."""
+    if act is Act.RELEASE:
+        return Verb.RESUME if status == Status.QUARANTINED else None
     verb = STARTS.get(Status(status)) if act is Act.START else Verb(act)
     return None if verb is None or status in NOTHING_TO_DO.get(verb, ()) else verb
 
@@ -69,7 +74,9 @@ def why_not(act: Act, run: Run, level: Level | None) -> str:
     names = {"status": run.get_status_display(), "act": LABELS[act]}
     if act is Act.START and run.status == Status.QUARANTINED:
         return _("it is quarantined; resume releases it")
-    if act is not Act.START and Verb(act) not in (legal := gateway.legal_verbs(run.status)):
+    if act is Act.RELEASE and run.status != Status.QUARANTINED:
+        return _("it is %(status)s, and not in quarantine") % names
+    if act not in (Act.START, Act.RELEASE) and Verb(act) not in (legal := gateway.legal_verbs(run.status)):
         names["legal"] = ", ".join(str(LABELS[each]) for each in Act if each in set(map(str, legal)))
         return _("it is %(status)s: it cannot %(act)s; possible now: %(legal)s") % names
     if verb_of(act, run.status) is None:

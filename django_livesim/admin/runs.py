@@ -15,16 +15,18 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_livesim import gateway
+from django_livesim import conf, gateway
 from django_livesim.admin.acting import ActingMixin
 from django_livesim.admin.asking import AskingMixin
 from django_livesim.admin.base import live_url, told
 from django_livesim.admin.deleting import DeletingMixin
 from django_livesim.admin.inspecting import InspectingMixin
 from django_livesim.admin.listing import ListingMixin
+from django_livesim.admin.loads import load_words
 from django_livesim.admin.plans import LABELS, Act, why_not
 from django_livesim.admin.sending import SendingMixin
 from django_livesim.admin.starting import StartingMixin
+from django_livesim.gateway import harming
 from django_livesim.models import Run, Visibility
 from django_livesim.permissions import Level
 from django_livesim.protocol.names import Status
@@ -32,13 +34,22 @@ from django_livesim.templatetags.livesim import as_json, speed_label
 from django_livesim.views import once
 from django_livesim.views.respond import SeeOther, outside_transactions
 
+BUTTONS = {
+    False: (Act.PAUSE, Act.RESUME, Act.STOP, Act.RESTART),
+    True: (Act.RELEASE, Act.STOP, Act.RESTART),
+}
+"""Those that a run may have: out of quarantine, and in it, where to resume is to release."""
+
 Fields = str | tuple[str, ...]
 """One field, or some that are side by side."""
 
 EDITABLE = ("name", "visibility")
 """What the change form changes; all else is the worker's or the gateway's to write."""
 
-OPTIONAL = {name: name for name in ("key", "reason", "started_at", "ended_at")} | {
+COSTS: tuple[Fields, ...] = (("cpu_share", "step_time"), ("lateness", "state_size"))
+"""What the worker of a run has told of it last."""
+
+OPTIONAL = {name: name for name in ("key", "reason", "started_at", "ended_at", "struck_tick")} | {
     "progress_share": "progress",
     "worker_name": "worker_id",
     "result_text": "result",
@@ -68,12 +79,16 @@ class ChangingMixin(ListingMixin, AskingMixin):
             ("tick", "speed_name", "progress_share"),
         ]
         outcome = ["result_text", *(["error_text"] if deep else [])] if over else []
+        harm: list[Fields] = [(*_harm_of(obj),)] if obj is not None and _harm_of(obj) else []
+        costs: list[Fields] = list(COSTS) if obj is not None and harming.load(obj) is not None else []
         where: list[Fields] = [("owner_name", "worker_name"), ("queue", "source"), "version", "id"]
         where.append(("created_at", "started_at", "ended_at"))
         named: list[tuple[str | None, Iterable[Fields]]] = [
             (None, EDITABLE),
             (_("State"), facts + (["params_text", "seed"] if deep else [])),
+            (_("Harm to its worker"), harm),
             (_("Outcome"), outcome),
+            (_("What it costs"), costs),
             (_("Where and when"), where),
         ]
         kept = ((name, _filled(obj, fields)) for name, fields in named)
@@ -127,9 +142,8 @@ class ChangingMixin(ListingMixin, AskingMixin):
     def _acts(self, request: HttpRequest, run: Run) -> list[tuple[str, Any]]:
         """The buttons that would do something now."""
         level = self.level(request, run)
-        return [
-            (str(act), LABELS[act]) for act in Act if act is not Act.START and not why_not(act, run, level)
-        ]
+        acts = BUTTONS[run.status == Status.QUARANTINED]
+        return [(str(act), LABELS[act]) for act in acts if not why_not(act, run, level)]
 
     def _share_link(self, request: HttpRequest, run: Run) -> str:
         """The address that shows the run to whoever has it; only for who may give it away."""
@@ -160,6 +174,34 @@ class ChangingMixin(ListingMixin, AskingMixin):
         text = _("“%(run)s” has a new link; the one before opens nothing any more.") % {"run": run}
         self.message_user(request, text, messages.SUCCESS)
 
+    @admin.display(description=gettext_lazy("strikes"))
+    def strikes_line(self, run: Run) -> str:
+        return _("%(strikes)s of %(most)s") % {"strikes": run.strikes, "most": conf.settings.STRIKES}
+
+    @admin.display(description=gettext_lazy("held back"))
+    def held_back(self, run: Run) -> str:
+        return _("tried again in %(seconds)s s") % {"seconds": harming.again_in(run)}
+
+    @admin.display(description=gettext_lazy("stepping"))
+    def stepping_line(self, run: Run) -> str:
+        return _("for %(seconds)s s") % {"seconds": harming.stepping(run)}
+
+    @admin.display(description=gettext_lazy("share of one core"))
+    def cpu_share(self, run: Run) -> str:
+        return load_words(run)["cpu"]
+
+    @admin.display(description=gettext_lazy("mean time of a step"))
+    def step_time(self, run: Run) -> str:
+        return load_words(run)["step"]
+
+    @admin.display(description=gettext_lazy("late"))
+    def lateness(self, run: Run) -> str:
+        return load_words(run)["late"]
+
+    @admin.display(description=gettext_lazy("size of its state"))
+    def state_size(self, run: Run) -> str:
+        return load_words(run)["size"]
+
     @admin.display(description=gettext_lazy("speed"))
     def speed_name(self, run: Run) -> str:
         return speed_label(run.speed)
@@ -179,6 +221,17 @@ class ChangingMixin(ListingMixin, AskingMixin):
     @admin.display(description=gettext_lazy("traceback"))
     def error_text(self, run: Run) -> str:
         return preformatted(run.error)
+
+
+def _harm_of(run: Run) -> list[str]:
+    """The fields that tell of it."""
+    there = {
+        "strikes_line": bool(harming.strikes([run])),
+        "struck_tick": run.struck_tick is not None and bool(harming.strikes([run])),
+        "held_back": bool(harming.again_in(run)),
+        "stepping_line": bool(harming.stepping(run)),
+    }
+    return [name for name, shown in there.items() if shown]
 
 
 def _filled(run: Run | None, lines: Iterable[Fields]) -> list[Fields]:
@@ -207,7 +260,15 @@ def preformatted(text: str) -> str:
 class RunAdminMixin(ChangingMixin, DeletingMixin, ActingMixin, StartingMixin, InspectingMixin, SendingMixin):
     """All of it, to go before a host's own ModelAdmin: `class MyRunAdmin(RunAdminMixin, MyModelAdmin)`."""
 
-    actions = ("start_runs", "pause_runs", "resume_runs", "stop_runs", "restart_runs", "delete_selected")
+    actions = (
+        "start_runs",
+        "pause_runs",
+        "resume_runs",
+        "stop_runs",
+        "restart_runs",
+        "release_runs",
+        "delete_selected",
+    )
 
 
 class RunAdmin(RunAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # Django's takes none at run time

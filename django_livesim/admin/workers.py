@@ -9,15 +9,17 @@ from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_livesim import permissions
+from django_livesim.admin.listing import troubles
+from django_livesim.admin.loads import load_words, worker_words
 from django_livesim.admin.reading import RecordAdmin, asker
+from django_livesim.gateway import harming
 from django_livesim.models import Run, Worker
-from django_livesim.templatetags.livesim import load_label
 from django_livesim.views.vitals import workers_alive
 
 HELD_SHOWN = 50
@@ -38,6 +40,7 @@ class WorkerAdmin(RecordAdmin):
         "pid",
         "queue_names",
         "load_line",
+        "package",
         "beat",
         "beat_age",
         "started_at",
@@ -65,7 +68,12 @@ class WorkerAdmin(RecordAdmin):
 
     @admin.display(description=gettext_lazy("load"))
     def load_line(self, worker: Worker) -> str:
-        return load_label(worker) or self.get_empty_value_display()
+        return ", ".join(worker_words(worker.load)) or self.get_empty_value_display()
+
+    @admin.display(description=gettext_lazy("package"))
+    def package(self, worker: Worker) -> str:
+        version = worker.load.get("version")
+        return f"django-livesim {version}" if version else str(self.get_empty_value_display())
 
     @admin.display(description=gettext_lazy("last beat"))
     def beat_age(self, worker: Worker) -> str:
@@ -81,14 +89,37 @@ class WorkerAdmin(RecordAdmin):
         """With those runs noted that POLICY does not hide from who asks."""
         worker = super().get_object(request, *args, **kwargs)
         if worker is not None:
-            runs = worker.runs.order_by("-created_at").defer("params", "result", "error")[:HELD_SHOWN]
-            worker.runs_shown = permissions.shown(asker(request), runs)
+            runs = worker.runs.defer("params", "result", "error")
+            worker.runs_shown = permissions.shown(asker(request), _dearest_first(worker, runs))
         return worker
 
     @admin.display(description=gettext_lazy("runs held"))
     def held_runs(self, worker: Any) -> str:
-        links = [(self.linked("run_change", run.pk, text=run),) for run in worker.runs_shown]
-        return format_html_join(", ", "{}", links) or self.get_empty_value_display()
+        """Those that cost most, and what."""
+        rows = [
+            (self.linked("run_change", run.pk, text=run), *each.values(), ", ".join(troubles(run)))
+            for run in worker.runs_shown
+            for each in [load_words(run)]
+        ]
+        if not rows:
+            return str(self.get_empty_value_display())
+        heads = (_("Run"), _("Share of one core"), _("Mean step"), _("Late"), _("State"), "")
+        return format_html(
+            '<div class="livesim-scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+            format_html_join("", '<th scope="col">{}</th>', [(head,) for head in heads]),
+            format_html_join(
+                "", f'<tr><th scope="row">{{}}</th>{"<td>{}</td>" * (len(heads) - 1)}</tr>', rows
+            ),
+        )
+
+
+def _dearest_first(worker: Worker, runs: QuerySet[Run]) -> list[Run]:
+    """Those that it has told of first, by what they cost; then the newest."""
+    told = list(runs.filter(pk__in=list(worker.load.get("each") or {})))
+    costs = {run.pk: load.cpu for run in told if (load := harming.load(run)) is not None}
+    told.sort(key=lambda run: -costs.get(run.pk, 0.0))
+    rest = runs.exclude(pk__in=[run.pk for run in told]).order_by("-created_at")[:HELD_SHOWN]
+    return [*told, *rest][:HELD_SHOWN]
 
 
 def ago(moment: Any) -> str:

@@ -119,7 +119,7 @@ class Peers:
 
     def look(self, me: UUID) -> list[UUID]:
         """Declare gone whoever is: those whose process has ended, and those silent for the ttl."""
-        there = list(Worker.objects.exclude(state=Worker.State.GONE))
+        there = list(_there())
         now = clocks.lease_time()
         passed = 0.0 if self._looked is None else min(now - self._looked, UNSEEN)
         self._looked = now
@@ -144,6 +144,14 @@ class Peers:
             died = TAKEN_OVER if row.queues else LEFT_WAITING
             logger.warning("%s worker=%s pid=%s host=%s", died, row.id, row.pid, row.host)
         return declared
+
+
+def _there() -> Iterable[Worker]:
+    """Those not gone; of their loads, which are large, only for which runs they have code."""
+    rows: Any = Worker.objects.exclude(state=Worker.State.GONE).defer("load")
+    for row in rows.annotate(code=F("load__simulations")):
+        row.load = {} if row.code is None else {"simulations": row.code}
+        yield row
 
 
 def has_ended(mine: Identity, row: Worker) -> bool:

@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy
 
 from django_livesim.conf import settings
 from django_livesim.forms import TIMES
+from django_livesim.gateway import harming
 from django_livesim.models import STATUS_LABELS, Run, Worker
 from django_livesim.protocol.cutting import cut_json
 
@@ -118,6 +119,18 @@ def load_label(worker: Worker) -> str:
         return ""
     share, memory = worker.load["cpu"], filesizeformat(worker.load["memory"])
     return _("%(share)s %% CPU, %(memory)s") % {"share": f"{100 * share:.0f}", "memory": memory}
+
+
+@register.filter
+def stepping(run: Run) -> int:
+    """For how many seconds code of the run has been called, as its worker told last; 0: not for long."""
+    return harming.stepping(run)
+
+
+@register.filter
+def again_in(run: Run) -> int:
+    """Seconds for which a struck run is held back from workers; 0 where it is not."""
+    return harming.again_in(run)
 
 
 @register.simple_tag

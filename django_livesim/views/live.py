@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from django_livesim import gateway, permissions, registry
+from django_livesim.conf import settings
 from django_livesim.forms import (
     DELETE,
     NEW_LINK,
@@ -24,6 +25,7 @@ from django_livesim.forms import (
     StepForm,
     command_form,
 )
+from django_livesim.gateway import harming
 from django_livesim.models import Command, Run, Source, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
@@ -129,12 +131,30 @@ def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
         "key_query": key_query(request),
         "may_command": level >= Level.COMMAND,
         "may_control": level >= Level.CONTROL,
-        "may_debug": level >= Level.CONTROL and actor.authenticated,
+        "may_debug": actor.authenticated and (level >= Level.CONTROL or permissions.may_inspect(actor, run)),
         "successor": _successor(run) if run.ended else None,
         "no_worker": run.status in WANTING and not attached and not workers_alive(),
         "no_script": attached and run.worker_id is None and run.status in (Status.WAITING, Status.PAUSED),
         "attach_call": _attach_call(run) if attached and level >= Level.CONTROL else "",
-    }
+    } | _harm(run)
+
+
+def _harm(run: Run) -> dict[str, Any]:
+    """Of a run whose code holds up its worker, or has harmed it: for how long, how often, until when."""
+    stepping = harming.stepping(run)
+    found: dict[str, Any] = {"stepping": stepping, "struck": None if run.ended else harming.struck(run)}
+    if stepping:
+        found["unlimited"] = _has_no_limit(run)
+    if run.status == Status.QUARANTINED:
+        newest = run.checkpoints.order_by("-tick").values_list("tick", flat=True).first()
+        found |= {"stored_at": newest, "waiting_commands": harming.waiting_commands(run)}
+    return found
+
+
+def _has_no_limit(run: Run) -> bool:
+    """Whether nothing breaks off a step of the run; not where its code is not installed here."""
+    simulation = registered(run.simulation)
+    return simulation is not None and not (simulation.step_timeout or settings.STEP_TIMEOUT)
 
 
 def _attach_call(run: Run) -> str:

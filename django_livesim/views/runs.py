@@ -110,7 +110,7 @@ def _refuse(request: HttpRequest, actor: Actor, panel: dict[str, Any], status: i
 
 
 def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
-    runs = permissions.visible(actor).select_related("worker").prefetch_related("owner")
+    runs = permissions.visible(actor).prefetch_related("owner", "worker")
     runs = runs.defer("params", "result", "error")
     page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
     levels = permissions.levels(actor, page.object_list)

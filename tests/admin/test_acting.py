@@ -63,6 +63,7 @@ TABLE = {
     Act.RESUME: dict.fromkeys(["paused", "stopped", "quarantined"], Verb.RESUME),
     Act.STOP: dict.fromkeys(["waiting", "running", "paused", "quarantined"], Verb.STOP),
     Act.RESTART: dict.fromkeys(map(str, Status), Verb.RESTART),
+    Act.RELEASE: {"quarantined": Verb.RESUME},
 }
 """Which control an act comes to in which status; in the others the run is left out."""
 

@@ -322,12 +322,27 @@ class TestWorkers:
     def test_a_row_has_load_age_and_runs(self, boss: Client, make: Make, worker: Worker) -> None:
         make(worker=worker, status="running")
         ago = timezone.now() - timedelta(seconds=7)
-        load = {"cpu": 0.25, "memory": 50 * 2**20}
+        load = {"cpu": 0.25, "memory": 50 * 2**20, "peak": 60 * 2**20, "late": 0.0031, "version": "0.1.0"}
         Worker.objects.filter(pk=worker.pk).update(beat_at=ago, load=load, queues=["default", "slow"])
         text = text_of(boss.get(*listed("worker")))
-        assert "mill:7 alive default, slow 1 25 % CPU, 50.0 MB" in text.replace("\xa0", " ")
+        told = "25 % of one core, 50.0 MB of memory, 60.0 MB at most, 99 of 100 ticks at most 3.1 ms late"
+        assert f"mill:7 alive default, slow 1 {told}" in text.replace("\xa0", " ")
         assert "7 s ago" in text or "8 s ago" in text
         assert "No worker is alive" not in text
+
+    def test_a_worker_names_those_runs_first_that_cost_most_and_what_they_cost(
+        self, boss: Client, make: Make, worker: Worker
+    ) -> None:
+        cheap, dear, _untold = (make(name=name, worker=worker) for name in ("cheap", "dear", "untold"))
+        loads = {cheap.pk.hex: [0.004, 0, 0.0, 2048, 0.0002], dear.pk.hex: [0.31, 7, 1.5, 0, 0.0113]}
+        Worker.objects.update(load={"each": loads, "stepping": {dear.pk.hex: 14.2}})
+        text = (
+            text_of(boss.get(changed("worker", worker.pk))).replace("\xa0", " ").replace("\N{EN DASH}", "-")
+        )
+        assert "dear 31 % 11.3 ms at most 1.5 s; 7 ticks passed over - stepping for 14 s" in text
+        assert "cheap 0.4 % 200 µs no 2.0 KB" in text
+        assert "untold - - - -" in text
+        assert text.index("dear 31") < text.index("cheap 0.4") < text.index("untold -")
 
     def test_a_worker_names_the_runs_that_it_holds(self, boss: Client, make: Make, worker: Worker) -> None:
         run = make(name="held", worker=worker, status="running")

@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from django_livesim import gateway
 from django_livesim.admin import RunAdmin
+from django_livesim.admin.plans import Act, verb_of
 from django_livesim.models import Run
 from django_livesim.protocol.names import Status
 from tests.admin.conftest import said, text_of, url
@@ -388,8 +389,13 @@ class TestPage:
 def test_the_gateway_knows_every_button(boss: Client, make: Any) -> None:
     for status in Status:
         run = make(status=status)
-        legal = set(map(str, gateway.legal_verbs(status)))
-        assert {act for act, _label in boss.get(url("change", run.pk)).context["acts"]} <= legal
+        legal = gateway.legal_verbs(status)
+        acts = [act for act, _label in boss.get(url("change", run.pk)).context["acts"]]
+        assert {verb_of(Act(act), str(status)) for act in acts} <= legal
+        assert ("release" in acts, "resume" in acts) == (
+            status == Status.QUARANTINED,
+            status in (Status.PAUSED, Status.STOPPED),
+        )
 
 
 def test_the_admin_of_runs_has_no_errors_that_django_finds() -> None:

@@ -8,6 +8,7 @@ import { say } from "./words.js";
 
 const TREE_EVERY = 100; // ms between two updates of the state tree
 const RATE_OVER = 3000; // ms over which the measured rate is taken
+const SILENCE = [3000, 30000]; // ms without a frame after which it is asked what is the matter: at first, at most
 const REMEMBERED = 100; // verdicts kept for forms whose answer comes later than the socket's
 const ENDED = new Set(["stopped", "finished", "failed"]);
 const CLOSED = { 4401: "no_right", 4403: "no_right", 4404: "no_right", 4410: "deleted", 4429: "too_many" };
@@ -18,6 +19,7 @@ export class Panel {
   #role = null;
   #verdicts = new Map();
   #countdown = 0;
+  #silence = 0;
   #treeDue = 0;
   #wasAlive = false;
   #wasLost = false;
@@ -161,14 +163,26 @@ export class Panel {
       this.#announce();
     }
     this.#become(status);
+    this.#listenForSilence();
   }
 
   #frame({ epoch, seq, tick, state }) {
     this.#write("tick", String(tick));
+    this.#listenForSilence();
     this.#measure(epoch, seq, tick);
     this.live.tick = tick;
     this.picture?.update(state);
     if (!this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
+  }
+
+  /** A run that runs and shows nothing may be in one long step: the server knows by the worker's beat. */
+  #listenForSilence(delay = SILENCE[0]) {
+    clearTimeout(this.#silence);
+    if (this.status !== "running") return;
+    this.#silence = setTimeout(() => {
+      document.body.dispatchEvent(new CustomEvent("livesim:silent"));
+      this.#listenForSilence(Math.min(2 * delay, SILENCE[1]));
+    }, delay);
   }
 
   #updateTree() {
@@ -203,7 +217,7 @@ export class Panel {
     if (tick > (this.socket.frame?.tick ?? -1)) this.#write("tick", String(tick));
     if (speed != null) this.#write("speed", speed > 0 ? `×${speed}` : say("max"));
     this.#progress(progress);
-    this.#reason(reason && reason !== status ? reason : "");
+    this.#reason(reason && reason !== status ? reason : "", typeof progress === "number");
     this.#become(status);
   }
 
@@ -219,8 +233,10 @@ export class Panel {
     this.#write("rate", "–"); // what moves is history
   }
 
-  #reason(reason) {
+  /** A new reason without a new status, as after a strike, is a new fact; how far history is played is none. */
+  #reason(reason, counts) {
     const element = this.#part("reason");
+    if (!counts && reason !== element.textContent && !(element.hidden && reason === "")) this.#announce();
     element.hidden = reason === "";
     this.#write("reason", reason);
   }
@@ -235,6 +251,7 @@ export class Panel {
     pill.dataset.status = status;
     pill.textContent = say(status);
     if (status !== "running") this.#write("rate", "–");
+    this.#listenForSilence();
     for (const element of this.root.querySelectorAll("[data-show]")) {
       element.hidden = !element.dataset.show.split(" ").includes(status);
     }
