@@ -7,7 +7,8 @@ from uuid import UUID
 
 from django.db.models import Exists, QuerySet
 
-from django_livesim.models import Run, Worker
+from django_livesim.models import Command, Run, Worker
+from django_livesim.protocol.names import Kind
 from django_livesim.store import claiming, unclaimed
 from django_livesim.store.transitions import tell_on_commit
 
@@ -46,6 +47,15 @@ class Blocking:
         found = list(_ordered(free.exclude(id__in=held))[: room + SAID])
         self._say(found[room:], most)
         return [run.pk for run in found[:room]]
+
+    @staticmethod
+    def told_to_end(runs: Collection[UUID]) -> set[UUID]:
+        """Those of the runs for which a stop or a restart waits to be read."""
+        if not runs:
+            return set()
+        waiting = Command.objects.filter(kind=str(Kind.CONTROL), apply_seq=None, outcome="")
+        ends = waiting.filter(run__in=runs, name__in=unclaimed.ENDS)
+        return set(ends.values_list("run", flat=True))
 
     def _learn(self, workers: Collection[UUID]) -> None:
         new = set(workers) - self._code.keys()

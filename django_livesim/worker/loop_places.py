@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from uuid import UUID
 
 from django_livesim.worker.child import NOT_HAD
@@ -30,6 +30,20 @@ class LoopPlace(Place):
         self.pause = 0.0
         """Seconds before the run may have another, once its child has ended."""
         self.pauses = pauses
+        self._told: float | None = None  # since when it has been stuck with a stop that waits
+
+    def is_stuck(self, grace: float) -> bool:
+        """Whether its loop has not slept for that long."""
+        notes = [] if self.child is None else self.child.notes.noted()
+        return any(time.monotonic() - note.since > grace for note in notes)
+
+    def told_to_end(self, told: bool) -> None:
+        """A look has seen whether a stop waits while it is stuck."""
+        self._told = None if not told else self._told or time.monotonic()
+
+    def ignores_its_end(self, grace: float) -> bool:
+        """Whether that has been so for so long: the process itself, which is to see to it, cannot."""
+        return self._told is not None and time.monotonic() > self._told + grace
 
     def renew(self) -> None:
         """Its child is asked to end; the next one has the new code."""
@@ -74,9 +88,11 @@ class LoopPlaces:
         """A look begins."""
         self._looking, self._look_due = True, time.monotonic() + LOOK_EVERY
 
-    def add(self, found: Iterable[UUID]) -> None:
-        """It has found these, each of which gets a place, unless it is to wait."""
+    def take(self, found: Iterable[UUID], told_to_end: Collection[UUID] = ()) -> None:
+        """It has found these, each of which gets a place, unless it is to wait, and stops of those held."""
         self._looking, now = False, time.monotonic()
+        for place in self:
+            place.told_to_end(place.run in told_to_end)
         for run in found:
             pauses, due = self._pauses.get(run, (Pauses(), 0.0))
             if run not in self._places and len(self._places) < self.most and now >= due:

@@ -216,8 +216,8 @@ class Parent:
 
     def _take_answers(self) -> None:
         while not self._registrar.found.empty():
-            found = self._registrar.found.get()
-            self._loops.add([] if self._ends else found)
+            free, told_to_end = self._registrar.found.get()
+            self._loops.take([] if self._ends else free, told_to_end)
         while not self._registrar.beaten.empty():
             beaten = self._registrar.beaten.get()
             child = self._beating.pop(beaten.worker, None)
@@ -239,8 +239,15 @@ class Parent:
             signs = [place.child.notes.signed() for place in self._places if place.child is not None]
             workers = [sign.worker for sign in signs if sign is not None]
             if workers:
-                self._loops.look()
-                self._registrar.look(workers, self._order.queues, self._loops.runs, self._loops.most)
+                loops = self._loops
+                stuck = [place.run for place in loops if place.run and place.is_stuck(conf.settings.GRACE)]
+                loops.look()
+                self._registrar.look(workers, self._order.queues, loops.runs, loops.most, stuck)
+        for place in self._loops:
+            if place.child is not None and place.ignores_its_end(conf.settings.GRACE + LEAVE):
+                logger.error("a loop ignores its end, and its process is killed run=%s", place.run)
+                place.child.kill()
+                place.told_to_end(False)
 
     # -- what is told -------------------------------------------------------------------------
 

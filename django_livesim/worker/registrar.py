@@ -44,6 +44,10 @@ class Beaten:
     """By `lease_time`, from before it was sent; None where it was of no use."""
 
 
+Found = tuple[list[UUID], set[UUID]]
+"""Runs of blocking loops that are free, and those held that are told to end."""
+
+
 class Registrar:
     """Writes what the parent sees. Its methods may be called from any thread, and do not wait."""
 
@@ -59,8 +63,8 @@ class Registrar:
         self._blocking = Blocking()
         self.beaten: queue.SimpleQueue[Beaten] = queue.SimpleQueue()
         """For the main thread, which alone writes into the maps of children."""
-        self.found: queue.SimpleQueue[list[UUID]] = queue.SimpleQueue()
-        """Runs of blocking loops that are free, for the main thread, which spawns."""
+        self.found: queue.SimpleQueue[Found] = queue.SimpleQueue()
+        """For the main thread, which spawns, and ends."""
 
     # -- the main thread ----------------------------------------------------------------------
 
@@ -80,9 +84,24 @@ class Registrar:
         """Say that it lives, and in which code; `beaten` gets an answer in any case, sooner or later."""
         self._jobs.put(lambda: self._beat_for(worker, stepping))
 
-    def look(self, workers: Collection[UUID], queues: list[str], held: Collection[UUID], most: int) -> None:
-        """Look for runs of blocking loops, as `store.blocking` does; `found` gets an answer in any case."""
-        self._jobs.put(lambda: self._look(lambda: self._blocking.look(workers, queues, held, most)))
+    def look(
+        self,
+        workers: Collection[UUID],
+        queues: list[str],
+        held: Collection[UUID],
+        most: int,
+        stuck: Collection[UUID],
+    ) -> None:
+        """Look for runs of blocking loops, as `store.blocking` does; `found` gets an answer in any case.
+
+        And for those of `stuck` that are told to end.
+        """
+        blocking = self._blocking
+        self._jobs.put(
+            lambda: self._look(
+                lambda: (blocking.look(workers, queues, held, most), blocking.told_to_end(stuck))
+            )
+        )
 
     @property
     def is_answered(self) -> bool:
@@ -130,10 +149,10 @@ class Registrar:
         self._try(lambda: lives.append(leases.beat_for(worker, stepping)))
         self.beaten.put(Beaten(worker=worker, since=began if lives == [True] else None))
 
-    def _look(self, look: Callable[[], list[UUID]]) -> None:
-        found: list[UUID] = []
-        self._try(lambda: found.extend(look()))
-        self.found.put(found)
+    def _look(self, look: Callable[[], Found]) -> None:
+        found: list[Found] = []
+        self._try(lambda: found.append(look()))
+        self.found.put(found[0] if found else ([], set()))
 
     def _ask(self) -> None:
         with connections[conf.settings.DATABASE].cursor() as cursor:

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_livesim.models import Run, Worker
+from django_livesim.models import Command, Run, Worker
 from django_livesim.store import identity, leases
 from django_livesim.store.blocking import Blocking
 from django_livesim.store.claiming import claim
@@ -83,3 +83,17 @@ def test_a_claim_of_one_run_takes_no_other():
     asked: Any = {"queues": ["default"], "simulations": {"press": 1}}
     assert claim(me, [], only=uuid.uuid4(), **asked) == []
     assert claim(me, [], only=mine.id, **asked) == [mine.id]
+
+
+def test_it_knows_which_runs_a_stop_waits_for():
+    runs = [waiting() for _ in range(4)]
+    facts: Any = {"kind": "control", "sender": "test", "body_hash": ""}
+    for run, more in zip(
+        runs,
+        ({"name": "stop"}, {"name": "restart"}, {"name": "pause"}, {"name": "stop", "outcome": "applied"}),
+        strict=True,
+    ):
+        Command.objects.create(run=run, client_id=str(run.id), **facts | more)
+    assert Blocking.told_to_end([run.id for run in runs]) == {runs[0].id, runs[1].id}
+    assert Blocking.told_to_end([runs[1].id]) == {runs[1].id}
+    assert Blocking.told_to_end([]) == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from django_livesim.worker.child import NOT_HAD
 from django_livesim.worker.loop_places import MOST, LoopPlaces
+from django_livesim.worker.notes import Note
 from tests.worker.test_places import HARM, death
 
 RUN = uuid.uuid4()
@@ -23,7 +25,7 @@ def ended(places: LoopPlaces, asked: bool = False, **facts: Any) -> None:
 
 def test_each_run_gets_one_place_and_no_more_than_there_are():
     places = LoopPlaces(3)
-    places.add([RUN, RUN, *(uuid.uuid4() for _ in range(5))])
+    places.take([RUN, RUN, *(uuid.uuid4() for _ in range(5))])
     assert len(places.runs) == 3 and all(place.is_due for place in places)
     assert LoopPlaces(None).most == MOST
 
@@ -33,10 +35,35 @@ def test_one_look_is_under_way_and_the_end_of_a_child_asks_for_the_next():
     assert places.is_due
     places.look()
     assert not places.is_due
-    places.add([RUN])
+    places.take([RUN])
     assert not places.is_due
     ended(places, status=0)
     assert places.is_due and not places.runs
+
+
+class Stuck:
+    """A child whose code was called a second ago."""
+
+    def __init__(self) -> None:
+        self.notes = self
+
+    def noted(self) -> list[Note]:
+        return [Note(run=RUN, epoch=1, since=time.monotonic() - 1, limit=0.0, thread=1)]
+
+
+def test_a_loop_that_has_not_slept_for_the_grace_ignores_its_end_once_that_has_waited_as_long():
+    places = LoopPlaces(3)
+    places.take([RUN])
+    (place,) = places
+    assert not place.is_stuck(0.5)
+    place.child = Stuck()  # type: ignore[assignment]
+    assert place.is_stuck(0.5) and not place.is_stuck(60)
+    assert not place.ignores_its_end(-1)
+    for _ in range(2):
+        places.take([], {RUN})
+    assert place.ignores_its_end(-1) and not place.ignores_its_end(60)
+    places.take([], set())
+    assert not place.ignores_its_end(-1)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +80,10 @@ def test_one_look_is_under_way_and_the_end_of_a_child_asks_for_the_next():
 def test_a_run_whose_children_fare_badly_in_a_row_waits_and_no_other(facts, again):
     places = LoopPlaces(3)
     for _ in range(2):
-        places.add([RUN])
+        places.take([RUN])
         ended(places, **facts)
-    places.add([RUN])
+    places.take([RUN])
     assert (places.runs == [RUN]) == again
     other = uuid.uuid4()
-    places.add([other])
+    places.take([other])
     assert other in places.runs
