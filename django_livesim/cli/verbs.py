@@ -24,6 +24,7 @@ from django_livesim.cli.foreground import own_queue, step_here
 from django_livesim.cli.output import Output, compact
 from django_livesim.cli.pruning import prune_rows
 from django_livesim.cli.refs import cli_actor, find_command, find_run
+from django_livesim.cli.troubles import costs, told, troubles
 from django_livesim.cli.watch import outcome_line
 from django_livesim.cli.workers import how_to_start_one, live_workers, unattended
 from django_livesim.models import Command, Run
@@ -103,18 +104,20 @@ def _owner(username: str | None) -> Any:
 
 def list_runs(options: Namespace, out: Output) -> None:
     """List the runs, newest first."""
-    runs = gateway.runs(cli_actor()).prefetch_related("owner").order_by("-created_at")
+    runs = gateway.runs(cli_actor()).prefetch_related("owner", "worker").order_by("-created_at")
     if options.simulation:
         runs = runs.filter(simulation=options.simulation)
     if options.status:
         runs = runs.filter(status=options.status)
     found = list(runs[: options.limit])
-    lacking = unattended(found)
-    facts = [gateway.facts(run) | _reason(run, lacking) for run in found]
+    lacking, harm = unattended(found), troubles(found)
+    facts = [gateway.facts(run) | _reason(run, lacking) | harm[run.id] for run in found]
     if out.as_json:
         out.json(facts)
     elif facts:
-        out.table(["RUN", "SIMULATION", "KEY", "NAME", "STATUS", "TICK", "OWNER", "REASON"], _rows(facts))
+        out.table(
+            ["RUN", "SIMULATION", "KEY", "NAME", "STATUS", "TICK", "OWNER", "REASON"], _rows(found, facts)
+        )
     else:
         out.hint("No runs. Start one: livesim start SIM")
 
@@ -124,9 +127,16 @@ def _reason(run: Run, lacking: Mapping[UUID, str]) -> dict[str, str]:
     return {"reason": lacking.get(run.id, run.reason)}
 
 
-def _rows(facts: list[dict[str, Any]]) -> list[list[Any]]:
-    names = ("simulation", "key", "name", "status", "tick", "owner", "reason")
-    return [[fact["run"][:8], *(fact[name] for name in names)] for fact in facts]
+def _rows(runs: list[Run], facts: list[dict[str, Any]]) -> list[list[Any]]:
+    names = ("simulation", "key", "name", "status", "tick", "owner")
+    return [
+        [
+            fact["run"][:8],
+            *(fact[name] for name in names),
+            told(run, fact["strikes"], fact["stepping"], fact["reason"]),
+        ]
+        for run, fact in zip(runs, facts, strict=True)
+    ]
 
 
 def send(options: Namespace, out: Output) -> None:
@@ -238,8 +248,8 @@ def delete(options: Namespace, out: Output) -> None:
     """Remove a run for good; one that has not ended only where that was said."""
     run = find_run(options.run)
     if not run.ended and not options.yes:
-        told = f"{run.id} is {run.status}, and has not ended. Stop it first, or delete it with --yes"
-        raise NotDone(str(Code.REFUSED), told)
+        unended = f"{run.id} is {run.status}, and has not ended. Stop it first, or delete it with --yes"
+        raise NotDone(str(Code.REFUSED), unended)
     gateway.delete(run, actor=cli_actor())
     if out.as_json:
         out.json({"type": "deleted", "run": str(run.id)})
@@ -252,12 +262,13 @@ def inspect(options: Namespace, out: Output) -> None:
     run = find_run(options.run)
     seen = gateway.inspect(run, actor=cli_actor())
     run.refresh_from_db()
-    seen |= _reason(run, unattended([run]))
+    seen |= _reason(run, unattended([run])) | troubles([run])[run.id] | {"load": costs(run)}
     if out.as_json:
         out.json(seen)
         return
     apart = ("state", "commands", "error")
-    out.pairs({name: value for name, value in seen.items() if name not in apart})
+    reason = told(run, seen["strikes"], seen["stepping"], seen["reason"])
+    out.pairs({name: value for name, value in seen.items() if name not in apart} | {"reason": reason})
     if seen["commands"]:
         out.line()
         names = ("id", "command", "args", "sender", "outcome", "tick", "due", "message")
@@ -275,12 +286,12 @@ def _due(command: Mapping[str, Any]) -> str:
     at, tick, every = command["due_at"], command["due_tick"], command["every"]
     if at is not None and is_aware(at):
         at = localtime(at)
-    told = [
+    words = [
         "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}",
         "" if tick is None else f"at tick {tick}",
         "" if every is None else f"every {every:g} s",
     ]
-    return ", ".join(filter(None, told))
+    return ", ".join(filter(None, words))
 
 
 VERBS: dict[str, Callable[[Namespace, Output], None]] = {

@@ -114,7 +114,7 @@ def static_path(path: str) -> str:
 
 @register.filter
 def load_label(worker: Worker) -> str:
-    """A worker's share of a core and its peak memory as its last beat told them."""
+    """A worker's share of a core and its memory as its last beat told them."""
     if not {"cpu", "memory"} <= set(worker.load):
         return ""
     share, memory = worker.load["cpu"], filesizeformat(worker.load["memory"])

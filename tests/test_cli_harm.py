@@ -1,0 +1,60 @@
+"""`livesim list` and `inspect` of runs that hold up their worker, or have harmed it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_livesim import gateway
+from django_livesim.models import Checkpoint, Run, Worker
+from tests.test_cli import livesim
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WHY = "3 strikes: its code took longer than 2 s in one step"
+
+
+@pytest.fixture
+def run():
+    return gateway.start("counter", key="k")
+
+
+def become(**fields) -> None:
+    Run.objects.update(**fields)
+
+
+def test_a_run_in_quarantine_has_its_reason_its_strikes_and_where_it_was(run):
+    become(status="quarantined", reason=WHY, strikes=3, error="File simulations.py")
+    (fact,) = livesim("list", "--status=quarantined", "--json").json
+    assert (fact["strikes"], fact["reason"], fact["stepping"]) == (3, WHY, 0)
+    assert livesim("list").out.splitlines()[1].endswith(WHY)
+    seen = livesim("inspect", "k", "--json").json
+    assert (seen["strikes"], seen["reason"], seen["load"]) == (3, WHY, None)
+    assert "File simulations.py" in livesim("inspect", "k").out
+    assert "applied resume" in livesim("resume", "k").out
+    assert livesim("list", "--json").json[0]["strikes"] == 0
+
+
+def test_a_struck_run_is_told_with_when_it_is_tried_again_and_is_not_once_it_is_forgiven(run):
+    later = timezone.now() + timedelta(seconds=5)
+    become(strikes=1, struck_tick=7, held_back_until=later, reason="its code hangs", worker=alive({}))
+    assert "strike 1 of 3; tried again in 5 s; its code hangs" in livesim("list").out
+    Checkpoint.objects.create(run=run, tick=8, apply_seq=0, epoch=1, hash="", data=b"")
+    become(held_back_until=None)
+    assert livesim("list", "--json").json[0]["strikes"] == 0
+    assert "strike" not in livesim("list").out
+
+
+def test_what_a_run_costs_its_worker_and_for_how_long_it_is_stepping_is_told(run):
+    worker = alive({"each": {run.id.hex: [0.25, 3, 0.012, 8124, 0.0113]}, "stepping": {run.id.hex: 14.2}})
+    become(status="running", worker=worker)
+    assert livesim("list", "--json").json[0]["stepping"] == 14
+    assert "stepping for 14 s" in livesim("list").out
+    load = livesim("inspect", "k", "--json").json["load"]
+    assert load == {"cpu": 0.25, "late": 3, "behind": 0.012, "size": 8124, "step": 0.0113}
+
+
+def alive(load) -> Worker:
+    return Worker.objects.create(queues=["default"], load=load)
