@@ -8,6 +8,7 @@ too late time and again, is looked at again after growing pauses.
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Collection, Iterable, Iterator
 from uuid import UUID
@@ -19,6 +20,8 @@ from django_livesim.worker.places import LONGEST, Pauses, Place
 MOST = 32
 """Children for blocking loops that one parent has, where `--max-runs` does not say."""
 LOOK_EVERY = 1.0  # seconds
+AT_ONCE = 4
+"""Children that may be starting, which takes a processor about a second each."""
 
 
 class LoopPlace(Place):
@@ -31,6 +34,11 @@ class LoopPlace(Place):
         """Seconds before the run may have another, once its child has ended."""
         self.pauses = pauses
         self._told: float | None = None  # since when it has been stuck with a stop that waits
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its child is to come, or has not registered yet."""
+        return self.child is None or self.child.notes.signed() is None
 
     def is_stuck(self, grace: float) -> bool:
         """Whether its loop has not slept for that long."""
@@ -89,14 +97,21 @@ class LoopPlaces:
         self._looking, self._look_due = True, time.monotonic() + LOOK_EVERY
 
     def take(self, found: Iterable[UUID], told_to_end: Collection[UUID] = ()) -> None:
-        """It has found these, each of which gets a place, unless it is to wait, and stops of those held."""
+        """It has found these, each of which gets a place, unless it is to wait, and stops of those held.
+
+        Some at once, and any of them: another parent, which has found the same, begins with others.
+        """
         self._looking, now = False, time.monotonic()
         for place in self:
             place.told_to_end(place.run in told_to_end)
-        for run in found:
+        found = list(found)
+        starting = sum(place.is_starting for place in self)
+        for run in random.sample(found, len(found)):
             pauses, due = self._pauses.get(run, (Pauses(), 0.0))
-            if run not in self._places and len(self._places) < self.most and now >= due:
+            room = len(self._places) < self.most and starting < AT_ONCE
+            if run not in self._places and room and now >= due:
                 self._places[run] = LoopPlace(run, pauses)
+                starting += 1
 
     # -- those that have ended ----------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from django_livesim.worker.child import NOT_HAD
-from django_livesim.worker.loop_places import MOST, LoopPlaces
+from django_livesim.worker.loop_places import AT_ONCE, MOST, LoopPlaces
 from django_livesim.worker.notes import Note
 from tests.worker.test_places import HARM, death
 
@@ -23,11 +23,38 @@ def ended(places: LoopPlaces, asked: bool = False, **facts: Any) -> None:
     places.tidy()
 
 
+class Stuck:
+    """A child whose code was called a second ago."""
+
+    def __init__(self) -> None:
+        self.notes = self
+        self.sign: Any = None
+
+    def signed(self) -> Any:
+        return self.sign
+
+    def noted(self) -> list[Note]:
+        return [Note(run=RUN, epoch=1, since=time.monotonic() - 1, limit=0.0, thread=1)]
+
+
 def test_each_run_gets_one_place_and_no_more_than_there_are():
     places = LoopPlaces(3)
     places.take([RUN, RUN, *(uuid.uuid4() for _ in range(5))])
     assert len(places.runs) == 3 and all(place.is_due for place in places)
     assert LoopPlaces(None).most == MOST
+
+
+def test_few_children_start_at_once_and_the_next_when_those_have_registered():
+    places, runs = LoopPlaces(None), [uuid.uuid4() for _ in range(10)]
+    places.take(runs)
+    for place in places:
+        place.child = Stuck()  # type: ignore[assignment]
+    places.take(runs)
+    assert len(places.runs) == AT_ONCE
+    for place in places:
+        place.child.notes.sign = True
+    places.take(runs)
+    assert len(places.runs) == 2 * AT_ONCE
 
 
 def test_one_look_is_under_way_and_the_end_of_a_child_asks_for_the_next():
@@ -39,16 +66,6 @@ def test_one_look_is_under_way_and_the_end_of_a_child_asks_for_the_next():
     assert not places.is_due
     ended(places, status=0)
     assert places.is_due and not places.runs
-
-
-class Stuck:
-    """A child whose code was called a second ago."""
-
-    def __init__(self) -> None:
-        self.notes = self
-
-    def noted(self) -> list[Note]:
-        return [Note(run=RUN, epoch=1, since=time.monotonic() - 1, limit=0.0, thread=1)]
 
 
 def test_a_loop_that_has_not_slept_for_the_grace_ignores_its_end_once_that_has_waited_as_long():
