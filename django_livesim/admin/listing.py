@@ -61,7 +61,7 @@ class RunList(ChangeList):
 class ListingMixin(RunPages):
     """Filters by what there is in the runs that who asks may see; search over owners by their names."""
 
-    list_display = ("title", "simulation", "pill", "tick", "owner_name", "worker_name", "made")
+    list_display = ("title", "simulation", "status_line", "tick", "owner_name", "worker_name", "made")
     list_display_links = ("title",)
     list_filter = (
         "status",
@@ -113,9 +113,14 @@ class ListingMixin(RunPages):
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def pill(self, run: Run) -> str:
+        """A shape and a word."""
         label = run.get_status_display()
-        pill = format_html('<span class="livesim-pill" data-status="{}">{}</span>', run.status, label)
-        trouble = ", ".join(troubles(run))
+        return format_html('<span class="livesim-pill" data-status="{}">{}</span>', run.status, label)
+
+    @admin.display(description=gettext_lazy("status"), ordering="status")
+    def status_line(self, run: Run) -> str:
+        """With what is wrong, where something is."""
+        pill, trouble = self.pill(run), ", ".join(troubles(run))
         return format_html('{}<span class="livesim-trouble">{}</span>', pill, trouble) if trouble else pill
 
     @admin.display(description=gettext_lazy("owner"), ordering="owner_id", empty_value="")

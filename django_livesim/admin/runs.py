@@ -49,7 +49,7 @@ EDITABLE = ("name", "visibility")
 COSTS: tuple[Fields, ...] = (("cpu_share", "step_time"), ("lateness", "state_size"))
 """What the worker of a run has told of it last."""
 
-OPTIONAL = {name: name for name in ("key", "reason", "started_at", "ended_at", "struck_tick")} | {
+OPTIONAL = {name: name for name in ("key", "reason", "started_at", "ended_at")} | {
     "progress_share": "progress",
     "worker_name": "worker_id",
     "result_text": "result",
@@ -79,14 +79,16 @@ class ChangingMixin(ListingMixin, AskingMixin):
             ("tick", "speed_name", "progress_share"),
         ]
         outcome = ["result_text", *(["error_text"] if deep else [])] if over else []
-        harm: list[Fields] = [(*_harm_of(obj),)] if obj is not None and _harm_of(obj) else []
+        harm = list[Fields](_harm_of(obj) if obj is not None else [])
+        if deep and not over and "strikes_line" in harm:
+            harm.append("error_text")
         costs: list[Fields] = list(COSTS) if obj is not None and harming.load(obj) is not None else []
         where: list[Fields] = [("owner_name", "worker_name"), ("queue", "source"), "version", "id"]
         where.append(("created_at", "started_at", "ended_at"))
         named: list[tuple[str | None, Iterable[Fields]]] = [
             (None, EDITABLE),
             (_("State"), facts + (["params_text", "seed"] if deep else [])),
-            (_("Harm to its worker"), harm),
+            (_("Trouble"), harm),
             (_("Outcome"), outcome),
             (_("What it costs"), costs),
             (_("Where and when"), where),
@@ -176,7 +178,8 @@ class ChangingMixin(ListingMixin, AskingMixin):
 
     @admin.display(description=gettext_lazy("strikes"))
     def strikes_line(self, run: Run) -> str:
-        return _("%(strikes)s of %(most)s") % {"strikes": run.strikes, "most": conf.settings.STRIKES}
+        names = {"strikes": run.strikes, "most": conf.settings.STRIKES, "tick": run.struck_tick or 0}
+        return _("%(strikes)s of %(most)s, the last at tick %(tick)s") % names
 
     @admin.display(description=gettext_lazy("held back"))
     def held_back(self, run: Run) -> str:
@@ -227,7 +230,6 @@ def _harm_of(run: Run) -> list[str]:
     """The fields that tell of it."""
     there = {
         "strikes_line": bool(harming.strikes([run])),
-        "struck_tick": run.struck_tick is not None and bool(harming.strikes([run])),
         "held_back": bool(harming.again_in(run)),
         "stepping_line": bool(harming.stepping(run)),
     }

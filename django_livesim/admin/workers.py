@@ -105,7 +105,8 @@ class WorkerAdmin(RecordAdmin):
             return str(self.get_empty_value_display())
         heads = (_("Run"), _("Share of one core"), _("Mean step"), _("Late"), _("State"), "")
         return format_html(
-            '<div class="livesim-scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+            '<div class="livesim-scroll" tabindex="0"><table><thead><tr>{}</tr></thead>'
+            "<tbody>{}</tbody></table></div>",
             format_html_join("", '<th scope="col">{}</th>', [(head,) for head in heads]),
             format_html_join(
                 "", f'<tr><th scope="row">{{}}</th>{"<td>{}</td>" * (len(heads) - 1)}</tr>', rows
