@@ -1,0 +1,37 @@
+"""What a person sees of a run in quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visitor
+from tests.browser.site import Site
+from tests.browser.test_live_page import part
+
+Visit = Callable[..., Visitor]
+
+QUARANTINE = """
+from django_livesim.models import Checkpoint, Run
+why = "3 strikes: its code took longer than 2 s in one step"
+Run.objects.update(status="quarantined", worker=None, reason=why, strikes=3, struck_tick=1, error="in step")
+"""
+
+
+def test_a_run_is_released_from_quarantine_by_its_button_on_a_phone(own_site: Site, visit: Visit) -> None:
+    ada = visit(own_site, viewport={"width": 390, "height": 844}).log_in()
+    page = ada.page
+    address = ada.start("counter")
+    page.click("button:has-text('Pause')")
+    expect(part(page, "pill")).to_have_text("paused")
+    own_site.manage("shell", "-c", QUARANTINE)
+    page.goto(address)
+    card = page.locator(".ls-outcome")
+    expect(card).to_contain_text("Why\n3 strikes: its code took longer than 2 s in one step")
+    expect(card).to_contain_text("Takes its strikes away")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    card.get_by_role("button", name="Release").click()
+    expect(part(page, "pill")).to_have_text("running")
+    expect(card).to_have_count(0)
+    expect(page.locator(".ls-controls")).to_contain_text("Pause")
