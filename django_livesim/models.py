@@ -181,7 +181,10 @@ class Run(models.Model):
     )
     strikes = models.IntegerField(_("strikes"), default=0, help_text=_("times it has harmed its worker"))
     struck_tick = models.BigIntegerField(
-        _("struck at tick"), null=True, blank=True, help_text=_("a state stored later forgives the strikes")
+        _("struck at tick"),
+        null=True,
+        blank=True,
+        help_text=_("once it has come further, its strikes are forgiven"),
     )
     held_back_until = models.DateTimeField(
         _("held back until"), null=True, blank=True, help_text=_("no worker takes it before")

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
 from django.utils import timezone
 
 from django_livesim import conf
-from django_livesim.models import Checkpoint, Command, Run, Worker
+from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol import loads
 from django_livesim.protocol.loads import RunLoad
 from django_livesim.protocol.names import INSPECT, Status
@@ -23,7 +22,7 @@ CLAIMED_LATER = (Status.WAITING, Status.RUNNING, Status.PAUSED, Status.STOPPING)
 
 @dataclass(frozen=True, kw_only=True)
 class Struck:
-    """Strikes that stand: no state was stored since that would forgive them."""
+    """Strikes that stand: it has not come further since."""
 
     strikes: int
     most: int
@@ -60,13 +59,8 @@ def again_in(run: Run) -> int:
 
 
 def strikes(runs: Iterable[Run]) -> dict[UUID, int]:
-    """The strikes that stand, by run that has any; in one query, and in none where none was ever struck."""
-    counts = {run.pk: run.strikes for run in runs if run.strikes}
-    if not counts:
-        return {}
-    forgiving = Checkpoint.objects.filter(run__in=list(counts), tick__gt=F("run__struck_tick"))
-    forgiven = set(forgiving.order_by().values_list("run", flat=True).distinct())
-    return {run: count for run, count in counts.items() if run not in forgiven}
+    """The strikes that stand, by run that has any."""
+    return {run.pk: run.strikes for run in runs if run.strikes and run.tick <= (run.struck_tick or 0)}
 
 
 def struck(run: Run) -> Struck | None:

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name="struck_tick",
             field=models.BigIntegerField(
                 blank=True,
-                help_text="a state stored later forgives the strikes",
+                help_text="once it has come further, its strikes are forgiven",
                 null=True,
                 verbose_name="struck at tick",
             ),

@@ -169,6 +169,8 @@ class Write:
     """Of the code that has taken the run up; given once, by its first write."""
     verdicts: tuple[Verdict, ...] = ()
     checkpoint: Stored | None = None
+    proven: bool = False
+    """The run has lived long enough, with the checkpoint, to be no suspect any more."""
     result: bytes | None = None
     error: str = ""
     ended: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from django_livesim.protocol.names import Kind, Status
 from django_livesim.protocol.records import Entry
 from django_livesim.runtime import ending, steering
@@ -26,8 +28,12 @@ def attend(run: Holding, now: float) -> None:
         run.stepped_last = False
         run.checkpoint(final=True)
         run.screen.want()
+    elif now >= run.keeper.proof_due:
+        run.keeper.proof_due = math.inf
+        run.checkpoint(final=True)
+        run.record.prove()
     elif run.keeper.is_due(now, in_draft=run.record.has_checkpoint):
-        run.checkpoint(final=now >= run.keeper.proof_due)
+        run.checkpoint()
     run.report(now)
 
 

@@ -34,6 +34,7 @@ class Draft:
     progress: float | None = None
     version: int | None = None
     checkpoint: Stored | None = None
+    proven: bool = False
     result: bytes | None = None
     error: str = ""
     ended: bool = False
@@ -88,6 +89,7 @@ class Draft:
             version=self.version,
             verdicts=tuple(self.verdicts),
             checkpoint=self.checkpoint,
+            proven=self.proven,
             result=self.result,
             error=self.error,
             ended=self.ended,

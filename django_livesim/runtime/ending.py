@@ -31,15 +31,15 @@ def stop_or_restart(run: Holding, entry: Entry, reason: str = "", *, store: bool
 def fail(run: Holding, exc: BaseException, successor: UUID | None = None) -> None:
     """The run's own code, or its state, is at fault.
 
-    What raises while a run is taken up may be mended, and nothing of what is stored is lost by it. So that
-    ends no run that has begun before: it is tried again, and then quarantined.
+    What raises while what was stored is taken up may be mended, and nothing is lost by that. So it ends no
+    run that has begun before: it is tried again, and then quarantined.
     """
     if run.over:
         return
     if isinstance(exc, MemoryError):  # another run of this process may have taken what there was
         harm(run, "ran out of memory", exc)
         return
-    if run.replaying and run.held.begun:
+    if run.retraces and run.held.begun:
         said = exc.message if isinstance(exc, BadState) else type(exc).__name__
         harm(run, f"cannot take up what is stored: {said}", exc)
         return

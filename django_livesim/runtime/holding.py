@@ -95,6 +95,11 @@ class Holding:
         return not self.host.live
 
     @property
+    def retraces(self) -> bool:
+        """Whether it takes up what is stored, and has come to nothing yet that nobody has seen before."""
+        return self.replaying
+
+    @property
     def moves(self) -> bool:
         """Whether it makes steps, as far as its horizon lets it."""
         return not self.over and (self.status is Status.RUNNING or self.ticks_asked > 0)

@@ -51,7 +51,6 @@ class Keeper:
     def count_from(self, now: float) -> None:
         """From here on it is counted when the next checkpoint is due: one is made now, or need not be."""
         self._since, self._step_time = now, 0.0
-        self.proof_due = math.inf
 
     def prove(self, now: float) -> None:
         """Its worker has died before it has stored its state: that is to come soon, but not before a step."""
@@ -64,7 +63,7 @@ class Keeper:
     def is_due(self, now: float, *, in_draft: bool) -> bool:
         """By time; and by what an heir would have to step again, where cheap and none is in the draft."""
         since = now - self._since
-        if now >= self.proof_due or since >= self._options.checkpoint_seconds:
+        if since >= self._options.checkpoint_seconds:
             return True
         spares = self._step_time > DEAR and self.stores_state and not in_draft
         return spares and self.seconds <= SHARE * since

@@ -78,6 +78,10 @@ class Record:
     def checkpoint(self, stored: Stored) -> None:
         self._draft.checkpoint = stored
 
+    def prove(self) -> None:
+        """The run has lived long enough to be no suspect any more."""
+        self._draft.proven = True
+
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is one that is still to be written."""

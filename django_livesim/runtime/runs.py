@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django_livesim.protocol.errors import UnknownSimulation
@@ -44,6 +43,8 @@ from django_livesim.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Runs:
     """Holds runners, and does after each touch what follows from it."""
@@ -61,12 +62,14 @@ class Runs:
         leased: Callable[[UUID | None], bool] = lambda worker: True,
         loops: LoopThread | None = None,
         watch: Watch | None = None,
+        spoiled: Callable[[], None] = lambda: None,
     ) -> None:
         """`tidy` is called in the step thread with every slow poll: what the host keeps by thread.
 
         `hears` says whether signs of interest arrive; while they do not, no run counts as unwatched.
         `leased` says whether the worker of the last look has its lease for certain; otherwise nothing leaves.
         `loops` makes the programs of own loops. `watch` is told whose code this thread calls.
+        `spoiled` is called where code was broken off, and this process is about to leave for it.
         """
         self.clock = clock
         self.ledger = ledger
@@ -88,6 +91,7 @@ class Runs:
         self.looking = Looking(clock, options.poll, self._look, self._looked)
         self._reserving = Reserving(clock, self._position)
         self._watched: Watch = watch or Unnoticed()
+        self._spoiled = spoiled
         self._loops = loops or LoopThread()
 
     def post(self, function: Callable[..., None], *args: Any) -> None:
@@ -112,9 +116,8 @@ class Runs:
         return positions
 
     def _position(self, run: Holding) -> Position:
-        with self._in_code_of(run):
-            return reserving.position(run, hashed=True)
-        return Position(run.epoch, run.shown_tick)
+        found = self._call(run, partial(reserving.position, run, hashed=True))
+        return found or Position(run.epoch, run.shown_tick)
 
     def _looked(self, poll: Poll) -> None:
         self.take(poll)
@@ -165,8 +168,7 @@ class Runs:
         runner = self._runner(held, definition)
         runner.effort.lateness = self.lateness
         self.runners[runner.id] = runner
-        with self._in_code_of(runner, limited=False):
-            runner.begin()
+        self._call(runner, runner.begin, limited=False)
         if runner.unusable is not None:
             passed = (*held.passed, runner.unusable)
             self.ledger.load_again(runner.id, passed, partial(self._loaded_again, runner))
@@ -217,31 +219,36 @@ class Runs:
 
     def _touch(self, runner: Runner, function: Callable[..., Any], *args: Any) -> None:
         """Have a runner do something; what it lets escape ends its own run, and no worker."""
-        with self._in_code_of(runner):
-            try:
-                function(*args)
-            except AUTHOR_ERRORS as exc:
-                runner.fail(exc)
+        try:
+            self._call(runner, partial(function, *args))
+        except AUTHOR_ERRORS as exc:
+            runner.fail(exc)
         self._after(runner)
 
-    @contextmanager
-    def _in_code_of(self, run: Holding, *, limited: bool = True) -> Iterator[None]:
-        """Its author's code may be called within; where that is broken off, the run is dropped, and struck.
+    def _call(self, run: Holding, function: Callable[[], T], *, limited: bool = True) -> T | None:
+        """Have a runner do what may call its author's code. None where that was broken off: it is over then.
 
-        `StepTimeout` may come at any instruction in here, of `leave` too, which is called again then. What
-        it leaves half done is the runner's own, which nobody uses any more.
+        `StepTimeout` may come at any instruction between `enter` and `leave`, of `leave` too, which is called
+        again then. What it leaves half done is the runner's own, which nobody uses any more, or of the host's
+        and the interpreter's: a connection, a lock. So no more code is called in this process: it leaves.
         """
         try:
             try:
                 self._watched.enter(run.id, run.epoch, run.step_timeout if limited else 0.0)
                 run.effort.enter()
-                yield
+                return function()
             finally:
                 run.effort.leave()
                 self._watched.leave()
         except StepTimeout as exc:
             self._watched.leave()
             ending.harm(run, str(exc), exc)
+            self._broken_off()
+            return None
+
+    def _broken_off(self) -> None:
+        """Code was broken off in the midst."""
+        raise NotImplementedError
 
     def _after(self, runner: Runner) -> None:
         """Whatever touched a runner ends here: write, let out, schedule, forget."""

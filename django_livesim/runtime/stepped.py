@@ -91,6 +91,10 @@ class SteppedRunner(Runner):
         return self.host.tick if self.host.live else max(self.host.tick, self.held.tick)
 
     @property
+    def retraces(self) -> bool:
+        return self.replaying and (bool(self._history) or self.host.tick < self.held.tick)
+
+    @property
     def waits(self) -> bool:
         """Nor past a tick for which commands wait in the database that it has not been given."""
         return super().waits or self.schedule.lacks(self.host.tick)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from django_livesim.protocol.records import Entry
 from django_livesim.runtime.looped import LoopRunner
+from django_livesim.runtime.runner import Runner
 from django_livesim.runtime.runs import Runs
 
 logger = logging.getLogger(__name__)
@@ -105,6 +107,8 @@ class Supervisor(Runs):
         due = self._turns.take(now)
         began = self.clock.now()
         for runner in due:
+            if self.draining and not isinstance(runner, LoopRunner):
+                continue  # it has been let go, or is about to be
             if self.runners.get(runner.id) is runner:
                 self._touch(runner, runner.turn, now)
         self._play(self.clock.now() - began if due else None)
@@ -127,7 +131,15 @@ class Supervisor(Runs):
         for runner in list(self.runners.values()):
             if runner.over:
                 continue
-            with self._in_code_of(runner):
-                if not runner.release() and isinstance(runner, LoopRunner) and now >= self._drain_deadline:
-                    runner.abandon()
+            self._call(runner, partial(self._let_go_of, runner, now))
             self._after(runner)
+
+    def _let_go_of(self, runner: Runner, now: float) -> None:
+        if not runner.release() and isinstance(runner, LoopRunner) and now >= self._drain_deadline:
+            runner.abandon()
+
+    def _broken_off(self) -> None:
+        """Whatever that has left behind: nothing is stepped here any more, all is stored and let go."""
+        if not self.draining:
+            self._begin_drain(self.options.grace)
+            self._spoiled()

@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db.models import Case, F, Q, QuerySet, When
 
 from django_livesim import conf
-from django_livesim.models import Checkpoint, Run, Worker
+from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
 from django_livesim.store import locks, striking
 from django_livesim.store.moments import Moment
@@ -61,13 +61,17 @@ def claim(
     beside which none is taken.
     Its own rows that are not in `held` count as nobody's: they were dropped
     from memory and are loaded again under a new epoch. Rows that somebody
-    else has locked, or that are held back, are left for another look.
+    else has locked, or that are held back, are left for another look. Its
+    own come first: no other worker can take them.
     `tell` gets what was quarantined, once that has committed.
     """
-    free = NOBODYS | (Q(worker=worker) & ~Q(id__in=list(held)))
+    held = list(held)
+    mine = Q(worker=worker) & ~Q(id__in=held)
+    free = NOBODYS | mine
     wanted = claimable(queues, simulations).filter(free, *(() if only is None else (Q(pk=only),)))
-    rows = wanted.select_related("worker").order_by(PROVEN_FIRST, PAUSED_LAST, "created_at")
-    candidates = _seen(worker, list(rows.only(*SEEN)[:limit]))
+    mine_first = Case(When(mine, then=0), default=1)
+    rows = wanted.select_related("worker").order_by(mine_first, PROVEN_FIRST, PAUSED_LAST, "created_at")
+    candidates = [_seen(worker, run) for run in rows.only(*SEEN)[:limit]]
     if not candidates:
         return []
     with locks.brief():
@@ -75,7 +79,7 @@ def claim(
         untaken = [each for each in candidates if each.run.pk not in taken]
         most = max(conf.settings.STRIKES, AT_LEAST)
         told = [_give_up(each) for each in untaken if each.unproven >= most]
-        chosen = _apart(worker, [each for each in untaken if each.unproven < most])
+        chosen = _apart(held, [each for each in untaken if each.unproven < most])
         claimed = [each.run.pk for each in chosen if _claim_one(worker, each)]
     for transition in told:
         if transition is not None:
@@ -86,30 +90,18 @@ def claim(
 SEEN = ("epoch", "worker__state", "worker__explained", "unproven", "status", "tick", "horizon")
 
 
-def _seen(worker: UUID, rows: Sequence[Run]) -> list[Free]:
-    """The runs with what a claim of them makes of `unproven`."""
-    adopted = {run.pk: run.epoch for run in rows if _is_adopted(worker, run)}
-    stored = Checkpoint.objects.filter(run__in=list(adopted)).values_list("run", "epoch")
-    proven = {run for run, epoch in stored if adopted[run] == epoch} if adopted else set()
-    return [Free(run=run, unproven=_unproven(run, run.pk in adopted, run.pk in proven)) for run in rows]
+def _seen(worker: UUID, run: Run) -> Free:
+    """A run with what a claim makes of `unproven`: one more where its holder has died, not of another run."""
+    adopted = run.worker is not None and run.worker_id != worker and not run.worker.explained
+    return Free(run=run, unproven=run.unproven + adopted)
 
 
-def _is_adopted(worker: UUID, run: Run) -> bool:
-    """Whether its holder has died, and not of another run."""
-    return run.worker is not None and run.worker_id != worker and not run.worker.explained
-
-
-def _unproven(run: Run, adopted: bool, proven: bool) -> int:
-    return (0 if proven else run.unproven) + 1 if adopted else run.unproven
-
-
-def _apart(worker: UUID, free: Sequence[Free]) -> Sequence[Free]:
-    """Those that are no suspects; where there are none, one suspect, if the worker has no other yet."""
+def _apart(held: Iterable[UUID], free: Sequence[Free]) -> Sequence[Free]:
+    """Those that are no suspects; where there are none, one suspect, if none is `held` already."""
     innocent = [each for each in free if each.unproven < SUSPECT]
     if innocent or not free:
         return innocent
-    mine = Run.objects.claimable().filter(worker=worker, unproven__gte=SUSPECT).exclude(pk=free[0].run.pk)
-    return [] if mine.exclude(checkpoints__epoch=F("epoch")).exists() else free[:1]
+    return [] if Run.objects.filter(id__in=list(held), unproven__gte=SUSPECT).exists() else free[:1]
 
 
 def _give_up(free: Free) -> Transition | None:
@@ -127,6 +119,11 @@ def _claim_one(worker: UUID, free: Free) -> bool:
         unproven=free.unproven,
     )
     return bool(changed)
+
+
+def held_back(runs: Iterable[UUID]) -> int:
+    """How many of these nobody may take yet."""
+    return int(Run.objects.filter(id__in=list(runs), held_back_until__gt=Moment()).count())
 
 
 def claimable(queues: Iterable[str], simulations: Mapping[str, int]) -> QuerySet[Run]:

@@ -203,6 +203,8 @@ def _run_changes(one: Write) -> dict[str, Any]:
         fields["started_at"] = Coalesce("started_at", Moment())
     if one.version is not None:
         fields["version"] = one.version
+    if one.proven:
+        fields["unproven"] = 0
     if one.ended:
         fields |= {"worker": None, "ended_at": Moment(), "error": plain.storable(one.error)}
         fields["result"] = orjson.loads(one.result or b"null")

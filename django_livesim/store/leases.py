@@ -68,8 +68,8 @@ def tell_to_leave(worker: UUID) -> bool:
 
 
 def leave(worker: UUID) -> None:
-    """The worker ends in good order; what it may still hold is free to claim."""
-    Worker.objects.filter(id=worker).update(state=Worker.State.GONE)
+    """The worker ends in good order; what it may still hold is free to claim, and innocent of that."""
+    Worker.objects.filter(id=worker).update(state=Worker.State.GONE, explained=True)
 
 
 def succeed(before: UUID, worker: UUID) -> int:

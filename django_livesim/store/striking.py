@@ -2,8 +2,8 @@
 
 A strike is one time that a run's code has hung or has ended its process. It
 is written under the fence of the holding in which that happened, so that
-two who see the same harm write one. A state stored later than where the run
-was struck last forgives what was before.
+two who see the same harm write one. A run that has come further than where
+it was struck last is forgiven what was before.
 
 A struck run stays with its holder's row, by which nobody but a worker
 touches it; a worker takes it again once it is held back no more.
@@ -20,7 +20,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet
 
 from django_livesim import conf
-from django_livesim.models import Checkpoint, Run
+from django_livesim.models import Run
 from django_livesim.protocol import plain
 from django_livesim.protocol.names import CLAIMABLE, Status
 from django_livesim.store import locks
@@ -69,6 +69,8 @@ def strike_whoever_holds(harm: Harm) -> Transition | None:
 
 
 def _strike(harm: Harm, run: QuerySet[Run]) -> Transition | None:
+    """The log is written before the transaction: broken-off code may have kept a lock of its handlers."""
+    logger.error("strike run=%s epoch=%s: its code %s", harm.run, harm.epoch, harm.why)
     with locks.brief():
         if locks.taken([harm.run]):
             raise locks.Locked(f"the run {harm.run} is locked")
@@ -78,9 +80,6 @@ def _strike(harm: Harm, run: QuerySet[Run]) -> Transition | None:
             return None
         most = conf.settings.STRIKES
         strikes = 1 if _is_forgiven(row) else row.strikes + 1
-        logger.error(
-            "strike %s of %s run=%s epoch=%s: its code %s", strikes, most, harm.run, harm.epoch, harm.why
-        )
         at = max(row.tick, row.horizon)
         held.update(strikes=strikes, struck_tick=at, error=plain.storable(harm.stack)[-STACK:])
         if strikes >= most:
@@ -116,7 +115,5 @@ def quarantine(row: Run, worker: UUID | None, epoch: int, reason: str) -> Transi
 
 
 def _is_forgiven(row: Run) -> bool:
-    """Whether there is a state from beyond where the run was struck last, or it never was."""
-    if row.struck_tick is None:
-        return True
-    return bool(Checkpoint.objects.filter(run=row.pk, tick__gt=row.struck_tick).exists())
+    """Whether the run has come further than where it was struck last, or never was."""
+    return row.struck_tick is None or row.tick > row.struck_tick

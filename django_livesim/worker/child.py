@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 HELD_BACK = (signal.SIGTERM, signal.SIGINT)
 """What the parent blocks while it spawns, so that it meets a handler."""
+AGAIN = 76
+"""The status of a child that has left in good order, and in whose place another is to come."""
 NOT_HAD = 75
 """The status of a child whose one run was not to be had: another worker was quicker, or it has ended."""
 LAST = 5.0  # seconds in which a child whose run is over must have ended
@@ -111,9 +113,10 @@ def _step(spawned: Spawned, notes: Notes) -> int:
     engine.run()
     notes.loops.leave()  # a loop that has ignored its end does not harm this process by going on until then
     ledger = engine.ledger
+    if run is None:
+        return 0 if engine.told else AGAIN
     status = NOT_HAD if isinstance(ledger, OwnRun) and not ledger.had else 0
-    if run is not None:
-        _end_by(LAST, status)
+    _end_by(LAST, status)
     return status
 
 

@@ -19,7 +19,7 @@ from django_livesim import conf
 from django_livesim.store.clocks import lease_time
 from django_livesim.store.striking import STACK, Harm
 from django_livesim.worker import notes
-from django_livesim.worker.child import HELD_BACK, NOT_HAD
+from django_livesim.worker.child import AGAIN, HELD_BACK, NOT_HAD
 from django_livesim.worker.notes import Note, Notes
 from django_livesim.worker.order import Order, Spawned
 
@@ -53,7 +53,7 @@ class Death:
     @property
     def left(self) -> bool:
         """Whether it went in good order."""
-        return self.status in (0, NOT_HAD) and not self.harms
+        return self.status in (0, AGAIN, NOT_HAD) and not self.harms
 
     @property
     def how(self) -> str:
@@ -216,7 +216,7 @@ class Child:
             return []  # it was asked to end, and its code had every right to take long
         noted = self.notes.noted()
         thread = crashed_thread(stack)
-        guilty = [note for note in noted if note.thread == thread] or noted
+        guilty = noted if thread is None else [note for note in noted if note.thread == thread]
         runs = {note.run: note for note in guilty}  # one may be noted in both threads
         return [_harm(note, f"ended its process {describe(status)}", stack) for note in runs.values()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -98,6 +99,9 @@ class Engine:
             freed=self.doorbell.ring,
             notes=notes,
         )
+        self._alarm = None if notes is None else Alarm(notes.steps)
+        self.told = False
+        """Whether it leaves because its row has told it to."""
         self.supervisor = Supervisor(
             clock=MonotonicClock(),
             ledger=self.ledger,
@@ -108,7 +112,8 @@ class Engine:
             hears=self.doorbell.hears,
             leased=self.ledger.leased,
             loops=loops or LoopThread(None if notes is None else notes.loops),
-            watch=unshared if notes is None else Alarm(notes.steps),
+            watch=self._alarm or unshared,
+            spoiled=self._spoiled,
         )
         noted = unshared.noted if notes is None else notes.noted
         self.loads = Loads(self.supervisor.runners, self.supervisor.lateness, noted)
@@ -116,7 +121,7 @@ class Engine:
     def run(self) -> None:
         """Step runs until `drain`, then store them, give them up and return."""
         self.publisher.start()
-        self.ledger.start(self.supervisor.post, self._dead, self.drain)
+        self.ledger.start(self.supervisor.post, self._dead, self._told_to_leave)
         try:
             self.supervisor.run()
         finally:
@@ -129,6 +134,16 @@ class Engine:
         """Begin to leave; loops have `grace` seconds to end their tick. Any thread, and signal handlers."""
         self.supervisor.post(self.doorbell.deafen)
         self.supervisor.drain(grace)
+
+    def _told_to_leave(self) -> None:
+        self.told = True
+        self.drain()
+
+    def _spoiled(self) -> None:
+        """The supervisor leaves: code was broken off. What is hung by that must not keep the process."""
+        if self._alarm is not None:
+            self._alarm.end_in(math.ceil(conf.settings.GRACE + LEAVE))
+        self.supervisor.post(self.doorbell.deafen)
 
     def hear(self, message: dict[str, Any]) -> None:
         """A doorbell message. Any thread."""

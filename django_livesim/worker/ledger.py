@@ -12,7 +12,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
 from django_livesim.runtime.harm import Harm
 from django_livesim.store import journal, leases, loading, looking, striking, transitions
-from django_livesim.store.claiming import CLAIM_BATCH, claim
+from django_livesim.store.claiming import CLAIM_BATCH, claim, held_back
 from django_livesim.store.looking import Look
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
@@ -91,6 +91,7 @@ class Ledger:
         self._later: list[Any] = []  # writes to be tried again
         self._later_due = math.inf
         self._look_due = self._sweep_due = 0.0
+        self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or to be tried again
 
     @property
@@ -262,8 +263,11 @@ class Ledger:
     def _claim(self, worker: UUID, held: list[UUID], seen: Look | None = None) -> list[Held]:
         """Runs that are the worker's from now on; none where a look has `seen` none."""
         limit = CLAIM_BATCH
-        if self.max_runs is not None:
+        if seen is not None:
+            self._dropped = seen.mine.keys() - set(held)
+        if self.max_runs is not None:  # those that it has dropped, and may not take yet, need their place
             limit = min(limit, self.max_runs - len(held))
+            limit -= held_back(self._dropped) if limit > 0 and self._dropped else 0
         if limit <= 0:
             return []
         kept = [*held, *self._left_out()]

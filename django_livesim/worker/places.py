@@ -4,6 +4,7 @@
 |---|---|
 | because it was asked to, for new code | at once |
 | in good order, unasked: its row told it to leave | never |
+| in good order, unasked: a step was broken off in it, or somebody else sent it SIGTERM | at once |
 | by a run's code | at once; the run is held back by its strike |
 | otherwise | at once; where that goes on so, after 1, 2, 4 and at most 60 seconds |
 | otherwise, under `--reload`, before it had registered | when the code has changed |
@@ -15,6 +16,7 @@ import math
 import time
 from uuid import UUID
 
+from django_livesim.worker.child import AGAIN
 from django_livesim.worker.children import Child, Death
 
 LONGEST = 60.0  # seconds between two children that fare badly
@@ -70,12 +72,12 @@ class Place:
     def has_lost(self, death: Death, *, asked: bool) -> str:
         """Its child has ended; what follows, in words."""
         self.child = None
-        if death.left and not asked:
+        if death.left and death.status != AGAIN and not asked:
             self.due = math.inf
             return "it was told to leave, and is not replaced"
         if self._reloads and death.worker is None and not asked:
             self.due, self.waits_for_code = math.inf, True
             return "the next one comes when the code has changed"
-        pause = self.pauses.after(death, well=asked)
+        pause = self.pauses.after(death, well=asked or death.left)
         self.due = time.monotonic() + pause
         return f"the next one comes in {pause:g} s" if pause else "the next one comes at once"

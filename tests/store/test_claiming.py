@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from django_livesim.models import Checkpoint, Run, Worker
+from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
-from django_livesim.store import burying, claiming, identity, leases, looking
+from django_livesim.protocol.records import Committed, Stored, Write
+from django_livesim.store import burying, claiming, identity, journal, leases, looking
 from django_livesim.store.striking import Harm
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,6 +35,22 @@ def dies(holder: UUID) -> None:
     Worker.objects.filter(id=holder).update(state=Worker.State.GONE)
 
 
+def proves(holder: UUID, run: Run) -> None:
+    """It has stored its state a second after it was taken up."""
+    stored = Stored(tick=1, apply_seq=0, version=1, data=b"{}")
+    write = Write(
+        run=run.id,
+        epoch=fresh(run).epoch,
+        number=1,
+        tick=1,
+        next_seq=1,
+        speed=1.0,
+        checkpoint=stored,
+        proven=True,
+    )
+    assert journal.write(holder, [write]) == [Committed.YES]
+
+
 def taken_over(times: int, *, stored: bool = False) -> Run:
     """A run whose workers have died so often, and which waits for the next."""
     run = some_run()
@@ -41,8 +58,7 @@ def taken_over(times: int, *, stored: bool = False) -> Run:
         holder = worker()
         assert claim(holder) == [run.id]
         if stored:
-            epoch = Run.objects.get(id=run.id).epoch
-            Checkpoint.objects.create(run=run, tick=epoch, apply_seq=0, epoch=epoch, data=b"{}")
+            proves(holder, run)
         dies(holder)
     return run
 
@@ -85,7 +101,8 @@ def test_a_worker_has_one_suspect_at_a_time_until_that_has_stored_its_state():
     me, other = worker(), worker()
     assert claim(me) == [first.id]
     assert claim(me, first.id) == []
-    Checkpoint.objects.create(run=first, tick=1, apply_seq=0, epoch=fresh(first).epoch, data=b"{}")
+    proves(me, first)
+    assert fresh(first).unproven == 0
     assert claim(me, first.id) == [second.id]
     assert claim(other) == []
 
@@ -122,4 +139,29 @@ def test_what_a_worker_drops_and_takes_again_counts_for_nothing():
     run, me = some_run(), worker()
     for _ in range(4):
         assert claim(me) == [run.id]
+    assert fresh(run).unproven == 0
+
+
+def test_two_that_were_suspects_once_and_are_dropped_are_both_taken_again():
+    first, second, me = some_run(unproven=2), some_run(unproven=2), worker()
+    assert claim(me) == [first.id]
+    proves(me, first)
+    assert claim(me, first.id) == [second.id]
+    proves(me, second)
+    assert set(claim(me)) == {first.id, second.id}
+
+
+def test_its_own_come_first_and_those_held_back_are_counted():
+    older, dropped, me = some_run(), some_run(), worker()
+    Run.objects.filter(id=dropped.id).update(worker=me)
+    assert claiming.claim(me, [], **WITH, limit=1) == [dropped.id]
+    Run.objects.filter(id=dropped.id).update(held_back_until=timezone.now() + timedelta(minutes=1))
+    assert claiming.held_back([dropped.id, older.id]) == 1
+
+
+def test_what_a_worker_that_left_in_good_order_could_not_let_go_is_innocent():
+    run, me = some_run(), worker()
+    claim(me)
+    leases.leave(me)
+    claim(worker())
     assert fresh(run).unproven == 0

@@ -131,10 +131,11 @@ def test_a_worker_tells_which_code_it_has_from_its_first_moment_and_with_each_be
     ledger = Ledger(queues=["default"], registered=lambda worker: None, load=lambda: {"runs": 2})
     ledger._lease.have()
     assert Worker.objects.get().load["simulations"]["counter"] == 1
-    monkeypatch.setattr(keeping, "versions", lambda: {"counter": 5})
+    monkeypatch.setattr(keeping, "versions", lambda **which: {"counter": 5})
     ledger._lease._due["beat"] = 0.0
     ledger._lease.keep()
-    assert Worker.objects.get().load == {"runs": 2, "simulations": {"counter": 5}}
+    code = {"counter": 5}
+    assert Worker.objects.get().load == {"runs": 2, "simulations": code, "blocking": code}
 
 
 def test_a_run_without_a_worker_that_has_its_code_says_so_on_its_page_and_in_the_terminal(
