@@ -42,7 +42,7 @@ class Effort:
         took = monotonic() - self._began
         if self._used is None:
             self._left = 0 if took > DEAR else self._left - 1
-            self.cpu += took * self._busy
+            self.cpu += min(took, DEAR) * self._busy  # beyond that it most likely had no core
             return
         used = thread_time() - self._used
         self.cpu += used
