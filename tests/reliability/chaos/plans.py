@@ -86,4 +86,4 @@ CONTROLS = (
     ),
     Control(without="unseen", steps=("nothing 3",), must_find=("lost",)),
 )
-TRIES = 3
+TRIES = 8
