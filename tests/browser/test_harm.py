@@ -14,7 +14,7 @@ Visit = Callable[..., Visitor]
 
 QUARANTINE = """
 from django_livesim.models import Checkpoint, Run
-    why = "3 strikes: its code took longer than 2 s in one step"
+why = "3 strikes: its code took longer than 2 s in one step"
 Run.objects.update(status="quarantined", worker=None, reason=why, strikes=3, struck_tick=1, error="in step")
 """
 

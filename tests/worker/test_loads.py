@@ -51,7 +51,7 @@ def test_a_beat_tells_what_each_run_costs_and_for_how_long_one_is_stepping(setti
         worker = Worker.objects.filter(runs=counter).first()
         return worker is not None and ask(worker.load)
 
-    assert wait(lambda: told(lambda load: stepping(load, slow_run.id)), 30) > 2.0
+    assert wait(lambda: told(lambda load: stepping(load, slow_run.id)), 30) >= 2.0
     assert told(lambda load: load_of(load, counter.id)).size > 0
     assert not told(lambda load: stepping(load, counter.id))
     slow.let.set()
