@@ -79,7 +79,7 @@ class Control:
 
 
 CONTROLS = (
-    Control(without="fence", steps=("reserve 2",), must_find=("zombie writes",), simulations=("ledger",) * 3),
+    Control(without="fence", steps=("reserve 3",), must_find=("zombie writes",), simulations=("ledger",) * 3),
     Control(without="gate", steps=("late journal.before",) * 2, must_find=("told wrongly", "shown wrongly")),
     Control(
         without="horizon", steps=("kill", "kill"), must_find=("ticks backwards", "shown wrongly"), gap=2.0
