@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -99,24 +100,33 @@ def redis_answers(port: int) -> bool:
         return False
 
 
+def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """A Redis-compatible server that stores nothing, in a process of its own that has begun to listen."""
+    log = folder / "log"
+    command = [redis_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*command, "--dir", str(folder)],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=dies_with_us(),
+        )
+    try:
+        wait_for(lambda: redis_answers(port), process, log)
+    except BaseException:
+        stop(process)
+        raise
+    return process
+
+
 @contextlib.contextmanager
 def redis(port: int | None = None) -> Iterator[str]:
     """A Redis-compatible server that stores nothing; gives its URL, database 0."""
-    binary = redis_binary()
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="livesim-redis-") as folder:
-        log = Path(folder, "log")
-        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*command, "--dir", folder],
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=dies_with_us(),
-            )
+        process = start_redis(port, Path(folder))
         try:
-            wait_for(lambda: redis_answers(port), process, log)
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             stop(process)
@@ -142,55 +152,77 @@ def unprivileged_user() -> pwd.struct_passwd | None:
     raise Missing("PostgreSQL does not run as root, and there is no user postgres or nobody")
 
 
-@contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """A PostgreSQL cluster of its own; gives the URL of its database `postgres`.
+class Postgres:
+    """A PostgreSQL cluster in an empty folder; it can be stopped and started again.
 
     It does not wait for the disk (`fsync=off`): killing its processes loses
     nothing, a power cut does.
     """
-    binaries = postgres_binaries()
-    user = unprivileged_user()
-    password = secrets.token_hex(16)
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="livesim-pg-") as name:
-        folder = Path(name)
-        secret, data, log = folder / "password", folder / "data", folder / "log"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._binaries, self._port = folder, postgres_binaries(), free_port()
+        self._identity: dict[str, Any] = {}
+        secret, password = folder / "password", secrets.token_hex(16)
         secret.write_text(password)
-        identity: dict[str, object] = {}
-        if user:
+        if user := unprivileged_user():
             for path in (folder, secret):
                 os.chown(path, user.pw_uid, user.pw_gid)
-            identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        initdb = [binaries / "initdb", "-D", data, "-U", "livesim", "--pwfile", secret, "-E", "UTF8"]
+            self._identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self.url = f"postgres://livesim:{password}@127.0.0.1:{self._port}/postgres"
+        self._process: subprocess.Popen[bytes] | None = None
+        initdb = [self._binaries / "initdb", "-D", folder / "data", "-U", "livesim", "--pwfile", secret]
         subprocess.run(
-            [*initdb, "--auth=scram-sha-256", "--no-sync", "--locale=C"],
+            [*initdb, "-E", "UTF8", "--auth=scram-sha-256", "--no-sync", "--locale=C"],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd=folder,
-            **identity,  # type: ignore[call-overload]
+            **self._identity,
         )
-        options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
-        options |= {"fsync": "off", "max_connections": 100}
-        command = [binaries / "postgres", "-D", data]
+
+    def start(self) -> None:
+        """Return when it answers. RuntimeError: it did not start."""
+        options = {"port": self._port, "listen_addresses": "127.0.0.1", "fsync": "off"}
+        options |= {"unix_socket_directories": self._folder, "max_connections": 100}
+        command = [self._binaries / "postgres", "-D", self._folder / "data"]
         for option, value in options.items():
             command += ["-c", f"{option}={value}"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
                 command,
                 stdout=output,
                 stderr=output,
-                cwd=folder,
+                cwd=self._folder,
                 start_new_session=True,
                 preexec_fn=dies_with_us(signal.SIGINT),
-                **identity,  # type: ignore[call-overload]
+                **self._identity,
             )
-        ready = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
         try:
-            wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, process, log)
-            yield f"postgres://livesim:{password}@127.0.0.1:{port}/postgres"
+            wait_for(self._answers, self._process, log)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _answers(self) -> bool:
+        ready = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
+        return subprocess.run(ready, check=False).returncode == 0
+
+    def stop(self) -> None:
+        """Its connections are cut, and its process has ended."""
+        if self._process is not None:
+            stop(self._process, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL cluster of its own; gives the URL of its database `postgres`."""
+    with tempfile.TemporaryDirectory(prefix="livesim-pg-") as folder:
+        cluster = Postgres(Path(folder))
+        cluster.start()
+        try:
+            yield cluster.url
         finally:
-            stop(process, signal.SIGINT)
+            cluster.stop()
 
 
 SERVICES = {"redis": ("REDIS_URL", redis), "postgres": ("DATABASE_URL", postgres)}

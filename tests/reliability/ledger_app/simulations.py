@@ -73,3 +73,11 @@ for loop in (ledger_loop, ledger_thread):
     @loop.view
     def view(sim: Any, role: str) -> dict[str, Any]:
         return shown(sim.state)
+
+
+@register(**OPEN)
+class Steady(Ledger):
+    """A ledger that takes its time: many of them fit on a small machine."""
+
+    tick_rate = 5
+    frame_rate = 5

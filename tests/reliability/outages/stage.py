@@ -1,0 +1,229 @@
+"""What every leg has: runs on real workers, a web server, people who watch and send, and what was lost."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from django_livesim import gateway
+from django_livesim.models import Run, Worker
+from django_livesim.protocol.names import Status
+from django_livesim.testing import wait_until
+from tests.reliability.chaos import checks
+from tests.reliability.chaos.checks import Findings
+from tests.reliability.chaos.gateway import read
+from tests.reliability.chaos.processes import Processes
+from tests.reliability.chaos.records import Seen, Sent
+from tests.reliability.chaos.sockets import Crowd, Person
+from tests.reliability.outages.found import Found
+
+BEGIN = 90.0  # seconds for everything to be there
+ANSWERED = 60.0  # seconds for everything that was sent to be answered
+GAP = 1.0  # seconds between an answer and the next command of one person
+
+STEADY = "steady"
+
+
+class Workers(Processes):
+    """The same processes, with `livesim_worker` as the workers: each a parent with its children."""
+
+    def __init__(
+        self,
+        folder: Path,
+        livesim: dict[str, Any],
+        more: dict[str, str],
+        *,
+        size: int,
+        options: Iterable[str],
+        processes: int = 1,
+    ) -> None:
+        super().__init__(folder, livesim, more, size=size)
+        self._options, self._processes = (*options, "--processes", str(processes)), processes
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        process = self._start("django", "livesim_worker", *self._options)
+        self.workers.append(process)
+        return process
+
+    def missing(self) -> int:
+        """Children that have not registered."""
+        alive = Worker.objects.exclude(state=Worker.State.GONE).count()
+        return max(0, len(self.workers) * self._processes - alive)
+
+    @property
+    def logged(self) -> str:
+        """What all processes have said."""
+        return (self.folder / "log").read_text(errors="replace")
+
+
+class Stage:
+    """Fresh runs, watched by one person each, who sends a command a second where `sending`.
+
+    A context manager: entered, everything moves; left, every process is gone.
+    One leg has one stage at a time, on an empty database.
+    """
+
+    def __init__(
+        self,
+        *,
+        runs: int = 50,
+        simulation: str = STEADY,
+        sending: int | None = None,
+        workers: int = 2,
+        processes: int = 1,
+        options: Iterable[str] = (),
+        livesim: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`sending`: how many of the runs get commands, None: all; a tenth of those from the gateway too.
+
+        `livesim` goes on top of the settings of every process, `env` on top of their environment.
+        """
+        self._simulation, self._count = simulation, runs
+        self._sending = runs if sending is None else sending
+        self._size, self._processes, self._options = workers, processes, options
+        self._livesim = {"CHECKPOINT_SECONDS": 2.0, "GRACE": 5.0} | dict(livesim or {})
+        self._env = {"CHAOS_GAP": "0.5"} | dict(env or {})
+
+    def __enter__(self) -> Stage:
+        self._folder = tempfile.TemporaryDirectory(prefix="livesim-outage-")
+        self.workers = Workers(
+            Path(self._folder.name),
+            self._livesim,
+            self._env,
+            size=self._size,
+            options=self._options,
+            processes=self._processes,
+        )
+        self.crowd = Crowd([])
+        try:
+            self._begin()
+        except BaseException:
+            sys.stderr.write(self.workers.logged[-6000:])
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if exc[0] is not None:
+            sys.stderr.write(self.workers.logged[-6000:])
+        self._end()
+
+    def _end(self) -> None:
+        with suppress(RuntimeError):  # a crowd that was never started
+            self.crowd.stop()
+        self.workers.close()
+        self._folder.cleanup()
+
+    def _begin(self) -> None:
+        self.runs = [gateway.start(self._simulation, seed=number) for number in range(self._count)]
+        model = get_user_model()
+        numbers = itertools.count(1)
+        users = (model.objects.create_user(f"person {number}") for number in numbers)
+        self.crowd = Crowd(self._persons(users))
+        self.workers.start_web()
+        self.workers.fill()
+        self.workers.wait_for_web()
+        self.crowd.start()
+        through_gateway = self.runs[: max(1, self._sending // 10)] if self._sending else []
+        if through_gateway:
+            self.workers.start_senders(*(f"{run.id}:{next(users).pk}:plain" for run in through_gateway))
+        self._has_senders = bool(through_gateway)
+        wait_until(self._everything_moves, BEGIN)
+
+    def _persons(self, users: Iterator[Any]) -> list[Person]:
+        persons = []
+        for place, run in enumerate(self.runs):
+            user, client = next(users), Client()
+            client.force_login(user)
+            cookie = f"sessionid={client.cookies['sessionid'].value}"
+            window = int(place < self._sending)
+            persons.append(
+                Person(f"socket{user.pk}", run.id, self.workers.url, cookie, window=window, gap=GAP)
+            )
+        return persons
+
+    def _everything_moves(self) -> bool:
+        self.crowd.check()
+        return all(
+            person.seen.frames and (person.sent == {} or any(one.outcome for one in person.sent.values()))
+            for person in self.crowd.persons
+        )
+
+    # while it goes on
+
+    def tell(self, what: str) -> None:
+        """Say how far the leg has come."""
+        sys.stderr.write(f"  {time.strftime('%H:%M:%S')} {what}\n")
+
+    @property
+    def seen(self) -> list[Seen]:
+        return [person.seen for person in self.crowd.persons]
+
+    def stale(self, seconds: float = 2.0) -> list[UUID]:
+        """The runs of the pages to which nothing has come for so long."""
+        moment = time.monotonic() - seconds
+        return [each.run for each in self.seen if not each.frames or each.frames[-1].at < moment]
+
+    def adoptions(self) -> int:
+        """How often the runs have been taken up by a worker since they began."""
+        return sum(epoch - 1 for epoch in Run.objects.values_list("epoch", flat=True) if epoch)
+
+    @staticmethod
+    def longest_gap(seen: Seen, since: float, until: float) -> float:
+        """The longest time without a frame, in seconds, of what overlaps with these moments."""
+        moments = [frame.at for frame in seen.frames]
+        between = [at for at in moments if since <= at <= until]
+        before = max((at for at in moments if at < since), default=since)
+        after = min((at for at in moments if at > until), default=until)
+        points = [before, *between, after]
+        return max(later - at for at, later in itertools.pairwise(points))
+
+    # what was found
+
+    def conclude(self, found: Found, *, running: bool = True) -> None:
+        """Nobody sends anything new, everything sent is answered; nothing is lost, doubled or out of order.
+
+        `running`: every run must be running still.
+        """
+        self.crowd.leave()
+        self.workers.senders_leave()
+        with suppress(AssertionError):  # what is not answered is found below
+            wait_until(lambda: self.crowd.answered and self._senders_have_left, ANSWERED)
+        self.crowd.check()
+        findings = Findings()
+        sent = [one for person in self.crowd.persons for one in person.sent.values()]
+        sent += read(self.workers.sent_file).values()
+        for run in self.runs:
+            self._conclude_run(run.id, [one for one in sent if one.run == run.id], findings, running)
+        frames = checks.check_seen(self.seen, True, findings)
+        accepted = sum(one.accepted_at is not None or bool(one.outcome) for one in sent)
+        found.figures["commands sent / acknowledged"] = f"{len(sent)} / {accepted}"
+        found.figures["lost, doubled, out of order, told wrongly"] = str(sum(findings.counts.values()))
+        found.figures["frames seen"] = str(frames)
+        found.missed += [f"{count} {word}" for word, count in findings.counts.items()]
+        found.lines += findings.lines
+        found.must(self._sending == 0 or accepted > 0, "no command was acknowledged")
+        found.must(frames > 0, "nobody saw a frame")
+
+    @property
+    def _senders_have_left(self) -> bool:
+        return not self._has_senders or self.workers.senders_have_left
+
+    def _conclude_run(self, run: UUID, sent: list[Sent], findings: Findings, running: bool) -> None:
+        refs = checks.check_state(run, findings)
+        checks.check_commands(run, refs, sent, findings)
+        row = Run.objects.get(id=run)
+        if running and row.status != Status.RUNNING:
+            findings.add("not running", f"{str(run)[:8]} is {row.status}: {row.reason} {row.error}")
