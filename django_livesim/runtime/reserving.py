@@ -69,8 +69,12 @@ def position(run: Holding, *, hashed: bool) -> Position:
 
 
 def ask(run: Holding) -> int:
-    """Have the horizon asked for that it needs now."""
-    if run.replaying and not run.over:
+    """Have the horizon asked for that it needs now.
+
+    While history is played it stays as it is, for one that is let go in the midst too: what was shown is
+    further than the tick that its row has.
+    """
+    if run.replaying:
         return run.horizon.asked
     exactly = run.over or (run.status is Status.PAUSED and not run.away)
     return run.horizon.ask(run.shown_tick, _wanted(run), exactly=exactly)

@@ -193,6 +193,22 @@ def test_a_run_let_go_in_the_midst_of_its_history_does_not_say_that_it_plays():
     assert (row["worker"], row["progress"], row["reason"]) == (False, None, "")
 
 
+def test_a_run_let_go_in_the_midst_of_its_history_keeps_its_horizon_for_the_next_heir():
+    world, (run,) = crashed(Replayed, ticks=3000)
+    before = dict(world.row(run))
+    assert before["horizon"] > before["tick"] > 0
+    heir = heir_of(world, Replayed)
+    heir.supervisor.ring()
+    while run not in heir.supervisor.runners or not heir.runner(run).host.tick:
+        heir.supervisor.turn()
+    assert heir.runner(run).replaying
+    heir.supervisor.drain()
+    for _ in range(3):
+        heir.supervisor.turn()
+    row = heir.row(run)
+    assert (row["worker"], row["tick"], row["horizon"]) == (False, before["tick"], before["horizon"])
+
+
 def test_a_stop_waits_until_history_has_been_played_and_stores_what_it_led_to():
     world, (run,) = crashed(Replayed, ticks=5000)
     heir = heir_of(world, Replayed)
