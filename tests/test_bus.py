@@ -225,6 +225,26 @@ async def test_the_worker_hears_who_watches(anywhere: str | None) -> None:
         await asyncio.gather(listening, return_exceptions=True)
 
 
+async def test_a_worker_that_was_told_before_it_had_the_run_is_told_again_once_it_has_spoken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub, "INTERVAL", 60.0)
+    run, page, table = uuid4(), Page(), Table()
+    heard: list[dict[str, Any]] = []
+    end = local.subscribe(worker_channel(WORKER), heard.append)
+    async with watching(page, run, table) as joined:
+        await until(lambda: heard and table.reads)
+        joined.hear(frame(1))
+        table.facts = Facts(status="waiting", epoch=2, worker=WORKER)  # claimed, and not loaded yet
+        joined.hear({"type": "livesim.look"})
+        await until(lambda: joined.facts == table.facts)
+        heard.clear()
+        table.facts = Facts(status="running", epoch=2, worker=WORKER)
+        joined.hear(lane(frames.status("running", 1, None, 1.0, ""), "status") | {"epoch": 2})
+        assert (await until(lambda: heard))[0]["keyframe"] is True
+    end()
+
+
 async def test_older_doubled_and_fenced_frames_are_dropped(publisher: Publisher) -> None:
     publisher.start()
     run, page, table = uuid4(), Page(), Table()

@@ -55,6 +55,8 @@ class Hub:
         self.in_doubt = True
         """Whether what was shown last may not be the last there is."""
         self._epoch = 0
+        self._moved = False
+        """Whether a worker has spoken that may not have heard yet that somebody watches."""
         self._receiver = receiver
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
@@ -209,7 +211,9 @@ class Hub:
         text, kind, epoch = message["text"], message.get("kind"), message.get("epoch", self._epoch)
         if epoch < self._epoch:  # of a worker that has lost the run
             return
-        self._epoch = epoch
+        if epoch > self._epoch:  # what it was told before this, it was told before it had the run
+            self._epoch, self._moved = epoch, True
+            self._watch.ask()
         if kind == "status":
             self._note_status(orjson.loads(text))
         following = orjson.loads(text).get("next") if kind == "end" else None
@@ -259,8 +263,8 @@ class Hub:
     def take_facts(self, facts: Facts) -> None:
         """Tell viewers what has changed since they were last told."""
         known, self.facts = self.facts, facts
-        if known is None or known.worker != facts.worker:
-            self.in_doubt = True
+        if known is None or known.worker != facts.worker or self._moved:
+            self.in_doubt, self._moved = True, False
             self._care.set()
         for viewer in self.viewers:
             if known and known.sharing != facts.sharing:
