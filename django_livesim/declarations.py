@@ -7,13 +7,14 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from django.utils.functional import Promise
 
 from django_livesim import params
+from django_livesim.jobs import JobLoop
 from django_livesim.params.signatures import author_parameters, where
 from django_livesim.protocol.errors import RegistrationError
 from django_livesim.protocol.names import check_author_channel
@@ -21,6 +22,11 @@ from django_livesim.simulation import OPTIONS, CommandSpec, Loop, Simulation
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}\Z")
 GROUP = re.compile(r"[A-Za-z0-9_.-]{1,99}\Z")
+
+JOB_OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("retries", "how often it is tried again, an integer from 0 to 1000", lambda value: _count(value, 1000)),
+    ("backoff", "seconds before the first retry, a number above 0", lambda value: _positive(value)),
+)
 
 Target = type[Simulation] | Loop
 Check = Callable[[Any], bool]
@@ -33,6 +39,10 @@ def _positive(value: Any) -> bool:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and _positive(value) and value < 2**31
+
+
+def _count(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def _truth(value: Any) -> bool:
@@ -130,13 +140,13 @@ def declared_in(source: Any) -> Iterator[None]:
         raise
 
 
-def check_known_options(options: Mapping[str, Any], place: str) -> None:
+def check_known_options(options: Mapping[str, Any], place: str, known: Iterable[str] = OPTIONS) -> None:
     """Raise RegistrationError for an option that no simulation has."""
-    unknown = sorted(options.keys() - {*OPTIONS, "params_form"})
+    unknown = sorted(options.keys() - {*known, "params_form"})
     if unknown:
         raise RegistrationError(
             f"{place}: unknown options {', '.join(unknown)}. "
-            f"Expected some of: {', '.join(sorted([*OPTIONS, 'params_form']))}."
+            f"Expected some of: {', '.join(sorted([*known, 'params_form']))}."
         )
 
 
@@ -207,7 +217,16 @@ def _check_upgrade(function: Callable[..., Any], *first: str) -> None:
         ) from None
 
 
+def _check_job(job: JobLoop) -> None:
+    for option, expected, fits in JOB_OPTIONS:
+        value = getattr(job, option)
+        if not fits(value):
+            raise RegistrationError(f"{place_of(job)}: {option} is {value!r}. Expected {expected}.")
+
+
 def _check_loop(loop: Loop) -> None:
+    if isinstance(loop, JobLoop):
+        _check_job(loop)
     if _is_suspended(loop.function):
         raise RegistrationError(
             f"{place_of(loop)} is a generator. "

@@ -175,6 +175,7 @@ class Run(models.Model):
     progress = models.FloatField(_("progress"), null=True, blank=True)
     result = models.JSONField(_("result"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
+    attempts = models.IntegerField(_("attempts"), default=0, help_text=_("of a job: how many were begun"))
     adoptions = models.IntegerField(_("adoptions"), default=0)
     unproven = models.IntegerField(
         _("adoptions without a state"), default=0, help_text=_("since a worker has last stored its state")
@@ -185,6 +186,10 @@ class Run(models.Model):
         null=True,
         blank=True,
         help_text=_("once it has come further, its strikes are forgiven"),
+    )
+    struck_at = models.DateTimeField(_("struck"), null=True, blank=True, help_text=_("the last time"))
+    struck_epoch = models.BigIntegerField(
+        _("struck in epoch"), null=True, blank=True, help_text=_("each holding is struck once")
     )
     held_back_until = models.DateTimeField(
         _("held back until"), null=True, blank=True, help_text=_("no worker takes it before")

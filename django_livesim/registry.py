@@ -14,11 +14,14 @@ from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext as _
 
 from django_livesim import declarations
+from django_livesim.jobs import Job, JobLoop, of_class
 from django_livesim.params.signatures import where
 from django_livesim.protocol.errors import RegistrationError, UnknownSimulation
-from django_livesim.simulation import Loop, Simulation, humanise, snake_case
+from django_livesim.protocol.names import EXTERNAL
+from django_livesim.simulation import OPTIONS, Loop, Simulation, humanise, snake_case
 
 Registered = type[Simulation] | Loop
+JOB_OPTIONS = (*OPTIONS, "retries", "backoff")
 SimulationClass = TypeVar("SimulationClass", bound=type[Simulation])
 
 
@@ -108,10 +111,19 @@ def name_all(entries: Iterable[Entry]) -> dict[str, Registered]:
         apart = len(group) > 1 and not any(entry.chosen for entry in group)
         for entry in group:
             own = f"{entry.app}.{name}" if apart else name
+            if own == EXTERNAL:
+                raise _reserved(entry)
             if own in named:
                 raise _taken(own, named[own], entry)
             named[own] = entry
     return {name: entry.target for name, entry in named.items()}
+
+
+def _reserved(entry: Entry) -> RegistrationError:
+    return RegistrationError(
+        f"{entry.place}: the name {EXTERNAL!r} is that of runs which publish_state produces. "
+        f'Expected a name of its own: @register(name="...").'
+    )
 
 
 def _taken(name: str, first: Entry, second: Entry) -> RegistrationError:
@@ -153,17 +165,41 @@ def register(target: Any = None, /, **options: Any) -> Any:
         with declarations.declared_in(target):
             registered = _registered(target, options)
             _registry.add(registered)
-        return registered
+        return target if isinstance(target, type) else registered
 
     return enter if target is None else enter(target)
 
 
+def job(function: Any = None, /, **options: Any) -> Any:
+    """Enter a function as a job: a run that ends. It comes back as a `JobLoop`; `options` as of `register`,
+    and `retries` and `backoff`. A class, a subclass of `Job`, is entered by `register`.
+
+    Raises RegistrationError where it cannot work.
+    """
+
+    def enter(function: Any) -> JobLoop:
+        with declarations.declared_in(function):
+            if not isinstance(function, FunctionType):
+                expected = "a function. A class, a subclass of Job, has @register"
+                raise RegistrationError(f"@job got {function!r}. Expected: {expected}.")
+            declarations.check_known_options(options, where(function), JOB_OPTIONS)
+            entered = JobLoop(function, **options)
+            _registry.add(entered)
+        return entered
+
+    return enter if function is None else enter(function)
+
+
 def _registered(target: Any, options: dict[str, Any]) -> Registered:
+    if isinstance(target, type) and issubclass(target, Job):
+        declarations.check_known_options(options, where(target), JOB_OPTIONS)
+        return of_class(target, options)
     if not (
         isinstance(target, FunctionType) or (isinstance(target, type) and issubclass(target, Simulation))
     ):
         raise RegistrationError(
-            f"@register got {target!r}. Expected: a subclass of django_livesim.Simulation, or a function."
+            f"@register got {target!r}. "
+            f"Expected: a subclass of django_livesim.Simulation or of Job, or a function."
         )
     place = where(target)
     declarations.check_known_options(options, place)

@@ -190,10 +190,11 @@ class Declaration:
     script: str = ""  # static path of the module that draws the live page
 
     is_loop: ClassVar[bool]
+    is_job: ClassVar[bool] = False
     do_not_call_in_templates = True
 
 
-OPTIONS = tuple(name for name in Declaration.__annotations__ if name != "is_loop")
+OPTIONS = tuple(name for name in Declaration.__annotations__ if name not in ("is_loop", "is_job"))
 
 
 class Simulation(Hosted, Declaration):
@@ -205,6 +206,7 @@ class Simulation(Hosted, Declaration):
     """
 
     is_loop = False
+    takes_any_message: ClassVar[bool] = False
     commands: ClassVar[dict[str, CommandSpec]] = {}
     views_by_role: ClassVar[bool] = False
     description: ClassVar[str] = ""
@@ -217,7 +219,7 @@ class Simulation(Hosted, Declaration):
         cls.label = cls.__dict__.get("label") or humanise(cls.name)
         cls.description = first_paragraph(cls.__doc__)
         cls.views_by_role = cls.view is not Simulation.view
-        cls.commands = {spec.name: spec for spec in _declared(cls)}
+        cls.commands = {spec.name: spec for spec in declared_commands(cls)}
 
     def __init__(self) -> None:
         self.state = {}
@@ -258,7 +260,7 @@ class Simulation(Hosted, Declaration):
         return state
 
 
-def _declared(cls: type[Simulation]) -> Iterator[CommandSpec]:
+def declared_commands(cls: type) -> Iterator[CommandSpec]:
     """The commands of a class, bases first, an overriding method in its base's place."""
     specs: dict[str, CommandSpec] = {}
     for base in reversed(cls.__mro__):
@@ -309,6 +311,11 @@ class Loop(Declaration):
     @property
     def views_by_role(self) -> bool:
         return self.view_function is not None
+
+    @property
+    def takes_any_message(self) -> bool:
+        """Whether messages of any name are for it: it declares none."""
+        return not self.commands
 
     def command(
         self,

@@ -18,6 +18,20 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="run",
+            name="struck_at",
+            field=models.DateTimeField(
+                blank=True, help_text="the last time", null=True, verbose_name="struck"
+            ),
+        ),
+        migrations.AddField(
+            model_name="run",
+            name="struck_epoch",
+            field=models.BigIntegerField(
+                blank=True, help_text="each holding is struck once", null=True, verbose_name="struck in epoch"
+            ),
+        ),
+        migrations.AddField(
+            model_name="run",
             name="struck_tick",
             field=models.BigIntegerField(
                 blank=True,

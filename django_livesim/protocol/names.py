@@ -9,6 +9,9 @@ from uuid import UUID
 RUNS_CHANNEL = "livesim.runs"
 """The doorbell that any worker may answer; whoever hears it claims."""
 
+EXTERNAL = "external"
+"""The simulation of runs that `publish_state` produces, and no name for one of an author's."""
+
 UNWATCHED = "nobody is watching"
 """The reason of a paused run; by it the next worker knows that no person has paused it."""
 

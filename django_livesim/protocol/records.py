@@ -133,6 +133,8 @@ class Held:
     """Whether a worker has set it up before, and has said so."""
     unproven: int = 0
     """Deaths of workers that held it, since one of them has stored its state."""
+    attempts: int = 0
+    """Of a job: how many have been begun."""
     version: int = 1
     """Of the code that has stepped it so far, or that it was started with."""
     stored: Stored | None = None
@@ -177,6 +179,10 @@ class Write:
     """The run ends: its waiting commands are refused, its worker let go."""
     release: bool = False
     """The worker lets the run go, for another to claim."""
+    attempts: int | None = None
+    """How many attempts of a job have been begun; given where that changes."""
+    retry_in: float | None = None
+    """Seconds before which nobody claims a job that is let go after an attempt that failed with `error`."""
     successor: UUID | None = None
     """Id of the run that a restart begins."""
 

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django_livesim.runtime.loops import LoopThread
-from django_livesim.runtime.program import LoopProgram, failure
+from django_livesim.runtime.program import LoopProgram, LoopSim, failure
 from django_livesim.simulation import Loop
 
 HOLD = 1.0  # seconds for which a cancelled sleep waits for its turn, before the run is let go
@@ -32,6 +32,8 @@ Why = Callable[[], BaseException]
 
 class AttachedLoop(LoopProgram):
     """A block in whichever thread the caller has."""
+
+    sim: LoopSim
 
     def __init__(self, *args: Any, opened: Opened, why: Why, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -39,6 +39,8 @@ class Draft:
     error: str = ""
     ended: bool = False
     release: bool = False
+    attempts: int | None = None
+    retry_in: float | None = None
     reserve: bool = False
     successor: UUID | None = None
     number: int = 1
@@ -94,5 +96,7 @@ class Draft:
             error=self.error,
             ended=self.ended,
             release=self.release,
+            attempts=self.attempts,
+            retry_in=self.retry_in,
             successor=self.successor,
         )

@@ -88,6 +88,14 @@ def end(
     return None
 
 
+def try_again(run: Holding, reason: str, error: str, seconds: float) -> None:
+    """Let a job go whose attempt has failed; what it did since its state was stored last never was."""
+    run.status = Status.WAITING
+    run.say(reason)
+    run.record.retry(seconds, error)
+    run.drop()
+
+
 def release(run: Holding) -> bool:
     """Store the state and let the run go. False while a loop is away; call again later."""
     if run.over:

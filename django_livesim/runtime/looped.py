@@ -6,7 +6,9 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
+from django_livesim.jobs import Job
 from django_livesim.protocol.names import Kind, Status
 from django_livesim.protocol.records import Entry, Held
 from django_livesim.runtime import ending, taking_up
@@ -15,7 +17,7 @@ from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.holding import step_timeout
 from django_livesim.runtime.loops import LoopThread
 from django_livesim.runtime.ports import Catalogue, FrameOut, Options
-from django_livesim.runtime.program import Finished, LoopProgram
+from django_livesim.runtime.program import Finished, LoopProgram, LoopSim
 from django_livesim.runtime.runner import Runner
 from django_livesim.simulation import Host, Loop
 
@@ -41,11 +43,17 @@ class LoopRunner(Runner):
         host = Host(run=held.info, live=False)
         turns = (self._arrived, self._finished)
         limit = step_timeout(definition, options)
-        program = loops.program(definition, host, catalogue, post, *turns, epoch=held.epoch, limit=limit)
+        facts: dict[str, Any] = {"epoch": held.epoch, "limit": limit, "sim_class": self.sim_class(definition)}
+        program = loops.program(definition, host, catalogue, post, *turns, **facts)
         super().__init__(held, definition, host, program, clock, options)
         self._again: list[int] = []  # places of the messages that came again and wait
         self._slept = False  # in this holding
         self._deadline: float | None = None  # by when a loop asked to end must be back
+
+    @staticmethod
+    def sim_class(definition: Loop) -> Callable[[LoopProgram], LoopSim | Job]:
+        """What makes the object that the author's function gets."""
+        return LoopSim
 
     def whence(self) -> str:
         return taking_up.told(self.held, self.definition, loses_ticks=True)

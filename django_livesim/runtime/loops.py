@@ -49,6 +49,10 @@ class BlockingLoop(LoopProgram):
             self._exit()
         self._note()
 
+    def passing(self) -> None:
+        if self._closing:
+            self._exit()
+
     def _note(self) -> None:
         self._watch.enter(self.host.run.id, self.epoch, self.limit)
 
@@ -150,6 +154,9 @@ class AsyncLoop(LoopProgram):
                 cancelled = exc
         if cancelled is not None:
             raise cancelled
+
+    def passing(self) -> Awaitable[None]:
+        return asyncio.sleep(0)
 
     def _close(self) -> None:
         self._loop.call_soon_threadsafe(self._cancel)

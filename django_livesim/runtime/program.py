@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django_livesim.jobs import Job
 from django_livesim.protocol.errors import Code, LivesimError, raised
 from django_livesim.protocol.records import Entry
 from django_livesim.runtime.messages import Message, Settled
@@ -59,6 +60,10 @@ class LoopSim(Hosted):
         """End this tick and go on `seconds` of simulated time later. Await it in an `async def` loop."""
         return self._program.sleep(seconds)
 
+    def view(self, role: str) -> dict[str, Any]:
+        """What viewers see where the loop declares no view."""
+        return self.state
+
 
 class LoopProgram:
     """The turn-taking that blocking and async loops share."""
@@ -74,6 +79,7 @@ class LoopProgram:
         *,
         epoch: int,
         limit: float = 0.0,
+        sim_class: Callable[[LoopProgram], LoopSim | Job] = LoopSim,
     ) -> None:
         """`limit`: seconds that its code may take before it waits or sleeps, where that is watched."""
         self.definition = definition
@@ -84,7 +90,7 @@ class LoopProgram:
         self._post = post
         self._arrived = arrived
         self._finished = finished
-        self.sim = LoopSim(self)
+        self.sim = sim_class(self)
         self.reports = False
         self.settled: list[Settled] = []
         self.abandoned = False
@@ -121,7 +127,7 @@ class LoopProgram:
 
     def view(self, role: str) -> dict[str, Any]:
         function = self.definition.view_function
-        return self.sim.state if function is None else function(self.sim, role)
+        return self.sim.view(role) if function is None else function(self.sim, role)
 
     def metrics(self) -> dict[str, float]:
         function = self.definition.metrics_function
@@ -145,6 +151,10 @@ class LoopProgram:
         raise NotImplementedError
 
     def sleep(self, seconds: float) -> Any:
+        raise NotImplementedError
+
+    def passing(self) -> Any:
+        """No sleep, but an end where one was asked for; to be awaited where `sleep` is."""
         raise NotImplementedError
 
     def _go(self) -> None:

@@ -95,6 +95,14 @@ class Record:
         """The run is let go, for another worker to claim."""
         self._draft.release = True
 
+    def attempt(self, number: int) -> None:
+        """So many attempts have been made of a job, with the one that is about to begin."""
+        self._draft.attempts = number
+
+    def retry(self, seconds: float, error: str) -> None:
+        """The run is let go, and no worker takes it before so many seconds."""
+        self._draft.release, self._draft.retry_in, self._draft.error = True, seconds, error
+
     def end(self, status: Status, *, result: bytes, error: str, successor: UUID | None) -> None:
         """The last word on the run; its status has been recorded."""
         self._draft.ended, self._draft.result, self._draft.error = True, result, error

@@ -23,6 +23,7 @@ from django_livesim.runtime.effort import TICKS
 from django_livesim.runtime.harm import Harm, StepTimeout
 from django_livesim.runtime.history import Histories
 from django_livesim.runtime.holding import Holding
+from django_livesim.runtime.jobbed import JobRunner
 from django_livesim.runtime.looking import Looked, Looking
 from django_livesim.runtime.looped import LoopRunner
 from django_livesim.runtime.loops import LoopThread
@@ -190,7 +191,8 @@ class Runs:
         parts = (self.catalogue, self.clock, self.options)
         if isinstance(definition, type):
             return SteppedRunner(held, definition, *parts)
-        return LoopRunner(held, definition, *parts, post=self._post_for(held), loops=self._loops)
+        kind = JobRunner if definition.is_job else LoopRunner
+        return kind(held, definition, *parts, post=self._post_for(held), loops=self._loops)
 
     def _post_for(self, held: Held) -> Callable[..., None]:
         """How an own loop reaches its runner: in the step thread, and only while it is the one held."""

@@ -55,6 +55,7 @@ def load(run_id: UUID, worker: UUID, passed: tuple[Passed, ...] = ()) -> Held | 
         reason=run.reason,
         begun=run.started_at is not None,
         unproven=run.unproven,
+        attempts=run.attempts,
         version=run.version,
         stored=stored,
         older=older,

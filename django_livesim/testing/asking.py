@@ -48,7 +48,7 @@ def clean_params(definition: Definition, given: Mapping[str, Any]) -> dict[str, 
 def clean_args(definition: Definition, command: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as they are stored with a command. Raises UnknownCommand and BadArgs."""
     spec = definition.commands.get(command)
-    if spec is None and not (definition.is_loop and not definition.commands):
+    if spec is None and not definition.takes_any_message:
         expected = ", ".join(sorted(definition.commands)) or "none; this simulation takes no commands"
         raise UnknownCommand(f"{definition.name} has no command {command!r}. Expected one of: {expected}.")
     if not command:

@@ -65,7 +65,7 @@ class MemoryLedger:
     def _add(self, info: RunInfo) -> None:
         row = {"info": info, "epoch": 0, "status": Status.WAITING, "worker": False, "speed": 1.0, "tick": 0}
         row |= {"next_seq": 1, "reason": "", "error": "", "result": None, "next": None, "begun": False}
-        row |= {"progress": None, "version": 1, "horizon": 0, "hash": ""}
+        row |= {"progress": None, "version": 1, "horizon": 0, "hash": "", "attempts": 0, "held_back": 0.0}
         self.runs[info.id] = row
         self.commands[info.id], self.verdicts[info.id], self.checkpoints[info.id] = [], [], []
 
@@ -137,12 +137,15 @@ class MemoryLedger:
         mine = [run for run in held if run not in lost]
         for run in mine:
             self._reserve(self.runs[run], held[run])
-        free = [run for run, row in self.runs.items() if row["status"] in CLAIMABLE and not row["worker"]]
+        free = [run for run, row in self.runs.items() if self._is_free(row)]
         claimed = tuple(self._claim(run) for run in free) if claiming else ()
         held_now = [*mine, *(each.info.id for each in claimed)]
         entries = {run: self._waiting(run) for run in held_now if self.commands[run]}
         horizons = {run: at.horizon for run, at in held.items() if run in mine and at.horizon is not None}
         return Poll(claimed=claimed, entries=entries, horizons=horizons, lost=frozenset(lost))
+
+    def _is_free(self, row: dict[str, Any]) -> bool:
+        return row["status"] in CLAIMABLE and not row["worker"] and row["held_back"] <= self.now()
 
     def _reserve(self, row: dict[str, Any], at: Position) -> None:
         if at.horizon is not None:
@@ -175,6 +178,7 @@ class MemoryLedger:
             hash=row["hash"],
             reason=row["reason"],
             begun=row["begun"],
+            attempts=row["attempts"],
             version=row["version"],
             stored=stored,
             older=len(left) > 1,
@@ -201,6 +205,10 @@ class MemoryLedger:
             self.checkpoints[write.run].append(write.checkpoint)
         if write.ended:
             self._end(row, write)
+        if write.attempts is not None:
+            row["attempts"] = write.attempts
+        if write.retry_in is not None:
+            row |= {"held_back": self.now() + write.retry_in, "error": write.error}
         if write.release:
             row["worker"] = False
         return Committed.YES

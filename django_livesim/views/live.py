@@ -115,7 +115,7 @@ def registered(name: str) -> Any:
 
 def takes_messages(simulation: Any) -> bool:
     """Whether it is an own loop that takes any message."""
-    return simulation is not None and simulation.is_loop and not simulation.commands
+    return simulation is not None and simulation.takes_any_message
 
 
 def _commands(simulation: Any, bound: dict[str, Form]) -> list[tuple[Any, Form]]:

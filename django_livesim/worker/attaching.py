@@ -73,10 +73,10 @@ def attach(
     waited for until it counts as dead, LEASE_TTL seconds at most.
     """
     definition = registry.get(simulation if isinstance(simulation, str) else simulation.name)
-    if not isinstance(definition, Loop):
+    if not isinstance(definition, Loop) or definition.is_job:
         told = _(
-            "%(simulation)s is a class that workers step. Expected a loop: a function with @register,"
-            " whose name, parameters and commands the pages know; its body is not called here."
+            "%(simulation)s is a class or a job, which workers call. Expected a loop:"
+            " a function with @register, whose name, parameters and commands the pages know; its body is not called here."
         )
         raise BadArgs(told % {"simulation": definition.name})
     fields = {"params": params, "owner": owner, "name": name, "visibility": visibility, "seed": seed}

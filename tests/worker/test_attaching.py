@@ -318,7 +318,7 @@ def test_an_interrupt_in_the_blocks_own_code_keeps_what_was_stored_last():
 
 
 def test_a_class_cannot_be_attached_to():
-    with pytest.raises(BadArgs, match="^counter is a class that workers step. Expected a loop"):
+    with pytest.raises(BadArgs, match="^counter is a class or a job, which workers call. Expected a loop"):
         attach("counter", key="one")
     with pytest.raises(UnknownSimulation):
         attach("nothing", key="one")
