@@ -76,7 +76,8 @@ def attach(
     if not isinstance(definition, Loop) or definition.is_job:
         told = _(
             "%(simulation)s is a class or a job, which workers call. Expected a loop:"
-            " a function with @register, whose name, parameters and commands the pages know; its body is not called here."
+            " a function with @register, whose name, parameters and commands the pages know; its body is not"
+            " called here."
         )
         raise BadArgs(told % {"simulation": definition.name})
     fields = {"params": params, "owner": owner, "name": name, "visibility": visibility, "seed": seed}
