@@ -147,7 +147,7 @@ def test_what_is_refused_leaves_no_trace() -> None:
 
 @pytest.mark.parametrize("target", [int, 3, "orbit", object(), simulation()()])
 def test_only_simulations_and_functions_are_registered(target: Any) -> None:
-    assert "Expected: a subclass of django_livesim.Simulation, or a function." in refusal(target)
+    assert "Expected: a subclass of django_livesim.Simulation or of Job, or a function." in refusal(target)
 
 
 def test_unknown_options_are_refused_with_those_that_there_are() -> None:
