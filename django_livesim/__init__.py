@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from django_livesim.gateway import acancel as acancel
+    from django_livesim.gateway import apublish_state as apublish_state
     from django_livesim.gateway import asend as asend
     from django_livesim.gateway import astart as astart
     from django_livesim.gateway import cancel as cancel
+    from django_livesim.gateway import publish_state as publish_state
     from django_livesim.gateway import send as send
     from django_livesim.gateway import start as start
+    from django_livesim.jobs import Job as Job
     from django_livesim.params import Limits as Limits
     from django_livesim.protocol.errors import BadArgs as BadArgs
     from django_livesim.protocol.errors import LivesimError as LivesimError
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from django_livesim.protocol.errors import RegistrationError as RegistrationError
     from django_livesim.protocol.errors import RunHeld as RunHeld
     from django_livesim.protocol.errors import RunLost as RunLost
+    from django_livesim.registry import job as job
     from django_livesim.registry import register as register
     from django_livesim.simulation import Simulation as Simulation
     from django_livesim.simulation import command as command
@@ -38,6 +42,8 @@ _HOMES = {
     "RunLost": "django_livesim.protocol.errors",
     "Simulation": "django_livesim.simulation",
     "command": "django_livesim.simulation",
+    "Job": "django_livesim.jobs",
+    "job": "django_livesim.registry",
     "register": "django_livesim.registry",
     "Limits": "django_livesim.params",
     "start": "django_livesim.gateway",
@@ -47,6 +53,8 @@ _HOMES = {
     "asend": "django_livesim.gateway",
     "acancel": "django_livesim.gateway",
     "attach": "django_livesim.worker.attaching",
+    "publish_state": "django_livesim.gateway",
+    "apublish_state": "django_livesim.gateway",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

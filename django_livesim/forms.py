@@ -9,12 +9,12 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from django_livesim import params
-from django_livesim.models import Visibility
+from django_livesim.models import Run, Visibility
 from django_livesim.params.containers import copy
 from django_livesim.params.examples import hint
 from django_livesim.params.fields import JsonField, StrictDecoder
 from django_livesim.protocol.errors import LivesimError
-from django_livesim.protocol.names import Verb
+from django_livesim.protocol.names import EXTERNAL, Verb
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 SPEEDS = [(x, f"{TIMES}{x}") for x in ("0.25", "0.5", "1", "2", "5", "10")] + [("max", _("max"))]
@@ -88,6 +88,8 @@ QUESTIONS: Mapping[str, Any] = {
 }
 """What is asked before a control that ends the run."""
 
+STOP_PRODUCED = _("Ask the program that produces this run to stop? A run that has ended cannot go on.")
+
 CONFIRM: Mapping[str, Any] = {Verb.RESTART: _("Restart"), Verb.STOP: _("Stop")}
 """What is written on the button that says yes to it."""
 
@@ -95,6 +97,11 @@ NEW_LINK = _("Make a new link? The old one stops working at once, for everybody 
 DELETE = _(
     "Delete this run for good? Where it still goes on, it ends. Its state, result and commands are lost."
 )
+
+
+def questions(run: Run) -> Mapping[str, Any]:
+    """`QUESTIONS`, as they are asked of that run."""
+    return {**QUESTIONS, Verb.STOP: STOP_PRODUCED} if run.simulation == EXTERNAL else QUESTIONS
 
 
 def start_forms(simulation: Any, data: Any = None) -> tuple[StartForm, forms.Form]:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django_livesim import gateway
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Level
-from django_livesim.protocol.names import Outcome, Status, Verb
+from django_livesim.protocol.names import EXTERNAL, Outcome, Status, Verb
 
 
 class Act(StrEnum):
@@ -72,11 +72,13 @@ def why_not(act: Act, run: Run, level: Level | None) -> str:
     if (level or 0) < Level.CONTROL:
         return _("you have no right to control it")
     names = {"status": run.get_status_display(), "act": LABELS[act]}
+    if run.simulation == EXTERNAL and (act is not Act.STOP or run.ended):
+        return _("a program of its own produces it, which alone makes it go on")
     if act is Act.START and run.status == Status.QUARANTINED:
         return _("it is quarantined; resume releases it")
     if act is Act.RELEASE and run.status != Status.QUARANTINED:
         return _("it is %(status)s, and not in quarantine") % names
-    if act not in (Act.START, Act.RELEASE) and Verb(act) not in (legal := gateway.legal_verbs(run.status)):
+    if act not in (Act.START, Act.RELEASE) and Verb(act) not in (legal := gateway.legal_for(run)):
         names["legal"] = ", ".join(str(LABELS[each]) for each in Act if each in set(map(str, legal)))
         return _("it is %(status)s: it cannot %(act)s; possible now: %(legal)s") % names
     if verb_of(act, run.status) is None:

@@ -21,7 +21,7 @@ from django_livesim.forms import MessageForm, add_refusal, command_form
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Level
 from django_livesim.protocol.errors import Code, LivesimError
-from django_livesim.protocol.names import Outcome, Status
+from django_livesim.protocol.names import EXTERNAL, Outcome, Status
 from django_livesim.templatetags.livesim import one_line
 from django_livesim.views.live import registered, takes_messages
 from django_livesim.views.respond import SeeOther, status_of, with_retry
@@ -100,7 +100,7 @@ class SendingMixin(RunPages):
             media=sum((form.media for form in forms.values()), self.media),
             shown=shown,
             closed=why_closed(run),
-            known=registered(run.simulation) is not None,
+            known=run.simulation == EXTERNAL or registered(run.simulation) is not None,
             all_url=self._address(run, "") if len(shown) < len(specs) else "",
         )
         return render(request, "admin/livesim/run/send.html", context, status=status)
@@ -151,9 +151,11 @@ def noted(command: Command) -> str:
 
 def why_closed(run: Run) -> str:
     """Why the run takes no commands, and what it can do; empty where it takes them."""
+    if run.simulation == EXTERNAL:
+        return _("A program of its own produces this run; it takes no commands.")
     if not (run.ended or run.status == Status.QUARANTINED):
         return ""
-    legal = gateway.legal_verbs(run.status)
+    legal = gateway.legal_for(run)
     possible = ", ".join(str(label) for act, label in LABELS.items() if str(act) in set(map(str, legal)))
     return _("This run is %(status)s and takes no commands. Possible now: %(possible)s.") % {
         "status": run.get_status_display(),

@@ -55,6 +55,8 @@ class Hub:
         self.in_doubt = True
         """Whether what was shown last may not be the last there is."""
         self._epoch = 0
+        self._told_tick = 0
+        """Of the newest status or end of a run that is produced: several processes may tell of it at once."""
         self._moved = False
         """Whether a worker has spoken that may not have heard yet that somebody watches."""
         self._receiver = receiver
@@ -214,23 +216,38 @@ class Hub:
         if epoch > self._epoch:  # what it was told before this, it was told before it had the run
             self._epoch, self._moved = epoch, True
             self._watch.ask()
+        if self._is_produced:
+            if message["tick"] < self._told_tick:
+                return
+            self._told_tick = message["tick"]
         if kind == "status":
             self._note_status(orjson.loads(text))
         following = orjson.loads(text).get("next") if kind == "end" else None
         for viewer in self.viewers:
             if kind == "end":
                 viewer.tell_end(text, following)
+            elif kind == "status" and self._is_produced:
+                viewer.say_newest(text)
             else:
                 viewer.say(text)
 
     def _note_status(self, status: dict[str, Any]) -> None:
-        told = (status["status"], status["reason"], status["speed"])
+        progress = status["progress"] if self._is_produced else None
+        told = (status["status"], status["reason"], status["speed"], progress)
         self._watch.heard_status()
-        if self.facts is None or self.facts.told() != told:
+        if self.facts is None or self._is_news(told, self.facts.told()):
             self._watch.ask()
         for viewer in self.viewers:
             viewer.told_status = told
             viewer.told_end = viewer.told_end and status["status"] in ENDED
+
+    @property
+    def _is_produced(self) -> bool:
+        return self.facts is not None and self.facts.produced
+
+    def _is_news(self, told: tuple[object, ...], known: tuple[object, ...]) -> bool:
+        """Whether the row is to be read for it; what changes with each tick has it read no more often."""
+        return told[:1] != known[:1] if self._is_produced else told != known
 
     def _hear_verdict(self, message: dict[str, Any]) -> None:
         verdict = Verdict.decode(message)
@@ -262,6 +279,9 @@ class Hub:
 
     def take_facts(self, facts: Facts) -> None:
         """Tell viewers what has changed since they were last told."""
+        if facts.produced and facts.epoch <= self._epoch and facts.tick < self._told_tick:
+            self._watch.ask()  # it was read before what was told last
+            return
         known, self.facts = self.facts, facts
         if known is None or known.worker != facts.worker or self._moved:
             self.in_doubt, self._moved = True, False

@@ -80,12 +80,18 @@ class Publisher:
         if thread is None:
             return
         deadline = time.monotonic() + timeout
-        while self._outboxes and thread.alive and time.monotonic() < deadline:
-            time.sleep(0.005)
+        self.flush(timeout)
         self._thread = None
         thread.stop(max(0.1, deadline - time.monotonic()))
         with self._lock:
             self._outboxes.clear()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what waits has been sent, for at most `timeout` seconds; whether it has been."""
+        deadline = time.monotonic() + timeout
+        while self._outboxes and self._thread and self._thread.alive and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return not self._outboxes
 
     def publish(self, run_id: UUID, role_or_all: str, message: dict[str, Any]) -> None:
         """Send a frame, lane message or verdict to those who watch the run in that role."""

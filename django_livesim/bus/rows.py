@@ -26,6 +26,9 @@ class Facts:
     result: Any = None
     next: UUID | None = None
     """The run that follows this one after a restart."""
+    produced: bool = False
+    """No worker has it: programs of the host's own tell of it, each time with another tick, which is in
+    the row first and numbers statuses and frames."""
     sharing: tuple[object, ...] = field(default=(), repr=False)
     """On what rights rest in the row; it holds the link's token, and is told to nobody."""
 
@@ -48,7 +51,8 @@ class Facts:
 
     def told(self) -> tuple[object, ...]:
         """What must differ for viewers to be told anew; ticks they see in frames."""
-        return self.status, self.reason, frames.wire_speed(self.speed)
+        progress = self.progress if self.produced else None
+        return self.status, self.reason, frames.wire_speed(self.speed), progress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,7 @@ class Viewer:
         self._roomy = asyncio.Event()
         self._lane: deque[str] = deque()
         self._lane_bytes = 0
+        self._newest = ""
         self._told_next: str | None = None
         self._drain_by = float("inf")
         self._slot: Frame | None = None
@@ -114,6 +115,13 @@ class Viewer:
         self._lane.append(text)
         self._lane_bytes += _size(text)
         self._wake.set()
+
+    def say_newest(self, text: str) -> None:
+        """`say`, in place of what was said last so, where that waits and nothing came after it."""
+        if self._lane and self._lane[-1] is self._newest:
+            self._lane_bytes -= _size(self._lane.pop())
+        self._newest = text
+        self.say(text)
 
     def tell_end(self, text: str, following: str | None) -> None:
         """Tell of the run's end, once; and once more where another run, `following`, comes after it."""

@@ -134,6 +134,8 @@ class RowWatch:
             if newest.epoch > facts.epoch or tick < newest.tick:  # never an older state after a newer one
                 return
             seq = newest.seq + 1
+        if facts.produced:
+            seq = tick
         text = frames.snapshot(facts.epoch, seq, tick, body)
         self._hub.take_frame(Frame(role=role, epoch=facts.epoch, seq=seq, tick=tick, text=text))
 

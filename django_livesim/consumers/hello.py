@@ -9,7 +9,7 @@ from django_livesim import conf, params, registry
 from django_livesim.models import Run
 from django_livesim.protocol import frames
 from django_livesim.protocol.errors import UnknownSimulation
-from django_livesim.protocol.names import Role
+from django_livesim.protocol.names import EXTERNAL, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ def describe(simulation: str) -> Description:
     try:
         definition = registry.get(simulation)
     except UnknownSimulation:
-        return Description()
+        return Description(by_role=simulation != EXTERNAL)
     return Description(
         commands=tuple(_command(spec) for spec in definition.commands.values()),
         tick_rate=definition.tick_rate,

@@ -14,6 +14,7 @@ from django_livesim import gateway
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.models import Command, Run
 from django_livesim.protocol.frames import Verdict
+from django_livesim.protocol.names import EXTERNAL
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,6 +49,7 @@ def facts_of(run: Run) -> Facts:
         worker=run.worker_id,
         result=run.result,
         next=_successor(run) if run.ended else None,
+        produced=run.simulation == EXTERNAL,
         sharing=(run.visibility, run.link_token, run.owner_id),
     )
 

@@ -14,11 +14,22 @@ from typing import Any
 from django_livesim.gateway.asending import asend, asend_as
 from django_livesim.gateway.bridging import in_thread, is_pending_here
 from django_livesim.gateway.cancelling import cancel
-from django_livesim.gateway.controls import control, legal_verbs, pause, restart, resume, speed, step, stop
+from django_livesim.gateway.controls import (
+    control,
+    legal_for,
+    legal_verbs,
+    pause,
+    restart,
+    resume,
+    speed,
+    step,
+    stop,
+)
 from django_livesim.gateway.deleting import delete
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
 from django_livesim.gateway.owning import own_run
+from django_livesim.gateway.producing import publish_state
 from django_livesim.gateway.sending import send
 from django_livesim.gateway.sharing import share
 from django_livesim.gateway.starting import start
@@ -34,6 +45,7 @@ __all__ = [
     "ainspect",
     "answers",
     "apause",
+    "apublish_state",
     "arestart",
     "aresume",
     "asend",
@@ -52,9 +64,11 @@ __all__ = [
     "facts",
     "get",
     "inspect",
+    "legal_for",
     "legal_verbs",
     "own_run",
     "pause",
+    "publish_state",
     "restart",
     "resume",
     "runs",
@@ -98,6 +112,7 @@ aget = _async(get)
 ashare = _async(share)
 adelete = _async(delete)
 astart = _async(start)
+apublish_state = _async(publish_state)
 acancel = _async_sending(cancel)
 acontrol = _async_sending(control)
 apause = _async_sending(pause)

@@ -26,8 +26,8 @@ from django_livesim.protocol.errors import (
     UnknownCommand,
     UnknownSimulation,
 )
-from django_livesim.protocol.names import Kind, Status, Verb
-from django_livesim.store import attaching, intake
+from django_livesim.protocol.names import EXTERNAL, Kind, Status, Verb
+from django_livesim.store import attaching, intake, producing
 
 DIRECT = {
     Verb.RESTART: Status.STOPPED,
@@ -128,6 +128,9 @@ def _control(
 
 def _carry_out(run: Run, verb: Verb, row: Command, actor: Actor) -> None:
     """Do what the gateway itself may do; the rest is for the worker."""
+    if run.simulation == EXTERNAL:
+        producing.ask_to_stop(row, run)
+        return
     if verb in DIRECT:
         attaching.free(run)
     target = _direct(run, verb)
@@ -180,14 +183,33 @@ def legal_verbs(status: Status | str) -> frozenset[Verb]:
     return frozenset(Verb)
 
 
+def legal_for(run: Run) -> frozenset[Verb]:
+    """The controls that a run takes; one that is produced can be asked to stop, and nothing else."""
+    if run.simulation == EXTERNAL:
+        return frozenset() if run.ended else frozenset({Verb.STOP})
+    return legal_verbs(run.status)
+
+
 def _check_legal(run: Run, verb: Verb) -> None:
     """Raise where the status does not allow the verb, and say what would be legal."""
+    if run.simulation == EXTERNAL:
+        _check_produced(run, verb)
     status, legal = Status(run.status), legal_verbs(run.status)
     if verb not in legal:
         code = Code.QUARANTINED if status is Status.QUARANTINED else Code.RUN_ENDED
         illegal = _("The run is %(status)s: it cannot %(verb)s. Legal now: %(legal)s.")
         places = {"status": run.get_status_display(), "verb": verb, "legal": ", ".join(sorted(legal))}
         raise RunEnded(illegal % places, code=code)
+
+
+def _check_produced(run: Run, verb: Verb) -> None:
+    names = {"status": run.get_status_display(), "verb": verb}
+    if run.ended:
+        over = _("The run is %(status)s, and was produced by a program of its own: that begins another.")
+        raise RunEnded(over % names)
+    if verb is not Verb.STOP:
+        other = _("A program of its own produces the run: it can be asked to stop, and not to %(verb)s.")
+        raise LivesimError(other % names, code=Code.REFUSED)
 
 
 def _direct(run: Run, verb: Verb) -> Status | None:

@@ -21,7 +21,7 @@ from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor, may_inspect, visible
 from django_livesim.protocol import packed
 from django_livesim.protocol.errors import Forbidden, UnknownSimulation
-from django_livesim.protocol.names import INSPECT, Kind, Role
+from django_livesim.protocol.names import EXTERNAL, INSPECT, Kind, Role
 from django_livesim.store import loading
 
 INSPECT_WAIT = 2.0  # seconds a worker has to answer `inspect`
@@ -152,6 +152,8 @@ def stored_view(run: Run, role: Role | str) -> tuple[int, Any] | None:
 
 def _shows_state(run: Run) -> bool:
     """Whether everybody sees the whole state, so that a stored state may be shown."""
+    if run.simulation == EXTERNAL:
+        return True
     try:
         return not registry.get(run.simulation).views_by_role
     except UnknownSimulation:

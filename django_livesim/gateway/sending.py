@@ -24,7 +24,7 @@ from django_livesim.protocol.errors import (
     UnknownCommand,
     UnknownSimulation,
 )
-from django_livesim.protocol.names import Kind, Status
+from django_livesim.protocol.names import EXTERNAL, Kind, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +144,8 @@ def _refuse_ended(run: Run) -> None:
 
 def _clean_args(run: Run, command: str, args: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The declared command and its arguments as they are stored."""
+    if run.simulation == EXTERNAL:
+        raise UnknownCommand(_("A program of its own produces the run; it takes no commands."))
     try:
         definition = registry.get(run.simulation)
     except UnknownSimulation as exc:
@@ -152,7 +154,7 @@ def _clean_args(run: Run, command: str, args: Mapping[str, Any]) -> tuple[Any, d
     spec = definition.commands.get(command)
     if spec is not None:
         return spec, _sized(params.clean(params.form_class(spec), args))
-    if definition.is_loop and not definition.commands:
+    if definition.takes_any_message:
         return None, _sized(_free_args(command, args))
     expected = ", ".join(sorted(definition.commands)) or _("none; this simulation takes no commands")
     unknown = _("%(simulation)s has no command %(command)r. Expected one of: %(expected)s.")

@@ -23,6 +23,7 @@ from django_livesim.forms import (
     add_refusal,
     command_form,
     first_errors,
+    questions,
 )
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
@@ -89,7 +90,7 @@ def run_control(request: HttpRequest, run_id: UUID, verb: str) -> HttpResponse:
     if not form.is_valid():
         return refuse_act(request, run, " ".join(first_errors(form)))
     if _is_to_confirm(request, actor, run, verb):
-        return confirm(request, run, QUESTIONS[verb], CONFIRM[verb])
+        return confirm(request, run, questions(run)[verb], CONFIRM[verb])
     try:
         command = gateway.control(run, verb, form.cleaned_data, **_how(request, actor))
     except LivesimError as problem:

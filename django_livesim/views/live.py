@@ -18,18 +18,18 @@ from django_livesim.conf import settings
 from django_livesim.forms import (
     DELETE,
     NEW_LINK,
-    QUESTIONS,
     MessageForm,
     ShareForm,
     SpeedForm,
     StepForm,
     command_form,
+    questions,
 )
 from django_livesim.gateway import harming
 from django_livesim.models import Command, Run, Source, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
-from django_livesim.protocol.names import INSPECT, Kind, Role, Status
+from django_livesim.protocol.names import EXTERNAL, INSPECT, Kind, Role, Status
 from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
 from django_livesim.views.scheduled import scheduled_context
 from django_livesim.views.vitals import WANTING, workers_alive
@@ -96,7 +96,7 @@ def live_context(
         "commands": _commands(simulation, bound),
         "message_form": bound.get("", MessageForm()) if takes_messages(simulation) else None,
         "step_form": StepForm(auto_id="id_step_%s"),
-        "questions": QUESTIONS,
+        "questions": questions(run),
         "speed_form": SpeedForm(auto_id="id_speed_%s", initial={"x": _speed(run)}),
         "stored_tick": stored[0] if stored else None,
         "stored_state": stored[1] if stored else None,
@@ -125,7 +125,8 @@ def _commands(simulation: Any, bound: dict[str, Form]) -> list[tuple[Any, Form]]
 
 def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
     level = permissions.level(actor, run) or 0
-    attached = run.source == Source.EXTERNAL
+    produced = run.simulation == EXTERNAL
+    attached = run.source == Source.EXTERNAL and not produced
     return {
         "run": run,
         "key_query": key_query(request),
@@ -133,7 +134,8 @@ def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
         "may_control": level >= Level.CONTROL,
         "may_debug": actor.authenticated and (level >= Level.CONTROL or permissions.may_inspect(actor, run)),
         "successor": _successor(run) if run.ended else None,
-        "no_worker": run.status in WANTING and not attached and not workers_alive(),
+        "produced": produced,
+        "no_worker": run.status in WANTING and run.source == Source.WORKER and not workers_alive(),
         "no_script": attached and run.worker_id is None and run.status in (Status.WAITING, Status.PAUSED),
         "attach_call": _attach_call(run) if attached and level >= Level.CONTROL else "",
     } | _harm(run)

@@ -17,7 +17,7 @@ from django_livesim import gateway, permissions
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError, NoRun
-from django_livesim.protocol.names import Kind, Outcome
+from django_livesim.protocol.names import EXTERNAL, Kind, Outcome
 from django_livesim.views import once
 from django_livesim.views.respond import (
     by_htmx,
@@ -67,7 +67,7 @@ def scheduled_context(request: HttpRequest, actor: Actor, run: Run) -> dict[str,
         "key_query": key_query(request),
         "scheduled": shown,
         "scheduled_more": rows.count() - SHOWN if len(first) > SHOWN else 0,
-        "may_cancel": level >= Level.COMMAND,
+        "may_cancel": level >= Level.COMMAND and run.simulation != EXTERNAL,
     }
 
 
