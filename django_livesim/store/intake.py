@@ -155,7 +155,7 @@ def begin_carry_out(command: Command, run: Run, status: Status, reason: str = ""
         epoch=F("epoch") + 1,
         next_seq=F("next_seq") + 1,
         ended_at=Moment() if status in ENDED else None,
-        **(striking.RELEASED if run.status == Status.QUARANTINED else {}),
+        **_forgotten(run),
     )
     if not changed:
         raise Overtaken
@@ -164,6 +164,12 @@ def begin_carry_out(command: Command, run: Run, status: Status, reason: str = ""
     if status in ENDED:
         refuse_waiting(run=run.id)
     return Transition(run=run.id, epoch=epoch, previous=previous, status=status, reason=reason)
+
+
+def _forgotten(run: Run) -> dict[str, Any]:
+    """What counts no more of a run that somebody has go on after its end, or releases."""
+    forgotten = striking.RELEASED if run.status == Status.QUARANTINED else {}
+    return forgotten | ({"attempts": 0} if run.status in (Status.STOPPED, Status.QUARANTINED) else {})
 
 
 def take_away(run: Run) -> None:

@@ -215,6 +215,18 @@ def _is_a_page(address: str) -> bool:
     return True
 
 
+@register.filter
+def percent(share: float) -> str:
+    """0.257 as `25 %`."""
+    return f"{math.floor(100 * share)} %"
+
+
+@register.filter
+def lines(texts: Any) -> str:
+    """A list of texts, one on each line; empty for anything else."""
+    return "\n".join(map(str, texts)) if isinstance(texts, list) else ""
+
+
 @register.simple_tag
 def livesim_htmx_version() -> int:
     """Which htmx of django-htmx the pages load."""
@@ -227,6 +239,7 @@ def livesim_words() -> dict[str, str]:
     return {str(status): str(label) for status, label in STATUS_LABELS.items()} | {
         "socket_connecting": _("connecting"),
         "socket_open": _("live"),
+        "socket_silent": _("nothing new for {seconds} s"),
         "socket_waiting": _("reconnecting"),
         "socket_closed": _("offline"),
         "lost": _("Connection lost."),
@@ -239,6 +252,10 @@ def livesim_words() -> dict[str, str]:
         "restarted": _("Restarted: going to the new run."),
         "max": _("max"),
         "more": _("show {n} more"),
+        "hours_left": _("about {n} hours left"),
+        "minutes_left": _("about {n} minutes left"),
+        "seconds_left": _("about {n} s left"),
+        "attempt": _("attempt {attempt} of {attempts}"),
         "applied": _("Applied at tick {tick}."),
         "refused": _("Refused: {why}"),
         "log_applied": _("{command} applied"),

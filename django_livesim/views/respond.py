@@ -58,6 +58,7 @@ class Shown:
     script: str
     sharing: str
     when_unwatched: str
+    is_job: bool
 
     @classmethod
     def of(cls, simulation: Any) -> Shown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django_livesim import Refused, Simulation, command, register
+from django_livesim import Refused, Simulation, command, register, job
 
 HOSTILE = '<img src=x onerror="document.title=1">{{7*7}}<script>document.title=2</script>'
 
@@ -72,3 +72,13 @@ class Diary(Simulation):
 
     def step(self, dt: float) -> None:
         self.state["day"] += 1
+
+
+@job(visibility="public")
+def encode(job: Any, lines: int = 30) -> dict[str, int]:
+    """A job that says what it does."""
+    for number in range(lines):
+        job.log(f"frame {number} of {HOSTILE}")
+        job.progress(number / lines, f"frame {number}")
+        time.sleep(0.1)
+    return {"frames": lines}

@@ -80,6 +80,9 @@ def test_jobs_end_with_results_are_stopped_within_a_second_and_called_again_only
     assert Run.objects.get(id=hour.id).status == "stopped"
     wait(lambda: lines(tmp_path / "hour") == ["attempt 1", "cleared away"])
     assert took < 5.0  # a second, on a machine that has nothing else to do
+    gateway.resume(hour)
+    wait(lambda: lines(tmp_path / "hour")[2:] == ["attempt 1"])
+    gateway.stop(hour, wait=True)
 
     holder = wait(lambda: Run.objects.select_related("worker").get(id=killed.id).worker)
     wait(lambda: lines(tmp_path / "killed") == ["attempt 1"])

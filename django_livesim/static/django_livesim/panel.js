@@ -1,5 +1,6 @@
 /** The live page of one run: joins the socket to what the template laid out (elements with `data-ls`). */
 
+import { JobCard } from "./job.js";
 import { Log } from "./log.js";
 import { LiveSocket } from "./socket.js";
 import { Picture, point } from "./canvas.js";
@@ -9,6 +10,7 @@ import { say } from "./words.js";
 const TREE_EVERY = 100; // ms between two updates of the state tree
 const RATE_OVER = 3000; // ms over which the measured rate is taken
 const SILENCE = [3000, 30000]; // ms without a frame after which it is asked what is the matter: at first, at most
+const PAUSES = 3; // times the last pause between two frames that pass before one is missed
 const REMEMBERED = 100; // verdicts kept for forms whose answer comes later than the socket's
 const ENDED = new Set(["stopped", "finished", "failed"]);
 const CLOSED = { 4401: "no_right", 4403: "no_right", 4404: "no_right", 4410: "deleted", 4429: "too_many" };
@@ -20,6 +22,8 @@ export class Panel {
   #verdicts = new Map();
   #countdown = 0;
   #silence = 0;
+  #framedAt = 0;
+  #pause = 0;
   #treeDue = 0;
   #wasAlive = false;
   #wasLost = false;
@@ -32,6 +36,7 @@ export class Panel {
     this.tree = new Tree(this.#part("state"), { more: say("more") });
     this.live = this.#handle();
     this.picture = this.#picture();
+    this.job = this.#find("job") ? new JobCard(this.#find("job")) : null;
     this.#part("plain").hidden = true;
     this.#listen();
     this.socket.open();
@@ -163,26 +168,58 @@ export class Panel {
       this.#announce();
     }
     this.#become(status);
+    this.#framedAt = performance.now();
+    this.#pause = 0;
     this.#listenForSilence();
   }
 
   #frame({ epoch, seq, tick, state }) {
     this.#write("tick", String(tick));
+    const now = performance.now();
+    this.#pause = this.root.dataset.connection === "silent" ? 0 : now - this.#framedAt;
+    this.#framedAt = now;
     this.#listenForSilence();
     this.#measure(epoch, seq, tick);
     this.live.tick = tick;
     this.picture?.update(state);
+    this.job?.update(state);
     if (!this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
   }
 
-  /** A run that runs and shows nothing may be in one long step: the server knows by the worker's beat. */
-  #listenForSilence(delay = SILENCE[0]) {
+  /** A run that runs and shows nothing may be in one long step, or what it says gets lost: the server is asked. */
+  #listenForSilence() {
+    this.#growFresh();
     clearTimeout(this.#silence);
-    if (this.status !== "running") return;
+    const patience = Math.min(Math.max(SILENCE[0], PAUSES * this.#pause), SILENCE[1]);
+    if (this.status === "running") this.#missFrames(patience);
+  }
+
+  #missFrames(delay) {
     this.#silence = setTimeout(() => {
+      this.#growOld();
       document.body.dispatchEvent(new CustomEvent("livesim:silent"));
-      this.#listenForSilence(Math.min(2 * delay, SILENCE[1]));
+      this.#missFrames(Math.min(2 * delay, SILENCE[1]));
     }, delay);
+  }
+
+  /** The connection is there, and yet what is shown is old: that is said, with its age. */
+  #growOld() {
+    if (this.root.dataset.connection !== "open") return;
+    this.root.dataset.connection = "silent";
+    this.#write("rate", "–");
+    const count = () => {
+      const seconds = Math.round((performance.now() - this.#framedAt) / 1000);
+      this.#write("connection", say("socket_silent", { seconds }));
+    };
+    count();
+    this.#countdown = setInterval(count, 1000);
+  }
+
+  #growFresh() {
+    if (this.root.dataset.connection !== "silent") return;
+    clearInterval(this.#countdown);
+    this.root.dataset.connection = "open";
+    this.#write("connection", say("socket_open"));
   }
 
   #updateTree() {
