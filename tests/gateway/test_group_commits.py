@@ -27,7 +27,7 @@ from tests.hosts import host_view
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ async def test_a_check_that_hangs_holds_up_the_commands_of_its_sender_alone(
         ]
         await until(asked.is_set)
         for number in range(20):
-            await asyncio.wait_for(gateway.asend(run, "add", user=ann, id=f"c{number}"), 5)
+            await asyncio.wait_for(gateway.asend(run, "add", user=ann, id=f"c{number}"), DEADLINE)
         assert not any(each.done() for each in sent)
     finally:
         go.set()
@@ -295,7 +295,7 @@ async def test_commands_for_a_run_that_a_view_holds_wait_for_it_in_order_and_no_
     try:
         sent = [asyncio.create_task(gateway.asend(run, "add", id=f"c{number}")) for number in range(5)]
         for _ in range(5):
-            await asyncio.wait_for(gateway.asend(other, "add", id=f"o{_}"), 5)
+            await asyncio.wait_for(gateway.asend(other, "add", id=f"o{_}"), DEADLINE)
         assert not any(each.done() for each in sent)
     finally:
         await sync_to_async(held.__exit__)(None, None, None)
@@ -327,10 +327,10 @@ def test_inside_a_transaction_it_is_stored_in_that(run: Run, batches: list[list[
     began = time.monotonic()
     with transaction.atomic():
         assert async_to_sync(gateway.aget)(run.id) == run
-        row = async_to_sync(gateway.asend)(run, "add", id="a", wait=True)
+        row = async_to_sync(gateway.asend)(run, "add", id="a", wait=True, timeout=DEADLINE)
         assert Command.objects.get() == row
         transaction.set_rollback(True)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < DEADLINE / 2
     assert not Command.objects.exists() and batches == []
     assert async_to_sync(gateway.asend)(run, "add", id="b").pk
     assert batches == [["b"]]

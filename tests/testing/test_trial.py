@@ -562,7 +562,7 @@ def test_a_loop_is_stepped_by_its_sleeps_and_takes_no_real_time(shop):
         assert (trial.tick, trial.state["calls"]) == (1, 1)
         trial.advance(60)
         assert trial.tick == pytest.approx(600, abs=1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # and not 60
 
 
 def test_a_loop_answers_in_its_next_tick(shop):

@@ -175,7 +175,7 @@ def rings(url, act):
     """How many messages `act` sends on the channel layer."""
     with redis.Redis.from_url(url) as server, server.pubsub() as heard:
         heard.psubscribe("*")
-        assert heard.get_message(timeout=5)["type"] == "psubscribe"
+        assert heard.get_message(timeout=30)["type"] == "psubscribe"
         doorbells.flush()
         while heard.get_message(timeout=0.2):
             pass  # of what came before
@@ -197,7 +197,7 @@ def layer(settings, redis_url):
 def test_what_a_view_of_the_hosts_sends_is_accepted_by_its_commit(layer, run, client):
     began = time.monotonic()
     assert rings(layer, lambda: client.get(reverse("send", args=[run.id]))) >= 1
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert Command.objects.count() == 1
 
 
@@ -216,7 +216,7 @@ def test_an_inspection_inside_a_transaction_does_not_wait_for_who_cannot_see_it(
     began = time.monotonic()
     with transaction.atomic(using="sims"):
         found = gateway.inspect(run)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 1.9  # and not the two seconds that a worker has
     assert (found["state"], found["commands"]) == (None, [])
     assert Command.objects.count() == 0
 
@@ -224,8 +224,8 @@ def test_an_inspection_inside_a_transaction_does_not_wait_for_who_cannot_see_it(
 def test_a_command_inside_a_transaction_is_pending_and_not_waited_for(run):
     began = time.monotonic()
     with transaction.atomic(using="sims"):
-        assert gateway.send(run, "add", wait=True).outcome == ""
-    assert time.monotonic() - began < 1
+        assert gateway.send(run, "add", wait=True, timeout=60).outcome == ""
+    assert time.monotonic() - began < 30
     actor = Actor.from_process("test")
     assert [each.id for each in gateway.runs(actor)] == [run.id]
 
