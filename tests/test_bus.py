@@ -821,6 +821,38 @@ async def test_a_hung_redis_holds_nobody_up_and_loses_no_result(
         await heard_frame(publisher, run, page, seq + 50)
 
 
+async def test_viewers_are_told_that_no_messages_arrive_and_when_they_do_again(
+    bad_redis: Redis, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "ECHO_EVERY", 0.2)
+    monkeypatch.setattr(receiver, "DEAF_AFTER", 1.0)
+    publisher.start()
+    run, page, table = uuid4(), Page(), Table()
+    async with watching(page, run, table):
+        seq = await heard_frame(publisher, run, page)
+        assert [each["reason"] for each in page.of("status")] == [""]
+        os.kill(bad_redis.process.pid, signal.SIGSTOP)
+        await until(lambda: page.of("status")[-1]["reason"] == hub.DEAF)
+        table.facts = Facts(status="running", epoch=1, worker=WORKER, tick=1234)
+        await until(lambda: page.of("status")[-1]["tick"] == 1234)
+        os.kill(bad_redis.process.pid, signal.SIGCONT)
+        await until(lambda: page.of("status")[-1]["reason"] == "")
+        page.heard.clear()
+        await heard_frame(publisher, run, page, seq)
+
+
+async def test_nobody_is_told_so_where_nothing_is_said_and_messages_would_arrive(
+    layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "ECHO_EVERY", 0.1)
+    monkeypatch.setattr(receiver, "DEAF_AFTER", 1.0)
+    run, page, table = uuid4(), Page(), Table()
+    async with watching(page, run, table):
+        reads = table.reads
+        await until(lambda: table.reads > reads + 4)  # two seconds
+        assert [each["reason"] for each in page.of("status")] == [""]
+
+
 async def test_the_hub_leaves_a_hung_redis(bad_redis: Redis, publisher: Publisher) -> None:
     publisher.start()
     run, page, table = uuid4(), Page(), Table()

@@ -16,6 +16,7 @@ import random
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -38,6 +39,7 @@ RESYNC_GAP = 1.0  # seconds between two resyncs of one viewer
 LINGER = 1.0  # seconds that a hub stays after its last viewer, for one who reloads the page
 PRESENCE_GAP = 1.0  # seconds between two tellings of how many watch
 SEEN_LIMIT = 4096  # verdicts that are remembered, so that a doubled one is told once
+DEAF = "shown late, since no messages from its worker arrive; the run goes on, and takes commands"
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
@@ -56,7 +58,7 @@ class Hub:
         """Whether what was shown last may not be the last there is."""
         self._epoch = 0
         self._told_tick = 0
-        """Of the newest status or end of a run that is produced: several processes may tell of it at once."""
+        """Of what was told last of a run that is produced: several processes may tell of it at once."""
         self._moved = False
         """Whether a worker has spoken that may not have heard yet that somebody watches."""
         self._receiver = receiver
@@ -279,9 +281,11 @@ class Hub:
 
     def take_facts(self, facts: Facts) -> None:
         """Tell viewers what has changed since they were last told."""
-        if facts.produced and facts.epoch <= self._epoch and facts.tick < self._told_tick:
-            self._watch.ask()  # it was read before what was told last
-            return
+        if facts.produced:
+            if facts.epoch <= self._epoch and facts.tick < self._told_tick:
+                self._watch.ask()  # it was read before what was told last
+                return
+            self._told_tick = facts.tick
         known, self.facts = self.facts, facts
         if known is None or known.worker != facts.worker or self._moved:
             self.in_doubt, self._moved = True, False
@@ -304,9 +308,17 @@ class Hub:
         for viewer in self.viewers:
             viewer.show(frame)
 
+    def hears(self) -> bool:
+        """Whether messages arrive, as far as is known."""
+        return self._receiver.hears()
+
     def _tell(self, viewer: Viewer, facts: Facts) -> None:
-        if viewer.told_status != facts.told():
-            viewer.told_status = facts.told()
+        told = facts.told()
+        if not self.hears() and facts.status == Status.RUNNING and facts.worker:
+            facts = replace(facts, reason="; ".join(filter(None, (facts.reason, DEAF))))
+            told = (*facts.told(), facts.tick)  # which no frame shows
+        if viewer.told_status != told:
+            viewer.told_status = told
             viewer.say(facts.status_text)
         viewer.told_end = viewer.told_end and facts.ended
 

@@ -22,6 +22,9 @@ from django_livesim.bus.seldom import Seldom
 REJOIN = 5.0  # seconds between two times that a group is joined again
 LIMIT = 2.0  # seconds that the layer may take for one thing
 BACK_OFF = (0.1, 3.0)  # seconds to wait after a failure, at first and at most
+ECHO_EVERY = 2.5  # seconds between two messages to ourselves
+ECHO_LIMIT = 1.0  # seconds that one of them may take
+DEAF_AFTER = 6.0  # seconds without any message
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
@@ -47,6 +50,10 @@ class Receiver:
 
     def leave(self, group: str) -> None:
         raise NotImplementedError
+
+    def hears(self) -> bool:
+        """Whether messages arrive, as far as is known."""
+        return True
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send to a channel, within a second; whoever cannot be reached is not."""
@@ -90,7 +97,8 @@ class LayerReceiver(Receiver):
     """Hears the channel layer, through restarts, flushes and hangs of what is behind it.
 
     Groups are joined anew every few seconds: Redis may have been flushed, and a
-    membership of the core layer ends by itself after a day.
+    membership of the core layer ends by itself after a day. A message that it sends
+    to itself now and then tells it when it is deaf.
     """
 
     def __init__(self, layer: Any) -> None:
@@ -99,6 +107,7 @@ class LayerReceiver(Receiver):
         self._in: set[str] = set()
         self._channel = ""
         self._joined_all_at = 0.0
+        self._heard_at = time.monotonic()
         self._stir = asyncio.Event()
         self._task = asyncio.create_task(self._live(), name="livesim-receiver")
 
@@ -111,6 +120,9 @@ class LayerReceiver(Receiver):
     def leave(self, group: str) -> None:
         self._groups.pop(group, None)
         self._stir.set()
+
+    def hears(self) -> bool:
+        return time.monotonic() - self._heard_at < DEAF_AFTER
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         async with asyncio.timeout(1.0):
@@ -140,6 +152,7 @@ class LayerReceiver(Receiver):
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._listen(), name="livesim-receiver-listen")
                     tasks.create_task(self._keep(), name="livesim-receiver-keep")
+                    tasks.create_task(self._echo(), name="livesim-receiver-echo")
             except Exception:
                 seldom.warning("The channel layer lost this process; joining again", exc_info=True)
                 await back_off.wait()
@@ -157,8 +170,17 @@ class LayerReceiver(Receiver):
                 self._stir.set()
                 continue
             back_off.reset()
+            self._heard_at = time.monotonic()
             if hearer := self._groups.get(message.get("group", "")):
                 hearer[0](message)
+
+    async def _echo(self) -> None:
+        """Tell ourselves something, again and again; what fails is not heard, and so is known."""
+        while True:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(ECHO_LIMIT):
+                    await self._layer.send(self._channel, {"type": "livesim.echo"})
+            await asyncio.sleep(ECHO_EVERY)
 
     async def _keep(self) -> None:
         """Make the layer's idea of the groups equal to ours, whenever ours changes and every few seconds."""

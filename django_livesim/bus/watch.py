@@ -37,6 +37,7 @@ class RowWatch:
         self._asked = asyncio.Event()
         self._born = time.monotonic()
         self._ended_at: float | None = None
+        self._heard = True  # whether messages arrived when the row was read last
         self._statuses = 0  # status messages heard, to notice one that came while the row was read
 
     def ask(self) -> None:
@@ -62,8 +63,8 @@ class RowWatch:
             await self._sleep_until(look_at)
 
     async def _sleep_until(self, look_at: float) -> None:
-        """Until somebody asks, it is time to look, or an outcome is overdue."""
-        while not self._asked.is_set():
+        """Until somebody asks, it is time to look, an outcome is overdue, or we are deaf, or no more so."""
+        while not self._asked.is_set() and self._hub.hears() is self._heard:
             queries = (viewer.next_query_at() for viewer in self._hub.viewers)
             first = min([look_at, *(at for at in queries if at is not None)])
             now = time.monotonic()
@@ -76,6 +77,7 @@ class RowWatch:
 
     async def _read_row(self) -> None:
         hub = self._hub
+        self._heard = hub.hears()
         for _again in range(3):
             statuses = self._statuses
             facts = await self._rows.facts(hub.run_id)
