@@ -1,30 +1,53 @@
-"""The runs of blocking loops, each of which is to have a process to itself: what a parent looks for."""
+"""The runs that are to have a process to themselves: what a parent looks for.
+
+They are those of blocking loops, and those that have harmed their worker and have come no further since.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, QuerySet
+from django.db.models import Exists, Q, QuerySet
 
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol.names import Kind
 from django_livesim.store import claiming, unclaimed
+from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import tell_on_commit
 
+OURS = 1000  # workers that are remembered
+OTHERS = 3.0  # seconds for which what has harmed another parent's worker is left to that parent
 SAID = 20  # runs beyond what there is room for that are told why they wait, in one look
+
+
+class Code(NamedTuple):
+    """The versions of the code that one worker has: of all simulations, and of loops that block."""
+
+    simulations: Mapping[str, int]
+    blocking: Mapping[str, int]
+
+    @classmethod
+    def of(cls, load: Mapping[str, Any]) -> Code:
+        """From its row."""
+        return cls(load.get("simulations") or {}, load.get("blocking") or {})
 
 
 class Blocking:
     """One parent's eye on those that nobody holds; used in its thread of the database alone.
 
-    Which loops block is told by the rows of its workers, which have newer code than their parent where that
-    was reloaded. Where they all leave, nothing is found. A look is one query, and none where there is no such
-    loop. That a run was found is no promise: its claim decides who has it.
+    Which code there is, and which loops block, is told by the rows of its workers, which have newer code than
+    their parent where that was reloaded. Where they all leave, nothing is found. A look is one query. That a
+    run was found is no promise: its claim decides who has it. What was struck is found by the parent of the
+    worker that it has harmed, and by others a little later, lest each of them begin a process for it.
     """
 
     def __init__(self) -> None:
-        self._code: dict[UUID, dict[str, int]] = {}  # the versions of blocking loops by worker
+        self._code: dict[UUID, Code] = {}  # by worker
+        self._ours: deque[UUID] = deque(maxlen=OURS)  # workers that are or were its parent's
         self._waits: set[UUID] = set()  # those that there was no room for
 
     def look(
@@ -35,14 +58,16 @@ class Blocking:
         Those that two looks in a row have no room for get that as their reason.
         """
         self._learn(workers)
-        simulations: dict[str, int] = {}
-        for code in self._code.values():
-            simulations |= {name: max(of, simulations.get(name, 0)) for name, of in code.items()}
-        if not simulations:
+        if not self._code:
             return []
-        able = [worker for worker, code in self._code.items() if code]
-        alive = Exists(Worker.objects.filter(id__in=able, state=Worker.State.ALIVE))
-        free = claiming.claimable(queues, simulations).filter(claiming.NOBODYS, alive)
+        late = Moment() - timedelta(seconds=OTHERS)
+        ours = Q(worker__in=self._ours) | Q(held_back_until=None) | Q(held_back_until__lt=late)
+        simulations = _newest(code.simulations for code in self._code.values())
+        blocking = _newest(code.blocking for code in self._code.values())
+        able = [worker for worker, code in self._code.items() if code.simulations]
+        block = [worker for worker, code in self._code.items() if code.blocking]
+        alone = Q(simulation__in=blocking) & _alive(block) | claiming.STRUCK & ours & _alive(able)
+        free = claiming.claimable(queues, simulations).filter(claiming.NOBODYS, alone)
         room = max(0, most - len(held))
         found = list(_ordered(free.exclude(id__in=held))[: room + SAID])
         self._say(found[room:], most)
@@ -60,8 +85,9 @@ class Blocking:
     def _learn(self, workers: Collection[UUID]) -> None:
         new = set(workers) - self._code.keys()
         loads = dict(Worker.objects.filter(id__in=new).values_list("id", "load")) if new else {}
-        known = self._code | {worker: _blocking(load) for worker, load in loads.items()}
+        known = self._code | {worker: Code.of(load) for worker, load in loads.items()}
         self._code = {worker: known[worker] for worker in workers if worker in known}
+        self._ours.extend(new)
 
     def _say(self, beyond: list[Run], most: int) -> None:
         reason = f"waits for a process of its own: its worker has {most}, as many as it may"
@@ -75,6 +101,14 @@ def _ordered(runs: QuerySet[Run]) -> QuerySet[Run]:
     return runs.defer("params", "result", "error").order_by(claiming.PAUSED_LAST, "created_at")
 
 
-def _blocking(load: dict[str, object]) -> dict[str, int]:
-    versions = load.get("blocking")
-    return versions if isinstance(versions, dict) else {}
+def _alive(workers: Collection[UUID]) -> Q:
+    """Whether one of them is, and does not leave."""
+    return Q(Exists(Worker.objects.filter(id__in=workers, state=Worker.State.ALIVE)))
+
+
+def _newest(codes: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The newest version of each simulation."""
+    found: dict[str, int] = {}
+    for code in codes:
+        found |= {name: max(version, found.get(name, 0)) for name, version in code.items()}
+    return found

@@ -5,6 +5,9 @@ since, may be what it died of. After two such deaths it is a suspect: a
 worker takes one suspect at a time, and no other run in that look, so that
 it brings down nobody with it. At the third it is quarantined. Where the
 death of its holder was explained by another run, it counts for nothing.
+
+A run that was struck, and has come no further since, is left to a process
+that a parent has for it alone, by workers that have one.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ SUSPECT = 2  # deaths of its worker before it has stored a state
 AT_LEAST = 3  # of them are needed for quarantine, however few strikes are
 
 NOBODYS = Q(worker=None) | Q(worker__state=Worker.State.GONE)
+STRUCK = Q(strikes__gt=0, tick__lte=F("struck_tick"))
+"""Runs that have not come further than where they have harmed their worker: they may do so again."""
 PAUSED_LAST = Case(When(status=str(Status.PAUSED), then=1), default=0)
 PROVEN_FIRST = Case(When(unproven__gte=SUSPECT - 1, then=1), default=0)
 
@@ -51,6 +56,7 @@ def claim(
     simulations: Mapping[str, int],
     limit: int = CLAIM_BATCH,
     only: UUID | None = None,
+    struck: bool = True,
     tell: Tell = log,
 ) -> list[UUID]:
     """Take up to `limit` runs that nobody alive holds; the ids of those that are now the worker's.
@@ -58,7 +64,7 @@ def claim(
     Only of `queues`, and of `simulations`, each with the version of its code:
     what newer code has stepped is for workers that have it. Those that run
     come before those that are paused, and suspects last. `only` is a run
-    beside which none is taken.
+    beside which none is taken; without `struck`, no other worker's that was.
     Its own rows that are not in `held` count as nobody's: they were dropped
     from memory and are loaded again under a new epoch. Rows that somebody
     else has locked, or that are held back, are left for another look. Its
@@ -67,8 +73,9 @@ def claim(
     """
     held = list(held)
     mine = Q(worker=worker) & ~Q(id__in=held)
-    free = NOBODYS | mine
-    wanted = claimable(queues, simulations).filter(free, *(() if only is None else (Q(pk=only),)))
+    wanted = claimable(queues, simulations).filter(
+        free(struck) | mine, *(() if only is None else (Q(pk=only),))
+    )
     mine_first = Case(When(mine, then=0), default=1)
     rows = wanted.select_related("worker").order_by(mine_first, PROVEN_FIRST, PAUSED_LAST, "created_at")
     candidates = [_seen(worker, run) for run in rows.only(*SEEN)[:limit]]
@@ -124,6 +131,11 @@ def _claim_one(worker: UUID, free: Free) -> bool:
 def held_back(runs: Iterable[UUID]) -> int:
     """How many of these nobody may take yet."""
     return int(Run.objects.filter(id__in=list(runs), held_back_until__gt=Moment()).count())
+
+
+def free(struck: bool) -> Q:
+    """The runs that nobody alive holds; without `struck`, but for those that were and may harm again."""
+    return NOBODYS if struck else NOBODYS & ~STRUCK
 
 
 def claimable(queues: Iterable[str], simulations: Mapping[str, int]) -> QuerySet[Run]:

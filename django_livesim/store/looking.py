@@ -33,16 +33,21 @@ class Look:
 
 
 def look(
-    worker: UUID, *, queues: Iterable[str], simulations: Mapping[str, int], orphans: bool = True
+    worker: UUID,
+    *,
+    queues: Iterable[str],
+    simulations: Mapping[str, int],
+    orphans: bool = True,
+    struck: bool = True,
 ) -> Look:
     """All of it in one statement, with a row for each run that is the worker's.
 
     The database answers each question once, and stops at the first row that says yes. So an idle worker asks
     nothing else, and one with something to do asks for that. That of `orphans` is to be asked less often: on
-    SQLite it goes through all runs that have ended.
+    SQLite it goes through all runs that have ended. `struck` is that of `claiming.claim`.
     """
     questions = {
-        "free": Exists(claiming.claimable(queues, simulations).filter(claiming.NOBODYS)),
+        "free": Exists(claiming.claimable(queues, simulations).filter(claiming.free(struck))),
         "commands": Exists(loading.due().filter(run__worker=worker)),
     }
     if orphans:

@@ -12,9 +12,12 @@ from types import FrameType
 from uuid import UUID
 
 from django_livesim.runtime.harm import StepTimeout
+from django_livesim.worker.hanging import beyond
 from django_livesim.worker.notes import Slot
 
-LATE = 0.5  # seconds after its time at which an alarm says that the process was stopped meanwhile
+LATE = (
+    0.5  # seconds after the parent would have ended it, at which an alarm says that the process was stopped
+)
 
 
 class Alarm:
@@ -46,7 +49,7 @@ class Alarm:
         limit, due = self._limit, self._due
         if not limit:
             return
-        if due and time.monotonic() - due > LATE:
+        if due and time.monotonic() - due > beyond(limit) + LATE:
             self._due = 0.0
             signal.setitimer(signal.ITIMER_REAL, limit)
             return

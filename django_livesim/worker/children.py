@@ -20,13 +20,10 @@ from django_livesim.store.clocks import lease_time
 from django_livesim.store.striking import STACK, Harm
 from django_livesim.worker import notes
 from django_livesim.worker.child import AGAIN, HELD_BACK, NOT_HAD
+from django_livesim.worker.hanging import Hanging
 from django_livesim.worker.notes import Note, Notes
 from django_livesim.worker.order import Order, Spawned
 
-OVER = 2.0
-"""How many times its limit code may take until the child is ended from outside, for it did not end within."""
-BEYOND = 1.0  # seconds more
-UNSEEN = 1.0  # seconds between two looks that count; what is beyond says nothing of the child
 DUMP = 1.0  # seconds for a child that is ended to write where its threads are
 
 STOPPED = ("T", "t")
@@ -81,7 +78,7 @@ class Child:
         self.born = time.monotonic()
         self.asked: float | None = None
         """When it was asked to end, by `time.monotonic`."""
-        self._watched: dict[Note, tuple[float, float]] = {}  # seconds seen at it, and when it was last seen
+        self.hanging = Hanging()
         self.beat_due = 0.0
         """When it may be beaten for next, by `time.monotonic`."""
         self._condemned: Note | None = None
@@ -127,18 +124,10 @@ class Child:
         return self.process.poll() is not None
 
     def overdue(self) -> Note | None:
-        """Code that is past its hard limit: its thread did not come back by the soft one.
-
-        What counts is time in which this process has looked, and the child was not stopped.
-        """
-        now, watched = time.monotonic(), {}
-        for note in self.notes.noted():
-            if note.limit > 0 and now - note.since > note.limit:
-                seconds, last = self._watched.get(note, (note.limit, now))
-                passed = 0.0 if state(self.pid) in STOPPED else min(now - last, UNSEEN)
-                watched[note] = (seconds + passed, now)
-        self._watched = watched
-        return next((note for note, (took, _) in watched.items() if took > OVER * note.limit + BEYOND), None)
+        """Code that did not come back by its limit, nor when it was interrupted then."""
+        noted = [note for note in self.notes.noted() if note.limit > 0]
+        stopped = bool(noted) and state(self.pid) in STOPPED
+        return self.hanging.look(noted, time.monotonic(), stopped=stopped)
 
     def is_dumb(self) -> bool:
         """Whether it lives and cannot say so: some run's code keeps all its threads from running.

@@ -63,7 +63,8 @@ class Ledger:
 
         `tell` hears what has changed of a run, once that has committed, and `freed` that one was let go, with
         the workers that may claim it, which need not wait for their poll. They must not block.
-        `notes` is what the worker shares with its parent, which has blocking loops stepped by others.
+        `notes` is what the worker shares with its parent, which has others step blocking loops, and runs
+        that were struck.
         `code` says for which runs there is code here.
         """
         self.max_runs = max_runs
@@ -80,6 +81,7 @@ class Ledger:
             code=code,
         )
         self._blocking = None if notes is None else False
+        self._struck = notes is None
         self._tell = tell
         self._freed = freed
         self._post: Post = _nowhere
@@ -253,7 +255,13 @@ class Ledger:
         if now < self._look_due:
             return None
         sweeps = now >= self._sweep_due
-        seen = looking.look(worker, queues=self._lease.queues, simulations=self._claimable(), orphans=sweeps)
+        seen = looking.look(
+            worker,
+            queues=self._lease.queues,
+            simulations=self._claimable(),
+            orphans=sweeps,
+            struck=self._struck,
+        )
         self._look_due = now + LOOK_EVERY
         if sweeps:
             self._sweep_due = now + SWEEP_EVERY
@@ -281,8 +289,15 @@ class Ledger:
         return versions(blocking=self._blocking)
 
     def _take_free(self, worker: UUID, kept: list[UUID], limit: int) -> list[UUID]:
-        queues, simulations = self._lease.queues, self._claimable()
-        return claim(worker, kept, queues=queues, simulations=simulations, limit=limit, tell=self._tell)
+        return claim(
+            worker,
+            kept,
+            queues=self._lease.queues,
+            simulations=self._claimable(),
+            limit=limit,
+            struck=self._struck,
+            tell=self._tell,
+        )
 
     def _left_out(self) -> list[UUID]:
         """Runs of this worker's that it could not load time and again, and does not try for a while."""

@@ -1,4 +1,6 @@
-"""The places of blocking loops: each has a child to itself, which ends when it has its run no more.
+"""The places of runs that have a child to themselves, which ends when it has its run no more.
+
+They are those of blocking loops, and those that were struck.
 
 Nobody is put in the place of one that has ended. Its run, where it still wants a worker, is free, and is
 found as any other: here, or by another parent that was quicker. A run whose children fare badly, or are
@@ -18,7 +20,7 @@ from django_livesim.worker.children import Death
 from django_livesim.worker.places import LONGEST, Pauses, Place
 
 MOST = 32
-"""Children for blocking loops that one parent has, where `--max-runs` does not say."""
+"""Children for one run each that one parent has, where `--max-runs` does not say."""
 LOOK_EVERY = 1.0  # seconds
 AT_ONCE = 4
 """Children that may be starting, which takes a processor about a second each."""

@@ -40,7 +40,7 @@ class Spawned:
     stack: int
     """Descriptor to which a dying child writes where its threads are."""
     run: str | None = None
-    """The id of the run, a blocking loop, for which alone it is there; None: it takes what is free."""
+    """The id of the run for which alone it is there; None: it takes what is free."""
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))
     """The parent's `sys.argv`, which settings may look at."""
 

@@ -2,10 +2,11 @@
 
 Each child is a whole worker: its runs, its row, its lease and its beats are its own. The parent does what a
 process cannot do for itself: it sees that one hangs or has died, says by whose code, and replaces it. A
-run of a blocking loop has a child to itself (`loop_places`): the parent finds those that are free.
+run of a blocking loop has a child to itself (`loop_places`), and so has one that was struck, until it has
+done well for a while: the parent finds those that are free.
 
 Who owns what: the main thread has the places, the children and their maps, and spawns; it waits for nothing
-but signals, 0.2 s at most, so that no database keeps it from watching. The thread of the database
+but signals, and for 0.2 s at most, so that no database keeps it from watching. The thread of the database
 (`Registrar`) writes what it is told of. With `--reload` a third looks at the code.
 
 Where the parent dies on any line, its children die with it: the kernel ends them (Linux), and a pipe that
@@ -21,6 +22,7 @@ child is spawned from then on, and one that is starting finds the signal when it
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 import signal
@@ -82,7 +84,9 @@ class Parent:
             with self._signals() as wakened:
                 while not all(place.is_over for place in self._all_places()):
                     self._turn()
-                    self._wait(wakened)
+                    self._wait(
+                        wakened, min((child.hanging.due for child in self._children()), default=math.inf)
+                    )
         finally:
             for child in self._children():
                 child.kill()  # where this ends by an error of its own
@@ -127,9 +131,9 @@ class Parent:
         self._told = True
 
     @staticmethod
-    def _wait(wakened: int) -> None:
-        """Until a signal has come, the end of a child among them, or it is time to look."""
-        select.select([wakened], [], [], LOOK)
+    def _wait(wakened: int, due: float) -> None:
+        """Until a signal has come, the end of a child among them, or it is time to look: `due`, or soon."""
+        select.select([wakened], [], [], min(LOOK, max(0.0, due - time.monotonic())))
         with suppress(BlockingIOError):
             os.read(wakened, 4096)
 
@@ -224,7 +228,7 @@ class Parent:
             if child is not None and beaten.since is not None:
                 child.notes.lend(beaten.worker, beaten.since)
 
-    # -- blocking loops -----------------------------------------------------------------------
+    # -- runs that have a child to themselves ------------------------------------------------
 
     @property
     def _ends(self) -> bool:
@@ -232,11 +236,11 @@ class Parent:
         return self._leaving or all(place.is_over for place in self._places)
 
     def _look_for_loops(self) -> None:
-        """Have those that are free found, by what the other children say which loops block."""
+        """Have those that are free found, by what the children say which code there is, and which blocks."""
         if self._ends:
             self._loops.close()
         elif self._loops.is_due:
-            signs = [place.child.notes.signed() for place in self._places if place.child is not None]
+            signs = [child.notes.signed() for child in self._children()]
             workers = [sign.worker for sign in signs if sign is not None]
             if workers:
                 loops = self._loops

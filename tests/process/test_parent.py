@@ -145,7 +145,7 @@ def test_a_run_whose_code_ends_its_process_gets_a_strike_and_the_others_go_on(pa
     for how, (simulation, why, where) in harms.items():
         bad = gateway.start(simulation)
         wait(lambda: Run.objects.filter(status="running", worker__state="alive").count() == 2)
-        (pid, worker), epoch = next(iter(alive().items())), fresh(bad).epoch
+        worker, epoch = fresh(bad).worker, fresh(bad).epoch
         adoptions = fresh(good).adoptions
         gateway.send(bad, "harm", {"how": how, "file": str(tmp_path / how)})
         wait(lambda: Run.objects.filter(strikes=1))
@@ -153,8 +153,9 @@ def test_a_run_whose_code_ends_its_process_gets_a_strike_and_the_others_go_on(pa
         assert row == bad and row.reason.startswith(f"its code {why}")
         assert where in row.error and bool(where) == bool(row.error)
         wait(lambda: Worker.objects.get(id=worker.id).explained)  # noqa: B023
-        wait(lambda: (found := up(health)) and found != [pid])  # noqa: B023
+        wait(lambda: (found := up(health)) and found != [worker.pid])  # noqa: B023
         wait(lambda: fresh(bad).epoch > epoch and fresh(bad).status == "running")  # noqa: B023
+        assert list(fresh(bad).worker.runs.all()) == [bad]  # it has a process to itself
         if how == "hang":  # its process has stored the others, and let them go
             assert fresh(good).adoptions == adoptions
         gateway.delete(bad)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_livesim.models import Command, Run, Worker
 from django_livesim.store import identity, leases
@@ -55,16 +57,41 @@ def test_where_its_workers_leave_or_have_no_such_loop_it_finds_nothing():
     assert look(eye, me, other) == []
 
 
-def test_a_look_is_one_query_and_none_where_no_loop_blocks():
-    me, other = worker(press=1), worker()
-    for workers, queries in (((me, other), 1), ((other,), 0)):
-        eye = Blocking()
-        look(eye, *workers)
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
-            look(eye, *workers)
-        assert len(captured) == queries
+def struck(seconds: float = 1.0, **fields: Any) -> Run:
+    """A run that was held back until so many seconds ago."""
+    until = timezone.now() - timedelta(seconds=seconds)
+    facts: Any = {"simulation": "orbit", "strikes": 1, "tick": 5, "struck_tick": 5, "held_back_until": until}
+    return waiting(**facts | fields)
+
+
+def test_it_finds_runs_that_have_harmed_its_workers_and_have_come_no_further():
+    me, eye = worker(), Blocking()
+    look(eye, me)
+    Worker.objects.filter(id=me).update(state="gone")
+    heir = worker()
+    struck(worker_id=me, tick=6)
+    struck(worker_id=me, seconds=-1.0)
+    struck(worker_id=heir)
+    mine = struck(worker_id=me)
+    assert look(eye, heir) == [mine.id]
+
+
+def test_what_has_harmed_another_parents_worker_is_left_to_that_for_a_while():
+    other = worker()
+    Worker.objects.filter(id=other).update(state="gone")
+    old, new = struck(worker_id=other, seconds=60.0), struck(worker_id=other)
+    assert look(Blocking(), worker()) == [old.id]
+    eye = Blocking()
+    assert look(eye, other) == []
+    assert set(look(eye, worker())) == {old.id, new.id}
+
+
+def test_a_look_is_one_query():
+    me, other, eye = worker(press=1), worker(), Blocking()
+    look(eye, me, other)
+    with CaptureQueriesContext(connection) as captured:
+        look(eye, me, other)
+    assert len(captured) == 1
 
 
 def test_what_there_is_no_room_for_in_two_looks_is_told_so_until_it_is_claimed():

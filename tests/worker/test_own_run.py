@@ -8,6 +8,7 @@ import pytest
 
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.names import Status
+from django_livesim.protocol.records import Position
 from django_livesim.runtime.harm import Harm
 from django_livesim.store import identity, leases
 from django_livesim.worker import notes
@@ -31,7 +32,10 @@ class Told:
         self.drained += 1
 
     def look(self, *held: Any) -> list[Any]:
-        return [each.info.id for each in self.ledger._poll(dict.fromkeys(held), claiming=True).claimed]
+        return [
+            each.info.id
+            for each in self.ledger._poll(dict.fromkeys(held, Position(1, 0)), claiming=True).claimed
+        ]
 
 
 @pytest.fixture
@@ -50,6 +54,31 @@ def test_workers_with_a_parent_leave_blocking_loops_to_processes_of_their_own(ru
     row = Worker.objects.get(id=shared.worker)
     assert row.load["simulations"].keys() > row.load["blocking"].keys() == {"echo_sync"}
     assert [held.info.id for held in Ledger(**PORTS)._poll({}, claiming=True).claimed] == [run.id]
+
+
+def test_workers_with_a_parent_leave_what_was_struck_to_processes_of_their_own_but_for_their_own_runs():
+    facts: Any = {"simulation": "counter", "strikes": 1, "tick": 5, "struck_tick": 5}
+    free, further = Run.objects.create(**facts), Run.objects.create(**facts | {"tick": 6})
+    shared = Ledger(**PORTS, notes=notes.Notes(notes.make()))
+    assert [held.info.id for held in shared._poll({}, claiming=True).claimed] == [further.id]
+    shared._look_due = 0.0
+    mine = Run.objects.create(**facts, worker_id=shared.worker)
+    assert [held.info.id for held in shared._poll({}, claiming=True).claimed] == [further.id, mine.id]
+    assert Told(free).look() == [free.id]
+
+
+def test_what_was_struck_is_let_go_when_it_has_done_well_for_a_while_and_a_blocking_loop_is_not(run):
+    facts: Any = {"strikes": 1, "tick": 5, "struck_tick": 5}
+    other = Run.objects.create(simulation="counter", **facts)
+    for each, told in ((run, Told(run)), (other, Told(other))):
+        assert told.look() == [each.id]
+        Run.objects.filter(id=each.id).update(tick=6)
+        assert (told.look(each.id), told.drained) == ([], 0)  # too soon
+        told.ledger._until = 0.0
+        Run.objects.filter(id=each.id).update(**facts)
+        assert (told.look(each.id), told.drained) == ([], 0)  # no further
+        Run.objects.filter(id=each.id).update(tick=6)
+        assert (told.look(each.id), told.drained) == ([], int(each == other))
 
 
 def test_it_claims_its_run_alone_once_and_leaves_when_it_is_held_no_more(run):
