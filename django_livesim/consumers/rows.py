@@ -29,10 +29,10 @@ def in_database(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
 
     Channels has one thread for every consumer's queries; a slow one of
     somebody else's would hold up all sockets. Who stops waiting leaves the
-    thread to end by itself.
+    thread to end by itself, which it does: the question is given up.
     """
     twin: Callable[P, Awaitable[T]] = database_sync_to_async(
-        function, thread_sensitive=False, executor=_executor
+        gateway.asked(function), thread_sensitive=False, executor=_executor
     )
     return twin
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django_livesim.gateway.asending import asend, asend_as
-from django_livesim.gateway.bridging import in_thread, is_pending_here
+from django_livesim.gateway.bridging import asked, in_thread, is_pending_here
 from django_livesim.gateway.cancelling import cancel
 from django_livesim.gateway.controls import (
     control,
@@ -51,6 +51,7 @@ __all__ = [
     "asend",
     "asend_as",
     "ashare",
+    "asked",
     "aspeed",
     "astart",
     "astep",

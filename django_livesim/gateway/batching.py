@@ -25,6 +25,7 @@ from django.db import close_old_connections, connections
 from django_livesim.bus import doorbells
 from django_livesim.gateway.requests import Request, answer, problem
 from django_livesim.store import batch
+from django_livesim.store.deadlines import ANSWER, within
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,8 @@ class Batcher:
 
     def _store(self, requests: Sequence[Request]) -> None:
         try:
-            outcomes: Sequence[Any] = batch.insert_commands([each.wanted for each in requests])
+            with within(ANSWER):
+                outcomes: Sequence[Any] = batch.insert_commands([each.wanted for each in requests])
         except BaseException as exc:
             logger.exception("%s commands could not be stored", len(requests))
             outcomes = [problem(exc)] * len(requests)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import AsyncToSync, sync_to_async
 from channels.db import database_sync_to_async
 from django.db import connections
 
 from django_livesim.gateway.committing import is_pending
+from django_livesim.store.deadlines import ANSWER, within
+
+ACT = 10.0  # seconds for each statement of an act on a run
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def may_hold_here() -> bool:
@@ -44,4 +51,15 @@ async def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     Channels' own closes all connections of the thread, those that are in a transaction too.
     """
     to_async = sync_to_async if await is_in_transaction_here() else database_sync_to_async
-    return await to_async(function)(*args, **kwargs)
+    return await to_async(asked(function, ACT))(*args, **kwargs)
+
+
+def asked(function: Callable[P, T], seconds: float = ANSWER) -> Callable[P, T]:
+    """`function`, given up where the database does not answer a statement within so many seconds."""
+
+    @wraps(function)
+    def asking(*args: P.args, **kwargs: P.kwargs) -> T:
+        with within(seconds):
+            return function(*args, **kwargs)
+
+    return asking

@@ -26,6 +26,7 @@ from django_livesim import conf
 from django_livesim.gateway.batching import LINGER, Batcher, Connections, batcher
 from django_livesim.gateway.requests import Request, answer, problem
 from django_livesim.models import Command, Run
+from django_livesim.store.deadlines import ANSWER, within
 
 THREADS = 8  # and so connections to the database, at most
 PATIENCE = 0.05  # seconds that one check may take before another thread takes over
@@ -114,7 +115,8 @@ class Checkers:
         """Give each the row of its run, as it is now."""
         failed = None
         try:
-            rows = Run.objects.in_bulk({each.run_id for each in requests if each.run_id})
+            with within(ANSWER):
+                rows = Run.objects.in_bulk({each.run_id for each in requests if each.run_id})
             for each in requests:
                 each.run = rows.get(each.run_id)
         except BaseException as exc:
@@ -134,7 +136,9 @@ class Checkers:
         """
         try:
             if not request.future.done():
-                self._hand_on(request, request.checked())
+                with within(ANSWER):
+                    checked = request.checked()
+                self._hand_on(request, checked)
         except BaseException as exc:
             if isinstance(exc, DatabaseError | InterfaceError):
                 self._hang_up()
