@@ -81,3 +81,6 @@ class Steady(Ledger):
 
     tick_rate = 5
     frame_rate = 5
+
+
+from tests.reliability.ledger_app import harmful  # noqa: E402, F401  (which needs a ledger)
