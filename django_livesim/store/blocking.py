@@ -20,7 +20,7 @@ from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import tell_on_commit
 
 OURS = 1000  # workers that are remembered
-OTHERS = 3.0  # seconds for which what has harmed another parent's worker is left to that parent
+OTHERS = 10.0  # seconds for which what has harmed another parent's worker is left to that parent
 SAID = 20  # runs beyond what there is room for that are told why they wait, in one look
 
 
