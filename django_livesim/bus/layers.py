@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
@@ -14,6 +15,29 @@ from django_livesim import conf
 def get_layer() -> Any:
     """The channel layer of `LIVESIM["CHANNEL_LAYER"]`, or None where there is none."""
     return get_channel_layer(conf.settings.CHANNEL_LAYER)
+
+
+HANG_UP = 1.0  # seconds that closing connections may take
+
+
+async def hang_up(layer: Any) -> None:
+    """Close the connections to Redis that the running loop has, whoever waits for an answer there.
+
+    For who has heard nothing for too long: a connection may be silent for ever, since its other end is no
+    more and nobody has said so. Who waits gets an error, as from a connection that was cut; the layers of
+    channels_redis then connect and subscribe anew. Another layer is left as it is. Never raises.
+    """
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(HANG_UP):
+            closing = (client.connection_pool.disconnect() for client in _clients(layer))
+            await asyncio.gather(*closing, return_exceptions=True)
+
+
+def _clients(layer: Any) -> list[Any]:
+    """One for each server, as far as it was used."""
+    if hasattr(layer, "ring_size"):
+        return [layer.connection(index) for index in range(layer.ring_size)]
+    return [shard._redis for shard in getattr(layer, "_shards", ()) if shard._redis is not None]
 
 
 def is_local() -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django_livesim.bus import local
-from django_livesim.bus.layers import get_layer, is_local
+from django_livesim.bus.layers import get_layer, hang_up, is_local
 from django_livesim.bus.seldom import Seldom
 
 REJOIN = 5.0  # seconds between two times that a group is joined again
@@ -170,16 +170,28 @@ class LayerReceiver(Receiver):
                 self._stir.set()
                 continue
             back_off.reset()
-            self._heard_at = time.monotonic()
+            self._note_heard()
             if hearer := self._groups.get(message.get("group", "")):
                 hearer[0](message)
 
+    def _note_heard(self) -> None:
+        """Where we were deaf, much was said meanwhile, and nobody knows any more who listens."""
+        was_deaf, self._heard_at = not self.hears(), time.monotonic()
+        if was_deaf:
+            for group in self._in & self._groups.keys():
+                self._groups[group][1]()
+
     async def _echo(self) -> None:
-        """Tell ourselves something, again and again; what fails is not heard, and so is known."""
+        """Tell ourselves something, again and again; what fails is not heard, and so is known.
+
+        While it is not, connections are made anew: they may be silent for ever.
+        """
         while True:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(ECHO_LIMIT):
                     await self._layer.send(self._channel, {"type": "livesim.echo"})
+            if not self.hears():
+                await hang_up(self._layer)
             await asyncio.sleep(ECHO_EVERY)
 
     async def _keep(self) -> None:

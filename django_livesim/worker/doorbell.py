@@ -25,7 +25,7 @@ from channels.routing import ChannelNameRouter
 from channels.worker import Worker as ChannelsWorker
 
 from django_livesim.bus import doorbells, local
-from django_livesim.bus.layers import get_layer, is_local
+from django_livesim.bus.layers import get_layer, hang_up, is_local
 from django_livesim.bus.loop_thread import LoopThread
 from django_livesim.protocol.names import RUNS_CHANNEL, worker_channel
 
@@ -157,13 +157,17 @@ class Doorbell:
         listening.add_done_callback(self._ended)
         self._tasks = [listening, loop.create_task(self._echo(channels[-1]), name="livesim-echo")]
 
-    @staticmethod
-    async def _echo(channel: str) -> None:
-        """Tell oneself something, again and again; what fails is not heard, and so is known."""
+    async def _echo(self, channel: str) -> None:
+        """Tell oneself something, again and again; what fails is not heard, and so is known.
+
+        While it is not, connections are made anew: they may be silent for ever.
+        """
         while True:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(ECHO_LIMIT):
                     await get_layer().send(channel, {"type": "livesim.echo", "to": channel})
+            if not self.hears():
+                await hang_up(get_layer())
             await asyncio.sleep(ECHO_EVERY)
 
     @staticmethod

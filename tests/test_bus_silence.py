@@ -1,0 +1,83 @@
+"""Connections to Redis that go silent, and are never closed by whoever is at their other end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from django_livesim.bus import receiver
+from django_livesim.bus.layers import get_layer
+from django_livesim.bus.receiver import LayerReceiver
+from django_livesim.worker import doorbell
+from django_livesim.worker.doorbell import Doorbell
+from tests.reliability.outages.proxy import Proxy
+
+BACKENDS = ["pubsub.RedisPubSubChannelLayer", "core.RedisChannelLayer"]
+
+
+@pytest.fixture(params=BACKENDS)
+def proxy(request: Any, settings: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """The layer leads through it; whoever is deaf notices soon."""
+    for module in (receiver, doorbell):
+        monkeypatch.setattr(module, "DEAF_AFTER", 1.0)
+        monkeypatch.setattr(module, "ECHO_EVERY", 0.2)
+        monkeypatch.setattr(module, "ECHO_LIMIT", 0.5)
+    with Proxy(urlsplit(redis_url).port or 0) as between:
+        host = {"address": between.leading(redis_url), "socket_timeout": None}
+        backend = f"channels_redis.{request.param}"
+        settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": {"hosts": [host]}}}
+        yield between
+
+
+def lose_all_that_is_said(proxy: Proxy) -> None:
+    proxy.half_open(both=True)
+    proxy.heal()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20.0):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_who_hears_nothing_connects_anew_and_hears_its_groups_again(proxy: Proxy) -> None:
+    heard: list[Any] = []
+    joined = asyncio.Event()
+    ear = LayerReceiver(get_layer())
+    try:
+        ear.join("group", heard.append, joined.set)
+        await asyncio.wait_for(joined.wait(), 20.0)
+        lose_all_that_is_said(proxy)
+        await until(lambda: not ear.hears())
+        await until(ear.hears)
+
+        async def say() -> bool:
+            async with asyncio.timeout(5.0):
+                await get_layer().group_send("group", {"type": "livesim.frame", "group": "group"})
+            return bool(heard)
+
+        async with asyncio.timeout(20.0):
+            while not await say():
+                await asyncio.sleep(0.1)
+    finally:
+        await ear.close()
+
+
+def test_a_worker_that_hears_nothing_connects_anew(
+    proxy: Proxy, wait: Callable[[Callable[[], Any]], Any]
+) -> None:
+    bell = Doorbell(lambda message: None)
+    try:
+        bell.listen(uuid4())
+        began = bell._heard_at  # it counts as hearing from the start
+        wait(lambda: bell._heard_at > began)
+        lose_all_that_is_said(proxy)
+        wait(lambda: not bell.hears())
+        wait(bell.hears)
+    finally:
+        bell.stop()
