@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import reduce
 from operator import or_
 from uuid import UUID
@@ -130,7 +131,13 @@ def _claim_one(worker: UUID, free: Free) -> bool:
 
 def held_back(runs: Iterable[UUID]) -> int:
     """How many of these nobody may take yet."""
-    return int(Run.objects.filter(id__in=list(runs), held_back_until__gt=Moment()).count())
+    return int(Run.objects.filter(_held_back(), id__in=list(runs)).count())
+
+
+def _held_back() -> Q:
+    """Until when lies ahead, and no further than a pause is long: else the clock was set back since."""
+    longest = timedelta(seconds=max(striking.PAUSES))
+    return Q(held_back_until__gt=Moment(), held_back_until__lte=Moment() + longest)
 
 
 def free(struck: bool) -> Q:
@@ -141,7 +148,7 @@ def free(struck: bool) -> Q:
 def claimable(queues: Iterable[str], simulations: Mapping[str, int]) -> QuerySet[Run]:
     """Runs that want a worker and fit one with these, held or not; but for those that are held back."""
     rows: QuerySet[Run] = Run.objects.claimable().filter(having(simulations), queue__in=list(queues))
-    return rows.exclude(held_back_until__gt=Moment())
+    return rows.exclude(_held_back())
 
 
 def having(simulations: Mapping[str, int]) -> Q:

@@ -23,6 +23,14 @@ def worker() -> UUID:
     return leases.register(identity.this_process(), ["default"])
 
 
+def test_a_run_that_is_held_back_is_taken_though_the_clock_was_set_back_by_a_day_meanwhile():
+    me, run, other = worker(), some_run(strikes=1), some_run(strikes=1)
+    for each, until in ((run, timedelta(days=1)), (other, timedelta(seconds=5))):
+        Run.objects.filter(id=each.id).update(held_back_until=timezone.now() + until)
+    assert claim(me) == [run.id]
+    assert claiming.held_back([run.id, other.id]) == 1
+
+
 def some_run(**fields) -> Run:
     return Run.objects.create(simulation="counter", status=Status.RUNNING, **fields)
 
