@@ -16,7 +16,16 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import Client
 
-from django_livesim import LivesimError, apublish_state, gateway, publish_state, signals
+from django_livesim import (
+    LivesimError,
+    RegistrationError,
+    Simulation,
+    apublish_state,
+    gateway,
+    publish_state,
+    register,
+    signals,
+)
 from django_livesim.bus import local
 from django_livesim.gateway import examining
 from django_livesim.models import Checkpoint, Command, Run, Worker
@@ -354,6 +363,15 @@ def test_it_takes_no_commands():
 
 
 # -- a simulation that nobody has registered -----------------------------------------------------
+
+
+def test_no_simulation_of_an_authors_is_called_as_these_are():
+    with pytest.raises(RegistrationError, match="'external' is that of runs which publish_state produces"):
+
+        @register(name="external")
+        class Own(Simulation):
+            def step(self, dt: float) -> None: ...
+
 
 STATUSES = ["waiting", "running", "stopping", "finished", "failed", "stopped"]
 

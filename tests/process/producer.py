@@ -1,6 +1,6 @@
 """A program of an author's own, as a process: produces the run with the key that it is given.
 
-`python -m tests.process.producer KEY HOW [COUNT]`; it prints a line of JSON for each call that was taken.
+`python -m tests.process.producer KEY HOW COUNT`; it prints a line of JSON for each call that was taken.
 """
 
 from __future__ import annotations
@@ -78,6 +78,20 @@ def fork(key: str, count: int) -> None:
     os.waitpid(child, 0)
 
 
+def listen(key: str, count: int) -> None:
+    """Tell what each line of the input says, in JSON; one with `killed` is the last, and nobody hears it."""
+    from django_livesim import publish_state
+    from django_livesim.bus import speaker
+
+    say(ready=True)
+    for line in sys.stdin:
+        told = json.loads(line)
+        if told.pop("killed", False):
+            speaker.publisher = lambda: os.kill(os.getpid(), signal.SIGKILL)
+        say(tick=publish_state(key, **told).tick)
+
+
 if __name__ == "__main__":
     django.setup()
-    {"many": many, "end": end, "die": die, "fork": fork}[sys.argv[2]](sys.argv[1], int(sys.argv[3]))
+    ways = {"many": many, "end": end, "die": die, "fork": fork, "listen": listen}
+    ways[sys.argv[2]](sys.argv[1], int(sys.argv[3]))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from django_livesim import gateway, publish_state
 from django_livesim.bus import hub
 from django_livesim.models import Checkpoint, Run
 from scripts.services import dies_with_us, stop
+from tests.documents import BASE, block
 from tests.test_socket import Socket, log_in, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,3 +115,15 @@ async def test_a_forked_child_that_ends_at_once_is_heard_at_once(redis_layer: An
         assert (socket.of("end")[0]["status"], socket.of("end")[0]["result"]) == ("finished", 50)
         ticks = [each["tick"] for each in socket.of("snapshot")]
         assert ticks == sorted(set(ticks))
+
+
+def test_the_first_example_of_the_document_works_as_typed(
+    process_env: dict[str, str], tmp_path: Path
+) -> None:
+    script = tmp_path / "import_orders.py"
+    script.write_text(block("docs/producing.md", "orders"))
+    env = process_env | {"PYTHONPATH": str(BASE)}
+    subprocess.run([sys.executable, script], env=env, cwd=tmp_path, check=True, timeout=MINUTE)
+    run = Run.objects.get()
+    assert (run.status, run.progress, run.result) == ("finished", 1.0, {"rows": 200})
+    assert (run.tick, run.visibility, stored(run)) == (201, "public", (200, {"row": 200}))
