@@ -841,6 +841,35 @@ async def test_viewers_are_told_that_no_messages_arrive_and_when_they_do_again(
         await heard_frame(publisher, run, page, seq)
 
 
+async def test_the_worker_is_told_who_watches_as_soon_as_messages_arrive_again(
+    bad_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "INTERVAL", 1000.0)
+    monkeypatch.setattr(receiver, "REJOIN", 1000.0)
+    monkeypatch.setattr(receiver, "ECHO_EVERY", 0.2)
+    monkeypatch.setattr(receiver, "DEAF_AFTER", 1.0)
+    run, page, table = uuid4(), Page(), Table()
+    heard: list[dict[str, Any]] = []
+
+    async def listen() -> None:
+        while True:
+            try:
+                heard.append(await get_channel_layer().receive(worker_channel(WORKER)))
+            except Exception:
+                await asyncio.sleep(0.1)
+
+    listening = asyncio.create_task(listen())
+    async with watching(page, run, table):
+        await until(lambda: heard)
+        os.kill(bad_redis.process.pid, signal.SIGSTOP)
+        await until(lambda: page.of("status")[-1]["reason"] == hub.DEAF)
+        heard.clear()
+        os.kill(bad_redis.process.pid, signal.SIGCONT)
+        assert (await until(lambda: heard))[0]["keyframe"] is True
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
 async def test_nobody_is_told_so_where_nothing_is_said_and_messages_would_arrive(
     layer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

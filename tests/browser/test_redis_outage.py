@@ -46,7 +46,7 @@ def test_a_page_says_that_it_is_old_and_goes_on_by_itself(
 ) -> None:
     ada = visit(valkey_site).log_in()
     page = ada.page
-    ada.start("counter")
+    address = ada.start("counter")
     expect_moving(page)
     expect(part(page, "connection")).to_have_text("live")
     expect(part(page, "rate")).to_have_text(re.compile(r"^\d+\.\d$"))
@@ -63,10 +63,17 @@ def test_a_page_says_that_it_is_old_and_goes_on_by_itself(
     expect(answer).to_have_text(re.compile(r"^Applied at tick \d+\."), timeout=SLOW)
     at = tick(page)
 
+    other = ada.context.new_page()  # opened meanwhile
+    other.goto(address)
+    expect(part(other, "reason")).to_contain_text("no messages from its worker arrive", timeout=SLOW)
+    expect(part(other, "state")).to_contain_text(re.compile(r"value: \d+"))
+
     valkey.go_on()
     expect(part(page, "connection")).to_have_text("live", timeout=SLOW)
     expect(part(page, "reason")).to_be_hidden(timeout=SLOW)
     expect(part(page, "state")).to_contain_text(re.compile(r"value: 50\d\d\d"))
     expect_moving(page)
     assert tick(page) > at
+    expect(part(other, "reason")).to_be_hidden(timeout=SLOW)
+    expect_moving(other)
     expect(part(page, "rate")).to_have_text(re.compile(r"^\d+\.\d$"))
