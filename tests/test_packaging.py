@@ -71,7 +71,7 @@ def test_only_the_package_is_installed(names):
 
 
 def test_templates_scripts_and_the_typing_mark_are_there(names):
-    endings = ["py.typed", ".html", ".js", ".css", "migrations/0001_initial.py"]
+    endings = ["py.typed", ".html", ".js", ".css", "migrations/0001_initial.py", "/simulations.py-tpl"]
     missing = [ending for ending in endings if not any(name.endswith(ending) for name in names)]
     assert missing == []
 

@@ -35,6 +35,7 @@ def add_verbs(parser: ArgumentParser) -> None:
     _run_here(_verb(verbs, "run", "start a run and step it in this process, until it ends or Ctrl-C"))
     _drain(_verb(verbs, "drain", "have a worker store its runs, let them go and end, and wait for that"))
     _prune(_verb(verbs, "prune", "remove what LIVESIM RETENTION says has been kept long enough"))
+    _scaffold(_verb(verbs, "scaffold", "write simulations to begin from, with tests, into an app"))
     _verb(verbs, "doctor", "look for what is wrong with the set-up, and say what to do")
 
 
@@ -135,6 +136,12 @@ def _drain(parser: ArgumentParser) -> None:
 
 def _prune(parser: ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="count what would be removed")
+
+
+def _scaffold(parser: ArgumentParser) -> None:
+    parser.add_argument("app", metavar="APP", help="an app of this project, or a new one that is made here")
+    wire = "add to settings, urls and asgi what they lack, where that is safe"
+    parser.add_argument("--wire", action="store_true", help=wire)
 
 
 def _waiting(parser: ArgumentParser) -> None:
