@@ -28,7 +28,11 @@ from threading import Lock
 BASE = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest"]
 ON_POSTGRES = [sys.executable, "-m", "scripts.services", "postgres", "--"]
-INSTALLING = ["tests/test_packaging.py", "tests/acceptance/test_quickstart.py"]
+INSTALLING = [
+    "tests/test_packaging.py",
+    "tests/acceptance/test_quickstart.py",
+    "tests/acceptance/test_tutorial.py",
+]
 """In `make matrix`."""
 PROCESSES = [
     "tests/acceptance",
