@@ -27,7 +27,7 @@ RULES = {
     "tick_back": (
         "livesim_run",
         "UPDATE OF tick",
-        "NEW.tick < OLD.tick AND NEW.simulation = 'ledger'",
+        "NEW.tick < OLD.tick AND NEW.simulation IN ('ledger', 'steady')",
         "NEW.id",
     ),
     "seq_back": ("livesim_run", "UPDATE OF next_seq", "NEW.next_seq < OLD.next_seq", "NEW.id"),

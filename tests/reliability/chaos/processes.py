@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,9 @@ class Processes:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self._port}"
 
-    def _start(self, *module: str) -> subprocess.Popen[bytes]:
+    def _start(self, *module: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", *module]
-        env, log = self._env, self._log
+        env, log = self._env | dict(env or {}), self._log
         return subprocess.Popen(command, env=env, stdout=log, stderr=log, preexec_fn=dies_with_us())
 
     def close(self) -> None:

@@ -130,13 +130,13 @@ class Proxy:
         """All connections are reset; new ones are served."""
         self._do(self._cut())
 
-    def half_open(self) -> None:
+    def half_open(self, *, both: bool = False) -> None:
         """New connections are accepted and nothing is passed; of those there are each loses one direction.
 
-        One after the other in turn what is asked, and what is answered. None of them is ever heard of again,
-        not even its end, also after `heal`.
+        One after the other in turn what is asked, and what is answered; or each loses `both`. That is never
+        heard of again, not even its end, also after `heal`.
         """
-        self._do(self._half_open())
+        self._do(self._half_open(both))
 
     def heal(self) -> None:
         """New connections are served, at once; what is silent stays so."""
@@ -183,11 +183,11 @@ class Proxy:
         for each in list(self._connections):
             each.reset()
 
-    async def _half_open(self) -> None:
+    async def _half_open(self, both: bool) -> None:
         self._mute = True
         for each in list(self._connections):
-            way = each.asking if each.number % 2 else each.answering
-            way.silent = True
+            each.asking.silent |= both or each.number % 2 == 1
+            each.answering.silent |= both or each.number % 2 == 0
 
     async def _close(self) -> None:
         self._server.close()

@@ -47,12 +47,15 @@ class Workers(Processes):
         size: int,
         options: Iterable[str],
         processes: int = 1,
+        one: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder, livesim, more, size=size)
         self._options, self._processes = (*options, "--processes", str(processes)), processes
+        self._one = one
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        process = self._start("django", "livesim_worker", *self._options)
+        env = None if self.workers else self._one
+        process = self._start("django", "livesim_worker", *self._options, env=env)
         self.workers.append(process)
         return process
 
@@ -85,16 +88,19 @@ class Stage:
         options: Iterable[str] = (),
         livesim: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        one: Mapping[str, str] | None = None,
     ) -> None:
         """`sending`: how many of the runs get commands, None: all; a tenth of those from the gateway too.
 
-        `livesim` goes on top of the settings of every process, `env` on top of their environment.
+        `livesim` goes on top of the settings of every process, `env` on top of their environment, and
+        `one` on top of that of the first worker alone.
         """
         self._simulation, self._count = simulation, runs
         self._sending = runs if sending is None else sending
         self._size, self._processes, self._options = workers, processes, options
         self._livesim = {"CHECKPOINT_SECONDS": 2.0, "GRACE": 5.0} | dict(livesim or {})
         self._env = {"CHAOS_GAP": "0.5"} | dict(env or {})
+        self._one = one
 
     def __enter__(self) -> Stage:
         self._folder = tempfile.TemporaryDirectory(prefix="livesim-outage-")
@@ -105,6 +111,7 @@ class Stage:
             size=self._size,
             options=self._options,
             processes=self._processes,
+            one=self._one,
         )
         self.crowd = Crowd([])
         try:
