@@ -150,6 +150,16 @@ def _look_and_close() -> list[str]:
         connections.close_all()
 
 
+def test_a_server_elsewhere_wants_a_limit_for_a_network_that_has_gone_silent():
+    def look(host: str, **options: Any) -> list[str]:
+        return wrong(database.silence("default", {"HOST": host, "OPTIONS": options}))
+
+    (found,) = look("db.example.org")
+    assert found.startswith("advice: tcp_user_timeout is not set")
+    assert look("db.example.org", tcp_user_timeout=10000) == []
+    assert look("") == look("localhost") == look("/run/postgresql") == []
+
+
 @pytest.mark.parametrize(("apart", "said"), [(3600.0, "3600 s ahead of"), (-90.0, "90 s behind")])
 def test_clocks_that_differ(apart, said):
     (finding,) = database.clocks(apart)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import connections
@@ -83,6 +83,7 @@ def _postgresql(connection: Any) -> Iterator[Finding]:
         )
     yield from _lasting(connection)
     yield from _pooled(connection)
+    yield from silence(connection.alias, connection.settings_dict)
     yield from clocks((_ask(connection, "SELECT clock_timestamp()") - _now()).total_seconds())
 
 
@@ -120,6 +121,21 @@ def _pooled(connection: Any) -> Iterator[Finding]:
             " transaction loses cursors and prepared statements",
             hint="Where it does, set:\n" + "\n".join(ALIAS % connection.alias + trap for trap in traps),
         )
+
+
+def silence(alias: str, settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether a network that goes silent is noticed where others than our own threads ask."""
+    host, options = str(settings["HOST"] or ""), settings["OPTIONS"]
+    near = host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/")
+    if near or "service" in options or "tcp_user_timeout" in options:
+        return
+    yield advice(
+        "database",
+        "tcp_user_timeout is not set: requests, and your own code, wait for a quarter of an hour where the"
+        " network loses what they ask. Workers and sockets do not",
+        hint=f'Set {ALIAS % alias}["OPTIONS"] |= {{"connect_timeout": 5, "tcp_user_timeout": 10000,'
+        ' "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}',
+    )
 
 
 def clocks(apart: float) -> Iterator[Finding]:
