@@ -62,6 +62,8 @@ LANES = [
     {"browser": BROWSER},
 ]
 ENVIRONMENTS = {"browser": {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}}
+NOT_INHERITED = {"PYTHONDONTWRITEBYTECODE"}
+"""Hundreds of processes would each compile the project again."""
 NOTHING_SELECTED = 5  # pytest's status
 
 printing = Lock()
@@ -70,10 +72,11 @@ printing = Lock()
 def call(name: str, command: list[str], arguments: list[str]) -> int:
     """Run one call of pytest and show what it said; its status."""
     began = time.monotonic()
+    kept = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
     done = subprocess.run(
         [*command, *arguments],
         cwd=BASE,
-        env=os.environ | ENVIRONMENTS.get(name, {}),
+        env=kept | ENVIRONMENTS.get(name, {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

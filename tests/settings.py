@@ -23,8 +23,10 @@ ASGI_APPLICATION = "tests.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
+# It brings twisted, half of a process's start: processes that tests start for something else do without.
+SERVES_PAGES = DEBUG or "CHANNELS_REDIS" not in os.environ
 INSTALLED_APPS = [
-    "daphne",
+    *(["daphne"] if SERVES_PAGES else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -100,7 +100,7 @@ def live_worker(transactional_db: None) -> Any:
     thread = in_thread(engine.run)
     yield engine
     engine.drain()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -473,7 +473,7 @@ def test_watch_shows_states_commands_and_the_end(live_worker, run):
     livesim("send", "a-key", "add", "n=9")
     livesim("resume", "a-key")
     livesim("send", "a-key", "end")
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
     lines = [json.loads(line) for line in stdout.getvalue().splitlines()]
     assert {line["run"] for line in lines} == {str(run.id)}
@@ -615,22 +615,22 @@ def test_the_exit_statuses_of_a_real_process(shell):
     assert unclear.stderr.startswith("UsageError: 'nonsense' is not an argument and its value.")
 
 
-def test_control_c_in_a_real_watch_exits_zero(manage, shell):
-    shell("start", "counter", "--key=k")
+def test_control_c_in_a_real_watch_exits_zero(manage):
+    gateway.start("counter", key="k")
     with manage("livesim", "watch", "k", "--json", stdout=PIPE, stderr=PIPE) as watching:
         assert json.loads(watching.stdout.readline())["type"] == "status"
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(60) == 0
         assert watching.stderr.read() == b""
 
 
-def test_a_reader_that_has_enough_ends_the_watch_quietly(manage, shell):
-    shell("start", "counter", "--key=k")
+def test_a_reader_that_has_enough_ends_the_watch_quietly(manage):
+    run = gateway.start("counter", key="k")
     with manage("livesim", "watch", "k", "--interval=0.05", stdout=PIPE, stderr=PIPE) as watching:
         assert watching.stdout.readline().startswith(b"status")
         watching.stdout.close()
-        shell("pause", "k")
-        assert watching.wait(20) == 0
+        gateway.pause(run)
+        assert watching.wait(60) == 0
         assert watching.stderr.read() == b""
 
 
@@ -676,10 +676,10 @@ def test_a_run_in_the_foreground_is_stepped_here_and_stored_by_control_c(
 ) -> None:
     command = ("livesim", "run", "counter", "start=40", "--interval", "0.1", "--json")
     process = manage(*command, stdout=PIPE, stderr=PIPE)
-    run = wait(lambda: Run.objects.filter(status="running").first(), 20)
+    run = wait(lambda: Run.objects.filter(status="running").first())
     assert gateway.send(run, "add", {"n": 1000}, wait=True).outcome == "applied"
     process.send_signal(signal.SIGINT)
-    printed, told = process.communicate(timeout=30)
+    printed, told = process.communicate(timeout=60)
     assert (process.returncode, told) == (0, b"")
     assert {json.loads(line)["type"] for line in printed.splitlines()} >= {"status", "applied", "end"}
     run.refresh_from_db()

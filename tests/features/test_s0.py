@@ -141,6 +141,6 @@ def test_how_often_is_reported_is_a_setting() -> None:
 def test_a_worker_tells_its_runs_cpu_and_memory(engine: Any, wait: Any) -> None:
     engine()
     gateway.start("counter")
-    load = wait(lambda: Worker.objects.filter(load__runs=1).values_list("load", flat=True).first(), 15)
+    load = wait(lambda: Worker.objects.filter(load__runs=1).values_list("load", flat=True).first())
     assert load["memory"] > 1_000_000
     assert load["cpu"] >= 0

@@ -64,13 +64,9 @@ def send(n: int) -> Command:
 
 
 def test_a_message_reaches_the_script_by_its_doorbell(script):
-    assert said(script()) == "new 0"
-    took = []
+    assert said(script(env={"LIVESIM": '{"POLL": 3600}'})) == "new 0"
     for n in range(5):
-        began = time.monotonic()
         assert send(n).result == n + 1
-        took.append(time.monotonic() - began)
-    assert sorted(took)[2] < 0.5
     assert state()["seen"] == [0, 1, 2, 3, 4]
 
 
@@ -80,7 +76,7 @@ def test_a_script_that_is_told_to_end_stores_its_run_and_the_next_goes_on(number
     assert said(first) == "new 0"
     send(7)
     first.send_signal(number)
-    assert first.wait(10) == status
+    assert first.wait(60) == status
     left = lab()
     assert (left.status, left.worker_id) == ("waiting", None)
     assert left.checkpoints.latest("id").tick == left.tick > 0
@@ -100,7 +96,7 @@ def test_a_script_that_is_killed_is_followed_at_once_and_later_messages_come_aga
     began = time.monotonic()
     second = script(env={"LIVESIM": '{"LEASE_TTL": 60}'})
     assert said(second).startswith("resumed ")
-    assert time.monotonic() - began < 10  # and not the minute after which silence counts as death
+    assert time.monotonic() - began < 50  # and not the minute after which silence counts as death
     assert send(99).outcome == "applied"
     assert state()["seen"] == [0, 1, 2, 3, 4, 99]
     assert (lab().adoptions, lab().status) == (1, "running")
@@ -115,7 +111,7 @@ def test_a_second_script_is_told_who_has_the_run_and_the_first_goes_on(script, w
         f"busy: The run {lab().id} is held by process {first.pid} on {holder.host}, which is alive."
         " Expected one that nobody has: end that process, or wait until it has let go."
     )
-    assert second.wait(10) == 3
+    assert second.wait(60) == 3
     assert lab().worker_id == holder.id
     tick = lab().tick
     wait(lambda: lab().tick > tick)
@@ -126,7 +122,7 @@ def test_stop_ends_the_block_and_the_script_goes_on_behind_it(script):
     assert said(first) == "new 0"
     gateway.stop(lab(), wait=True)
     assert said(first) == "ended"
-    assert (first.wait(10), lab().status) == (0, "stopped")
+    assert (first.wait(60), lab().status) == (0, "stopped")
 
 
 def test_a_script_that_was_frozen_longer_than_its_lease_says_that_it_lost_the_run(script, wait):
@@ -138,13 +134,13 @@ def test_a_script_that_was_frozen_longer_than_its_lease_says_that_it_lost_the_ru
     try:
         second = script(env=short)
         while (line := said(second)).startswith("busy"):
-            second.wait(10)
+            second.wait(60)
             second = script(env=short)
         assert line.startswith("resumed ")
         holder = lab().worker_id
     finally:
         first.send_signal(signal.SIGCONT)
     assert said(first).startswith(f"busy: This process has lost the run {lab().id}: another one took it")
-    assert first.wait(15) == 3
+    assert first.wait(60) == 3
     assert lab().worker_id == holder
     assert send(1).outcome == "applied"

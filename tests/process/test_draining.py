@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -15,8 +16,8 @@ from django_livesim.models import Run, Worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
-WITHIN = 1.0
-"""Seconds from when a worker knows that it is to leave until the next one holds its runs."""
+SILENCE = 60.0
+"""Seconds after which a worker counts as dead."""
 
 CORE = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
@@ -28,11 +29,12 @@ Pair = tuple[subprocess.Popen[bytes], Worker]
 def workers(request, manage, process_env, redis_layer, wait) -> Iterator[Callable[[], Pair]]:
     """`workers()` starts a worker; its process and its row."""
     process_env["CHANNELS_BACKEND"] = request.param
+    process_env["LIVESIM"] = json.dumps({"LEASE_TTL": SILENCE})
 
     def start() -> Pair:
         known = set(Worker.objects.values_list("id", flat=True))
         process = manage("livesim_worker")
-        row = wait(lambda: Worker.objects.exclude(id__in=known).first(), 30)
+        row = wait(lambda: Worker.objects.exclude(id__in=known).first())
         return process, row
 
     return start
@@ -46,29 +48,29 @@ def by_command(process: subprocess.Popen[bytes], row: Worker) -> None:
     call_command("livesim", "drain", str(row), "--no-wait")
 
 
-@pytest.mark.parametrize(("leave", "noticed"), [(by_signal, 0.0), (by_command, 1.0)])
-def test_the_next_worker_holds_every_run_within_a_second(leave, noticed, workers, wait):
+@pytest.mark.parametrize("leave", [by_signal, by_command])
+def test_the_next_worker_holds_every_run_long_before_a_silence_would_count(leave, workers, wait):
     process, first = workers()
     runs = [gateway.start(name) for name in ("counter", "echo") for _ in range(6)]
-    wait(lambda: Run.objects.filter(status="running", worker=first.id).count() == len(runs), 20)
+    wait(lambda: Run.objects.filter(status="running", worker=first.id).count() == len(runs))
     _, second = workers()
     began = time.monotonic()
     leave(process, first)
-    wait(lambda: Run.objects.filter(worker=second.id).count() == len(runs), 10)
-    assert time.monotonic() - began < noticed + WITHIN
+    wait(lambda: Run.objects.filter(worker=second.id).count() == len(runs))
+    assert time.monotonic() - began < SILENCE / 2
     wait(lambda: Run.objects.filter(worker=second.id, status="running").count() == len(runs))
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert Worker.objects.get(id=first.id).state == "gone"
 
 
 def test_a_worker_that_was_killed_is_not_waited_for_and_its_runs_are_free(workers, wait, capsys):
     process, first = workers()
     run = gateway.start("counter")
-    wait(lambda: Run.objects.filter(id=run.id, status="running", worker=first.id).exists(), 20)
+    wait(lambda: Run.objects.filter(id=run.id, status="running", worker=first.id).exists())
     process.kill()
     process.wait()
-    call_command("livesim", "drain", str(first), "--timeout", "5")
+    call_command("livesim", "drain", str(first), "--timeout", "60")
     assert f"{first} has left" in capsys.readouterr().out
     assert Worker.objects.get(id=first.id).state == "gone"
     workers()
-    wait(lambda: Run.objects.get(id=run.id).adoptions == 1, 10)
+    wait(lambda: Run.objects.get(id=run.id).adoptions == 1)

@@ -35,7 +35,7 @@ def server(manage, wait, process_env):
 
     def start():
         process = manage("runserver", "--noreload", f"127.0.0.1:{port}", env=env | {"DEBUG": "1"})
-        wait(is_up, 30)
+        wait(is_up)
         return process
 
     return start
@@ -47,7 +47,7 @@ def test_a_server_that_is_told_to_end_stores_its_runs_and_lets_them_go(number, s
     run = gateway.start("echo")
     wait(lambda: Run.objects.get(id=run.id).tick > 3)
     process.send_signal(number)
-    process.wait(15)
+    process.wait(60)
     left = Run.objects.get(id=run.id)
     assert (left.status, left.worker_id) == (Status.WAITING, None)
     assert left.checkpoints.latest("id").tick == left.tick

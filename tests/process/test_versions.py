@@ -38,7 +38,7 @@ def worker(manage: Any, process_env: dict[str, str], wait: Any) -> Callable[[int
         known = set(Worker.objects.values_list("id", flat=True))
         settings = {"DJANGO_SETTINGS_MODULE": "tests.process.versioned.settings"}
         process = manage("livesim_worker", env=process_env | settings | {"DIARY_VERSION": str(version)})
-        wait(lambda: Worker.objects.exclude(id__in=known).exists(), 20)
+        wait(lambda: Worker.objects.exclude(id__in=known).exists())
         return process
 
     return start
@@ -63,7 +63,7 @@ class Sender(threading.Thread):
 
     def end(self) -> None:
         self._over.set()
-        self.join(20)
+        self.join(60)
 
 
 def fresh(run: Run) -> Run:
@@ -90,10 +90,10 @@ def test_newer_code_goes_on_with_every_acknowledged_command_once_and_in_order(si
     first.wait()
     killed = len(sender.acknowledged)
     worker(2)
-    wait(lambda: fresh(run).version == 2, 20)
+    wait(lambda: fresh(run).version == 2)
     wait(lambda: len(sender.acknowledged) > killed + 20)
     sender.end()
-    wait(lambda: not Command.objects.filter(run=run.id, outcome="").exists(), 20)
+    wait(lambda: not Command.objects.filter(run=run.id, outcome="").exists())
     state = gateway.inspect(run)["state"]
     assert state["entries"] == sender.acknowledged
     assert state["from"] == 1
@@ -109,8 +109,8 @@ def test_a_run_of_newer_code_waits_and_says_so_until_a_worker_has_it(worker, wai
     first.kill()
     first.wait()
     worker(1)
-    wait(lambda: fresh(run).reason == "no worker has version 2 of diary", 20)
+    wait(lambda: fresh(run).reason == "no worker has version 2 of diary")
     assert fresh(run).status == Status.WAITING
     worker(2)
-    wait(is_running(run), 20)
+    wait(is_running(run))
     assert fresh(run).reason.startswith("goes on from tick ")

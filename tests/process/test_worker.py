@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 
 import pytest
 
@@ -34,7 +33,7 @@ def worker(manage, wait):
     def start(*arguments: str):
         known = set(Worker.objects.values_list("id", flat=True))
         process = manage("livesim_worker", *arguments)
-        wait(lambda: Worker.objects.exclude(id__in=known).exists(), 20)
+        wait(lambda: Worker.objects.exclude(id__in=known).exists())
         return process
 
     return start
@@ -64,16 +63,13 @@ def test_a_run_is_claimed_stepped_commanded_paused_and_stopped(worker, wait):
     wait(lambda: value(run) > before + 3)
 
 
-def test_a_doorbell_is_quicker_than_the_poll(worker, wait):
-    worker()
+def test_a_doorbell_is_quicker_than_the_poll(process_env, worker, wait):
+    process_env["LIVESIM"] = json.dumps({"POLL": 3600})
     run = gateway.start("counter")
+    worker()
     wait(is_running(run))
-    took = []
     for _ in range(5):
-        began = time.monotonic()
-        gateway.send(run, "add", wait=True)
-        took.append(time.monotonic() - began)
-    assert sorted(took)[2] < 0.5
+        assert gateway.send(run, "add", wait=True).outcome == "applied"
 
 
 @pytest.mark.parametrize("simulation", ["counter", "echo", "echo_sync"])
@@ -84,7 +80,7 @@ def test_sigterm_stores_and_the_next_worker_goes_on(simulation, worker, wait):
     command = "add" if simulation == "counter" else "note"
     gateway.send(run, command, {"n": 7}, wait=True)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(15) == 0
+    assert first.wait(60) == 0
     left = fresh(run)
     assert (left.status, left.worker_id) == (Status.WAITING, None)
     assert not Worker.objects.filter(state="alive").exists()
@@ -113,7 +109,7 @@ def test_kill_9_goes_on_from_the_last_checkpoint_with_every_acknowledged_command
     first.wait()
     late = gateway.send(run, command, {"n": 99})
     worker()
-    wait(lambda: gateway.wait(Command.objects.get(pk=late.pk), 0).outcome == "applied", 15)
+    wait(lambda: gateway.wait(Command.objects.get(pk=late.pk), 0).outcome == "applied")
     state = gateway.inspect(run)["state"]
     seen = state["log"] if simulation == "counter" else [args["n"] for args in state["seen"]]
     assert seen == [0, 1, 2, 3, 4, 99]
@@ -159,7 +155,7 @@ def test_restart_begins_a_new_run_with_the_key(worker, wait):
 def test_runworker_steps_runs_too(manage, wait):
     run = gateway.start("counter")
     manage("runworker", "livesim.runs")
-    wait(is_running(run), 20)
+    wait(is_running(run))
     assert gateway.send(run, "add", {"n": 3}, wait=True).outcome == "applied"
 
 
@@ -171,14 +167,14 @@ def test_what_starts_by_itself_is_there_once_with_two_workers_begun_at_once(proc
         known = set(Worker.objects.values_list("id", flat=True))
         both = [manage("livesim_worker") for _ in range(2)]
         new = Worker.objects.exclude(id__in=known)
-        wait(lambda: new.filter(load__blocking__echo_sync=1).count() == 2, 30)
-        wait(lambda: Run.objects.filter(status=Status.RUNNING, worker__state="alive").count() >= 2, 20)
+        wait(lambda: new.filter(load__blocking__echo_sync=1).count() == 2)
+        wait(lambda: Run.objects.filter(status=Status.RUNNING, worker__state="alive").count() >= 2)
         return both
 
     def end(workers):
         for process in workers:
             process.send_signal(signal.SIGTERM)
-        assert [process.wait(30) for process in workers] == [0, 0]
+        assert [process.wait(60) for process in workers] == [0, 0]
 
     first = two_at_once()
     wait(lambda: Run.objects.filter(status=Status.RUNNING).count() == 3)
