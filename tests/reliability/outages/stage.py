@@ -54,9 +54,14 @@ class Workers(Processes):
         self._one = one
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        env = None if self.workers else self._one
-        process = self._start("django", "livesim_worker", *self._options, env=env)
+        if self._one is None or self.workers:
+            process = self._start("django", "livesim_worker", *self._options)
+            self.workers.append(process)
+            return process
+        half = ("--max-runs", str(Run.objects.count() // 2))
+        process = self._start("django", "livesim_worker", *self._options, *half, env=self._one)
         self.workers.append(process)
+        wait_until(lambda: Run.objects.exclude(worker=None).exists(), BEGIN)
         return process
 
     def missing(self) -> int:
@@ -93,7 +98,7 @@ class Stage:
         """`sending`: how many of the runs get commands, None: all; a tenth of those from the gateway too.
 
         `livesim` goes on top of the settings of every process, `env` on top of their environment, and
-        `one` on top of that of the first worker alone.
+        `one` on top of that of the first worker alone, which takes half of the runs before others begin.
         """
         self._simulation, self._count = simulation, runs
         self._sending = runs if sending is None else sending
