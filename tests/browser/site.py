@@ -67,7 +67,7 @@ class Site:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/livesim/health/?parts=database", timeout=2):
+            with urllib.request.urlopen(f"{self.url}/livesim/health/?parts=database", timeout=10):
                 return True
         except (urllib.error.URLError, OSError):
             return False

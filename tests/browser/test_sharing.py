@@ -51,7 +51,7 @@ def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit
     page.click("#new-link")
     expect(page.locator("#ls-share .ls-answer")).to_have_text(re.compile("^There is a new link."))
     notice = guest.page.locator('[data-ls="lost-text"]')
-    expect(notice).to_have_text("You may not watch this run any more.", timeout=3000)
+    expect(notice).to_have_text("You may not watch this run any more.")
     gone = guest.page
     expect(gone.get_by_text("You may watch this run, not steer it.")).to_be_hidden()
     expect(gone.locator('[data-ls="state"]')).to_be_hidden()
@@ -66,7 +66,7 @@ def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit
     page.click("#delete")
     page.wait_for_url("**/livesim/")
     expect(page.locator(".ls-message").first).to_have_text(re.compile("^The run .* has been deleted.$"))
-    expect(notice).to_have_text("This run has been deleted.", timeout=3000)
+    expect(notice).to_have_text("This run has been deleted.")
     expect(gone.get_by_role("link", name="All runs")).to_be_visible()
     expect(gone.locator('[data-ls="state"]')).to_be_visible()
 
