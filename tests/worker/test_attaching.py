@@ -20,7 +20,7 @@ from django_livesim.store import leases, loading
 from django_livesim.testing import wait_until, worker_in_process
 from django_livesim.worker.ledger import LOADS
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("patient")]
 
 
 @pytest.fixture(autouse=True)
