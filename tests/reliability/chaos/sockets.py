@@ -27,7 +27,8 @@ class Person:
 
     Keeps up to `window` commands unanswered; 0 only watches. What is
     unanswered after a new connection, an error or `OVERDUE` is sent again
-    under the same ids, in order.
+    under the same ids, in order. Frames are acknowledged, as by a page: else what one
+    that cannot keep up sees is what the kernel has kept for it, older and older.
     """
 
     def __init__(self, name: str, run: UUID, url: str, cookie: str, *, window: int = 0, gap: float = GAP):
@@ -73,7 +74,11 @@ class Person:
         writing = asyncio.create_task(self._write(socket))
         try:
             async for text in socket:
-                self._hear(json.loads(text))
+                message = json.loads(text)
+                self._hear(message)
+                if message["type"] == "snapshot":
+                    numbers = {name: message[name] for name in ("epoch", "seq")}
+                    await socket.send(json.dumps({"type": "ack", **numbers}))
         finally:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
