@@ -24,11 +24,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 
 
@@ -179,8 +179,8 @@ class Postgres:
             **self._identity,
         )
 
-    def start(self) -> None:
-        """Return when it answers. RuntimeError: it did not start."""
+    def start(self, env: Mapping[str, str] | None = None) -> None:
+        """Return when it answers; `env` is on top of our environment. RuntimeError: it did not start."""
         options = {"port": self._port, "listen_addresses": "127.0.0.1", "fsync": "off"}
         options |= {"unix_socket_directories": self._folder, "max_connections": 100}
         command = [self._binaries / "postgres", "-D", self._folder / "data"]
@@ -193,6 +193,7 @@ class Postgres:
                 stdout=output,
                 stderr=output,
                 cwd=self._folder,
+                env=os.environ | dict(env or {}),
                 start_new_session=True,
                 preexec_fn=dies_with_us(signal.SIGINT),
                 **self._identity,
