@@ -88,7 +88,7 @@ def claim(
         most = max(conf.settings.STRIKES, AT_LEAST)
         told = [_give_up(each) for each in untaken if each.unproven >= most]
         chosen = _apart(held, [each for each in untaken if each.unproven < most])
-        claimed = [each.run.pk for each in chosen if _claim_one(worker, each)]
+        claimed = _claim_all(worker, chosen)
     for transition in told:
         if transition is not None:
             tell(transition)
@@ -117,16 +117,27 @@ def _give_up(free: Free) -> Transition | None:
     return striking.quarantine(free.run, free.run.worker_id, free.run.epoch, reason)
 
 
-def _claim_one(worker: UUID, free: Free) -> bool:
-    seen = free.run
-    row = Run.objects.claimable().filter(id=seen.pk, epoch=seen.epoch, worker=seen.worker_id)
-    changed = row.update(
-        worker=worker,
-        epoch=F("epoch") + 1,
-        adoptions=F("adoptions") + (0 if seen.worker_id is None else 1),
-        unproven=free.unproven,
+def _claim_all(worker: UUID, chosen: Sequence[Free]) -> list[UUID]:
+    """One statement for all, by compare-and-set on each; those that it has claimed, in order."""
+    if not chosen:
+        return []
+    unproven = [When(pk=each.run.pk, then=each.unproven) for each in chosen if each.unproven]
+    same = (Q(pk=each.run.pk, epoch=each.run.epoch, worker=each.run.worker_id) for each in chosen)
+    changed = (
+        Run.objects.claimable()
+        .filter(reduce(or_, same))
+        .update(
+            worker=worker,
+            epoch=F("epoch") + 1,
+            adoptions=F("adoptions") + Case(When(worker=None, then=0), default=1),
+            unproven=Case(*unproven, default=0),
+        )
     )
-    return bool(changed)
+    if changed == len(chosen):
+        return [each.run.pk for each in chosen]
+    mine = (Q(pk=each.run.pk, epoch=each.run.epoch + 1) for each in chosen)
+    ours = set(Run.objects.filter(reduce(or_, mine), worker=worker).values_list("pk", flat=True))
+    return [each.run.pk for each in chosen if each.run.pk in ours]
 
 
 def held_back(runs: Iterable[UUID]) -> int:

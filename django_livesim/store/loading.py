@@ -17,11 +17,10 @@ from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import Kind, Status, run_group
 from django_livesim.protocol.records import DAMAGED, Entry, Held, Passed, RunInfo, Stored
 from django_livesim.store.moments import Moment
+from django_livesim.store.together import NEWEST as NEWEST
+from django_livesim.store.together import PLACE, Together
 
 logger = logging.getLogger(__name__)
-
-NEWEST = ("-epoch", "-tick", "-apply_seq")
-"""Checkpoints, newest first: who held the run later wrote later, from an earlier tick as it may be."""
 
 FETCH = 1000  # commands taken at one look, of all runs together, or
 SHARE = 20  # times the runs, where that is more
@@ -29,20 +28,26 @@ SOON = 2.0  # times POLL before its moment at which a command is taken
 AHEAD = 100_000  # ticks before its own at which a command is taken: more than any run makes between two looks
 
 
-def load(run_id: UUID, worker: UUID, passed: tuple[Passed, ...] = ()) -> Held | None:
+def load(
+    run_id: UUID, worker: UUID, passed: tuple[Passed, ...] = (), together: Together | None = None
+) -> Held | None:
     """Everything needed to go on with a run just claimed; None where it is no longer the worker's.
+
+    What was read `together` with that of other runs is not read again.
 
     Its checkpoint is the newest whose bytes are what was stored and that is
     not in `passed`. The journal after any checkpoint that is there is whole:
     whoever prunes it keeps what comes after the oldest.
     """
-    run = Run.objects.filter(id=run_id, worker=worker).first()
+    known = together or Together()
+    run = known.runs.get(run_id) or Run.objects.filter(id=run_id, worker=worker).first()
     if run is None:
         return None
-    stored, older, passed = _stored(run_id, passed)
-    journal = Command.objects.filter(
-        run=run_id, apply_seq__gt=stored.apply_seq if stored and stored.data else 0
-    )
+    stored, older, passed = _stored(run_id, passed, known)
+    after = stored.apply_seq if stored and stored.data else 0
+    journal = known.journals.get((run_id, after))
+    if journal is None:
+        journal = list(Command.objects.filter(run=run_id, apply_seq__gt=after).order_by("apply_seq"))
     return Held(
         info=run_info(run),
         epoch=run.epoch,
@@ -60,7 +65,7 @@ def load(run_id: UUID, worker: UUID, passed: tuple[Passed, ...] = ()) -> Held | 
         stored=stored,
         older=older,
         passed=passed,
-        journal=tuple(entry(row) for row in journal.order_by("apply_seq")),
+        journal=tuple(map(entry, journal)),
     )
 
 
@@ -80,16 +85,22 @@ def run_info(run: Run) -> RunInfo:
 
 def newest_checkpoint(run_id: UUID) -> Stored | None:
     """The newest checkpoint whose bytes are what was stored; a damaged one is passed over, and said."""
-    return _stored(run_id, ())[0]
+    return _stored(run_id, (), Together())[0]
 
 
-def _stored(run_id: UUID, passed: tuple[Passed, ...]) -> tuple[Stored | None, bool, tuple[Passed, ...]]:
+def _stored(
+    run_id: UUID, passed: tuple[Passed, ...], together: Together
+) -> tuple[Stored | None, bool, tuple[Passed, ...]]:
     """The newest good checkpoint not in `passed`, whether there is one before it, and all passed over."""
-    rows = Checkpoint.objects.filter(run=run_id).order_by(*NEWEST)
+    rows = Checkpoint.objects.filter(run=run_id)
+    places = together.places.get(run_id)
+    if places is None:
+        places = list(rows.order_by(*NEWEST).values_list(*PLACE))
     known = {(each.tick, each.apply_seq) for each in passed}
-    left = [pk for pk, *place in rows.values_list("pk", "tick", "apply_seq") if tuple(place) not in known]
+    left = [pk for pk, *place in places if tuple(place) not in known]
     while left:
-        row = rows.filter(pk=left.pop(0)).first()  # one at a time: each may hold megabytes
+        pk = left.pop(0)
+        row = together.checkpoints.get(pk) or rows.filter(pk=pk).first()  # each may hold megabytes
         if row is None:
             continue
         if (stored := _undamaged(row)) is not None:

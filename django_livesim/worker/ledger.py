@@ -21,9 +21,10 @@ from django.db import InterfaceError, OperationalError, connections
 
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
 from django_livesim.runtime.harm import Harm
-from django_livesim.store import journal, leases, loading, looking, striking, transitions
+from django_livesim.store import journal, leases, loading, looking, striking, together, transitions
 from django_livesim.store.claiming import CLAIM_BATCH, claim, held_back
 from django_livesim.store.looking import Look
+from django_livesim.store.together import Together
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
 from django_livesim.worker.keeping import Lease, code, versions
@@ -281,7 +282,9 @@ class Ledger:
         kept = [*held, *self._left_out()]
         if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
             return []
-        loaded = (self._load_run(run, worker) for run in self._take_free(worker, kept, limit))
+        taken = self._take_free(worker, kept, limit)
+        rows = together.read(taken, worker)
+        loaded = (self._load_run(run, worker, together=rows) for run in taken)
         return [each for each in loaded if each is not None]
 
     def _claimable(self) -> dict[str, int]:
@@ -307,10 +310,16 @@ class Ledger:
     def _load_again(self, run: UUID, passed: tuple[Passed, ...]) -> Held | None:
         return None if self.worker is None else self._load_run(run, self.worker, passed)
 
-    def _load_run(self, run: UUID, worker: UUID, passed: tuple[Passed, ...] = ()) -> Held | None:
+    def _load_run(
+        self,
+        run: UUID,
+        worker: UUID,
+        passed: tuple[Passed, ...] = (),
+        together: Together | None = None,
+    ) -> Held | None:
         """One that cannot be loaded keeps no other from being loaded."""
         try:
-            held = loading.load(run, worker, passed)
+            held = loading.load(run, worker, passed, together)
         except (OperationalError, InterfaceError):
             raise  # the database is away, and the run not at fault
         except Exception:

@@ -32,11 +32,11 @@ def test_a_run_that_cannot_be_loaded_keeps_no_other_from_it_and_is_left_out(ledg
     bad, good = Run.objects.create(simulation="counter"), Run.objects.create(simulation="counter")
     load, tried = loading.load, []
 
-    def fails(run: Any, worker: Any, passed: Any = ()) -> Any:
+    def fails(run: Any, worker: Any, *more: Any) -> Any:
         tried.append(run)
         if run == bad.id:
             raise ValueError("bad row")
-        return load(run, worker, passed)
+        return load(run, worker, *more)
 
     monkeypatch.setattr(loading, "load", fails)
     (held,) = claim(ledger)

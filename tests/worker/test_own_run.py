@@ -101,7 +101,7 @@ def test_where_another_worker_was_quicker_or_the_run_has_ended_it_leaves_without
 def test_what_cannot_be_loaded_now_is_tried_again(run, monkeypatch):
     told = Told(run)
     with monkeypatch.context() as patch:
-        patch.setattr(told.ledger, "_load_run", lambda run, worker: None)
+        patch.setattr(told.ledger, "_load_run", lambda run, worker, together: None)
         assert (told.look(), told.drained) == ([], 0)
     assert told.look() == [run.id]
 
