@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.core.management import call_command
 
@@ -87,6 +88,9 @@ def _stage(valkey: Valkey, found: Found, stage: Stage, layer: str, outages: Iter
     with stage:
         wait_until(lambda: any(one.outcome for one in read(stage.workers.sent_file).values()), BEGIN)
         gauge = Gauge(valkey.url)
+        time.sleep(STALE)
+        still = _still(stage)
+        mine.figures["pages stale before any outage"] = f"{len(still)} of {len(stage.seen)}"
         for outage in outages:
             _outage(stage, gauge, outage, mine)
         stage.conclude(mine)
@@ -119,7 +123,7 @@ def _check_pages(stage: Stage, name: str, gone: float, back: float, found: Found
     """Nobody looks at something old, be it for want of frames or because the same comes again and again."""
     now = time.monotonic()
     silent = set(stage.stale(STALE))
-    still = {seen.run for seen in stage.seen if not _moved(seen, now - STALE)}
+    still = _still(stage)
     stale = len(silent | still)
     found.figures[f"{name}: pages stale {RECOVER:g} s after"] = f"{stale} of {len(stage.seen)}"
     found.must(not stale, f"{name}: {len(silent)} pages without frames, {len(still)} without a newer tick")
@@ -132,6 +136,12 @@ def _check_pages(stage: Stage, name: str, gone: float, back: float, found: Found
     found.must(min(paces) >= PACE, f"{name}: a run went on at {min(paces):.0%} of its pace")
 
 
+def _still(stage: Stage) -> set[UUID]:
+    """The runs of which no newer tick is shown; a machine that is too busy has some without any outage."""
+    since = time.monotonic() - STALE
+    return {seen.run for seen in stage.seen if not _moved(seen, since)}
+
+
 def _moved(seen: Seen, since: float) -> bool:
     """Whether the tick that is shown has grown in that time."""
     ticks = [frame.tick for frame in seen.frames if frame.at >= since]
@@ -141,7 +151,7 @@ def _moved(seen: Seen, since: float) -> bool:
 def _moves_again(seen: Seen, since: float) -> float:
     """When the last pause of the frames since then was over."""
     moments = [frame.at for frame in seen.frames if frame.at >= since]
-    pauses = [later for at, later in itertools.pairwise([since, *moments]) if later - at > STALE / 2]
+    pauses = [later for at, later in itertools.pairwise([since, *moments]) if later - at > STALE]
     return max(pauses, default=moments[0])
 
 
