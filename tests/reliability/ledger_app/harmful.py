@@ -12,7 +12,7 @@ from typing import Any
 from django_livesim import register
 from tests.reliability.ledger_app.simulations import OPEN, Ledger
 
-LIMIT = 0.5  # seconds of one step
+LIMIT = 0.3  # seconds of one step
 MUCH = 2 * 2**30  # bytes
 SOME = 2**16
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
 from django.test import Client
 
 from django_livesim import gateway
@@ -23,7 +27,7 @@ from django_livesim.testing import wait_until
 from tests.reliability.chaos import checks
 from tests.reliability.chaos.checks import Findings
 from tests.reliability.chaos.gateway import read
-from tests.reliability.chaos.processes import Processes
+from tests.reliability.chaos.processes import START, Processes
 from tests.reliability.chaos.records import Seen, Sent
 from tests.reliability.chaos.sockets import Crowd, Person
 from tests.reliability.outages.found import Found
@@ -139,20 +143,49 @@ class Stage:
         self._folder.cleanup()
 
     def _begin(self) -> None:
-        self.runs = [gateway.start(self._simulation, seed=number) for number in range(self._count)]
+        self.workers.start_web()
+        self.workers.fill()
+        self.workers.wait_for_web()
+        self.runs = list(self._start_runs())
         model = get_user_model()
         numbers = itertools.count(1)
         users = (model.objects.create_user(f"person {number}") for number in numbers)
         self.crowd = Crowd(self._persons(users))
-        self.workers.start_web()
-        self.workers.fill()
-        self.workers.wait_for_web()
         self.crowd.start()
         through_gateway = self.runs[: max(1, self._sending // 10)] if self._sending else []
         if through_gateway:
             self.workers.start_senders(*(f"{run.id}:{next(users).pk}:plain" for run in through_gateway))
         self._has_senders = bool(through_gateway)
         wait_until(self._everything_moves, BEGIN)
+
+    def _start_runs(self) -> Iterator[Run]:
+        """Each worker gets the same number."""
+        workers = list(_alive().values_list("id", flat=True))
+        for place, worker in enumerate(workers):
+            share = range(place, self._count, len(workers))
+            with self.only(worker):
+                yield from [gateway.start(self._simulation, seed=number) for number in share]
+                wait_until(partial(self._has, worker, len(share)), START)
+
+    @staticmethod
+    def _has(worker: UUID, runs: int) -> bool:
+        return Run.objects.filter(worker=worker).count() == runs
+
+    @contextmanager
+    def only(self, worker: UUID) -> Iterator[None]:
+        """All others are stopped meanwhile: what is begun is this one's. It must take less than a lease."""
+        others = _alive().exclude(id=worker).values_list("pid", flat=True)
+        pids = [pid for pid in others if send(pid, signal.SIGSTOP)]
+        try:
+            yield
+        finally:
+            for pid in pids:
+                send(pid, signal.SIGCONT)
+
+    def busiest(self) -> UUID:
+        """The worker that has most of the runs."""
+        found = self._by_worker()
+        return max(found, key=lambda worker: len(found[worker]))
 
     def _persons(self, users: Iterator[Any]) -> list[Person]:
         persons = []
@@ -187,6 +220,18 @@ class Stage:
         """The runs of the pages to which nothing has come for so long."""
         moment = time.monotonic() - seconds
         return [each.run for each in self.seen if not each.frames or each.frames[-1].at < moment]
+
+    def shares(self) -> str:
+        """How many runs each worker has."""
+        return " and ".join(str(len(runs)) for runs in sorted(self._by_worker().values(), key=len))
+
+    def _by_worker(self) -> dict[UUID, list[UUID]]:
+        found: dict[UUID, list[UUID]] = {}
+        for run, worker in Run.objects.filter(id__in=[run.id for run in self.runs]).values_list(
+            "id", "worker"
+        ):
+            found.setdefault(worker, []).append(run)
+        return found
 
     def adoptions(self) -> int:
         """How often the runs have been taken up by a worker since they began."""
@@ -239,3 +284,15 @@ class Stage:
         row = Run.objects.get(id=run)
         if running and row.status != Status.RUNNING:
             findings.add("not running", f"{str(run)[:8]} is {row.status}: {row.reason} {row.error}")
+
+
+def _alive() -> QuerySet[Any]:
+    return Worker.objects.exclude(state=Worker.State.GONE)
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Whether there is such a process."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+        return True
+    return False

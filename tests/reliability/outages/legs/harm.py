@@ -66,6 +66,7 @@ def leg(servers: Servers, short: bool) -> Found:
         cases = [Case(how, after) for after in (GOOD, 0) for how in HOWS]
     options = ("--memory", str(MEMORY))
     with Stage(runs=12 if short else 50, options=options, livesim={"STRIKES": strikes}) as stage:
+        found.figures["runs of each worker"] = stage.shares()
         bad = {one(stage, case, found).id for case in cases}
         began = time.monotonic()
         time.sleep(CALM / 2 if short else CALM)
@@ -79,7 +80,10 @@ def one(stage: Stage, case: Case, found: Found) -> Run:
     """Have it do its harm until it is over; what was seen of the others, and what is written of it."""
     wait_until(lambda: not stage.workers.missing() and not stage.stale(1.0), SETTLED)
     began = time.monotonic()
-    run = case.start()
+    with stage.only(stage.busiest()):  # it is to harm as many as it can
+        run = case.start()
+        with suppress(AssertionError):
+            wait_until(lambda: Run.objects.get(id=run.id).epoch > 0, SETTLED)
     judged = f"{case}: it is not judged after {JUDGED:g} s"
     with suppress(AssertionError):
         wait_until(lambda: Run.objects.get(id=run.id).status not in RUNNING, JUDGED)
