@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -37,13 +37,18 @@ def test_a_run_in_quarantine_has_its_reason_its_strikes_and_where_it_was(run):
     assert livesim("list", "--json").json[0]["strikes"] == 0
 
 
-def test_a_struck_run_is_told_with_when_it_is_tried_again_and_is_not_once_it_is_forgiven(run):
+def test_a_struck_run_is_told_with_when_it_is_tried_again_and_is_not_once_it_is_forgiven(run, settings):
+    settings.TIME_ZONE = "Asia/Kolkata"
     later = timezone.now() + timedelta(seconds=5)
     become(strikes=1, struck_tick=7, held_back_until=later, reason="its code hangs", worker=alive({}))
+    become(struck_at=datetime(2026, 11, 21, 10, 15, 30, 250_000, tzinfo=UTC))
     assert "strike 1 of 3; tried again in 5 s; its code hangs" in livesim("list").out
+    assert livesim("inspect", "k", "--json").json["struck"] == "2026-11-21T15:45:30+05:30"
+    assert "2026-11-21 15:45:30+05:30" in livesim("inspect", "k").out
     Run.objects.update(tick=8)
     become(held_back_until=None)
-    assert livesim("list", "--json").json[0]["strikes"] == 0
+    fact = livesim("list", "--json").json[0]
+    assert (fact["strikes"], fact["struck"]) == (0, None)
     assert "strike" not in livesim("list").out
 
 

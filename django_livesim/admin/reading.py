@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
@@ -45,6 +46,11 @@ HIDDEN = "\N{EN DASH}"
 
 RUN_DEFERRED = ("run__params", "run__result", "run__error")
 """What a record does not need of its run, and may be large."""
+
+
+def in_words(moment: datetime) -> str:
+    """In the time zone of who looks."""
+    return date_format(localtime(moment) if is_aware(moment) else moment, "DATETIME_FORMAT")
 
 
 class CountedPaginator(Pages):
@@ -190,8 +196,7 @@ class RecordAdmin(Admin):
 
     @admin.display(description=gettext_lazy("created"))
     def created(self, row: Any) -> str:
-        moment = row.created_at
-        return date_format(localtime(moment) if is_aware(moment) else moment, "DATETIME_FORMAT")
+        return in_words(row.created_at)
 
     @admin.display(description=gettext_lazy("run"))
     def run_link(self, row: Model) -> str:

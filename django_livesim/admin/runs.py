@@ -24,6 +24,7 @@ from django_livesim.admin.inspecting import InspectingMixin
 from django_livesim.admin.listing import ListingMixin
 from django_livesim.admin.loads import load_words
 from django_livesim.admin.plans import LABELS, Act, why_not
+from django_livesim.admin.reading import in_words
 from django_livesim.admin.sending import SendingMixin
 from django_livesim.admin.starting import StartingMixin
 from django_livesim.gateway import harming
@@ -179,7 +180,8 @@ class ChangingMixin(ListingMixin, AskingMixin):
     @admin.display(description=gettext_lazy("strikes"))
     def strikes_line(self, run: Run) -> str:
         names = {"strikes": run.strikes, "most": conf.settings.STRIKES, "tick": run.struck_tick or 0}
-        return _("%(strikes)s of %(most)s, the last at tick %(tick)s") % names
+        line = _("%(strikes)s of %(most)s, the last at tick %(tick)s") % names
+        return line if run.struck_at is None else f"{line} ({in_words(run.struck_at)})"
 
     @admin.display(description=gettext_lazy("held back"))
     def held_back(self, run: Run) -> str:

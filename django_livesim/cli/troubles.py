@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from django.utils.timezone import is_aware, localtime
 
 from django_livesim import conf
 from django_livesim.gateway import harming
@@ -14,10 +17,24 @@ from django_livesim.protocol.names import Status
 
 
 def troubles(runs: Iterable[Run]) -> dict[UUID, dict[str, Any]]:
-    """By run, facts for JSON: `strikes` that stand, and `stepping`, in seconds."""
+    """By run, facts for JSON: `strikes` that stand, when the last of them was, and `stepping`, in seconds."""
     runs = list(runs)
     struck = harming.strikes(runs)
-    return {run.id: {"strikes": struck.get(run.id, 0), "stepping": harming.stepping(run)} for run in runs}
+    return {
+        run.id: {
+            "strikes": struck.get(run.id, 0),
+            "struck": _local(run.struck_at) if run.id in struck else None,
+            "stepping": harming.stepping(run),
+        }
+        for run in runs
+    }
+
+
+def _local(moment: datetime | None) -> datetime | None:
+    """In the project's time zone, to the second."""
+    if moment is None:
+        return None
+    return (localtime(moment) if is_aware(moment) else moment).replace(microsecond=0)
 
 
 def costs(run: Run) -> dict[str, Any] | None:

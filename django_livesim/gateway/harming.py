@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,8 @@ class Struck:
     """So many bring it into quarantine."""
     tick: int | None
     """How far it had come when it was struck last."""
+    at: datetime | None
+    """When that was."""
     again_in: int
     """Seconds until a worker may take it again; 0 where it may."""
 
@@ -69,7 +72,7 @@ def struck(run: Run) -> Struck | None:
     if not count:
         return None
     most = conf.settings.STRIKES
-    return Struck(strikes=count, most=most, tick=run.struck_tick, again_in=again_in(run))
+    return Struck(strikes=count, most=most, tick=run.struck_tick, at=run.struck_at, again_in=again_in(run))
 
 
 def waiting_commands(run: Run) -> int:

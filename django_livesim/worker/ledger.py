@@ -29,6 +29,7 @@ from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
 from django_livesim.worker.keeping import Lease, code, versions
 from django_livesim.worker.notes import Notes
+from django_livesim.worker.strikes import Strikes
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class Ledger:
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._later: list[Any] = []  # writes to be tried again
         self._later_due = math.inf
+        self._strikes = Strikes(self._asking, tell)
         self._look_due = self._sweep_due = 0.0
         self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or to be tried again
@@ -149,20 +151,21 @@ class Ledger:
             real = [job for job in jobs if job is not None]
             self._lease.check()
             self._write([*self._take_later(), *(job for job in real if job[0] == "write")])
-            for _, harm, _ in (job for job in real if job[0] == "strike"):
-                self._asking.ask(partial(self._strike, harm))
+            self._strikes.add(self.worker, (harm for what, harm, _ in real if what == "strike"))
+            self._strikes.turn()
             for _, (run, passed), done in (job for job in real if job[0] == "load"):
                 self._answer(done, self._asking.ask(partial(self._load_again, run, passed)))
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
                 self._answer(done, self._asking.ask(partial(self._poll, held, claiming)))
             if going_on and time.monotonic() >= self._lease.due:
                 self._lease.care()
-        self._asking.ask(self._lease.leave)
+        if self._strikes.finish():
+            self._asking.ask(self._lease.leave)
         connections.close_all()
 
     def _take(self) -> list[Any]:
         """All jobs that wait; waits for one until the lease needs care, or a write is tried again."""
-        until = min(self._later_due, self._lease.due)
+        until = min(self._later_due, self._lease.due, self._strikes.due)
         try:
             jobs = [self._jobs.get(timeout=max(0.0, until - time.monotonic()))]
         except queue.Empty:
@@ -208,11 +211,6 @@ class Ledger:
                 self._later_due = time.monotonic() + AGAIN
             else:
                 self._answer(job[2], result)
-
-    def _strike(self, harm: striking.Harm) -> None:
-        """Where the database is away, or the row locked, it goes unstruck until it does it again."""
-        if self.worker is not None and (told := striking.strike(self.worker, harm)) is not None:
-            self._tell(told)
 
     # -- looking for work ---------------------------------------------------------------------
 
@@ -274,12 +272,13 @@ class Ledger:
         limit = CLAIM_BATCH
         if seen is not None:
             self._dropped = seen.mine.keys() - set(held)
+        unstruck = self._strikes.runs
         if self.max_runs is not None:  # those that it has dropped, and may not take yet, need their place
-            limit = min(limit, self.max_runs - len(held))
+            limit = min(limit, self.max_runs - len(held) - len(unstruck))
             limit -= held_back(self._dropped) if limit > 0 and self._dropped else 0
         if limit <= 0:
             return []
-        kept = [*held, *self._left_out()]
+        kept = [*held, *self._left_out(), *unstruck]
         if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
             return []
         taken = self._take_free(worker, kept, limit)

@@ -2,8 +2,14 @@
 
 It is told of deaths and writes them down, each until that has committed, whether in the first try or after
 an outage; it beats for children that cannot; and it looks for runs of blocking loops, which are to have a
-child to themselves. The main thread owns everything else. Where the parent
-dies on any line, what was not written is found by other workers, as the death of any worker is.
+child to themselves. The main thread owns everything else.
+
+A death is a transaction of its own. A run that somebody else has locked holds up its own strike alone: the
+worker is gone, its other runs are free, and that strike is tried again. What waits are children that have
+died in an outage, and no child begins to hold runs in one, or runs that are locked; so it does not grow.
+
+Where the parent dies on any line, what was not written is found by other workers, as the death of any
+worker is; a strike that waits for a lock is lost then.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,15 +28,17 @@ from django.db import connections
 from django_livesim import conf
 from django_livesim.bus import doorbells
 from django_livesim.bus.seldom import Seldom
-from django_livesim.store import burying, leases
+from django_livesim.store import burying, leases, locks
 from django_livesim.store.blocking import Blocking
 from django_livesim.store.clocks import lease_time
+from django_livesim.store.striking import Harm
 from django_livesim.worker.children import Death
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
 
-RETRY = 1.0  # seconds before a death that could not be written is written again
+RETRY = 1.0  # seconds before a death that could not be written is written again,
+LOCKED = 0.1  # and before what somebody else has locked is
 ASK_EVERY = 2.0  # seconds between two questions whether the database answers
 SILENT = 10.0  # seconds without an answer after which it counts as away
 
@@ -55,11 +63,12 @@ class Registrar:
         """`asks`: whether it asks the database now and then if it answers."""
         self._asks = asks
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._unwritten: deque[Death] = deque()
+        self._unwritten: deque[Death | Harm] = deque()
         self._thread = threading.Thread(target=self._run, name="livesim-registrar", daemon=True)
         self._answered = -SILENT
         self._ask_due = 0.0
         self._retry_due = 0.0
+        self._locked_due = 0.0
         self._blocking = Blocking()
         self.beaten: queue.SimpleQueue[Beaten] = queue.SimpleQueue()
         """For the main thread, which alone writes into the maps of children."""
@@ -78,7 +87,7 @@ class Registrar:
 
     def bury(self, death: Death) -> None:
         """Write a death of a worker, until that has committed."""
-        self._jobs.put(lambda: self._unwritten.append(death))
+        self._jobs.put(lambda: self._note(death))
 
     def beat_for(self, worker: UUID, stepping: Mapping[str, float]) -> None:
         """Say that it lives, and in which code; `beaten` gets an answer in any case, sooner or later."""
@@ -125,23 +134,40 @@ class Registrar:
         connections.close_all()
 
     def _take(self) -> Callable[[], None] | None:
-        wait = RETRY if self._unwritten else ASK_EVERY if self._asks else None
+        wait = LOCKED if self._unwritten else ASK_EVERY if self._asks else None
         try:
             return self._jobs.get(timeout=wait)
         except queue.Empty:
             return _nothing
 
-    def _write_deaths(self, *, hurry: bool) -> None:
-        if not self._unwritten or (time.monotonic() < self._retry_due and not hurry):
-            return
-        while self._unwritten and self._try(lambda: self._write(self._unwritten[0])):
-            self._unwritten.popleft()
+    def _note(self, death: Death) -> None:
+        for harm in death.harms:
+            logger.error("strike run=%s epoch=%s: its code %s", harm.run, harm.epoch, harm.why)
+        self._unwritten.append(death)
+        self._locked_due = 0.0
 
-    def _write(self, death: Death) -> None:
-        if death.worker is None:
+    def _write_deaths(self, *, hurry: bool) -> None:
+        """All that are due, until the database fails; what is locked is left, and written again soon."""
+        now = time.monotonic()
+        if not self._unwritten or (now < max(self._retry_due, self._locked_due) and not hurry):
             return
-        burying.bury(death.worker, death.harms, explained=death.explained)
+        self._locked_due = now + LOCKED
+        for _ in range(len(self._unwritten)):
+            each, left = self._unwritten.popleft(), list[Death | Harm]()
+            done = self._try(lambda: left.extend(self._write(each)))  # noqa: B023
+            self._unwritten.extend(left if done else [each])
+            if not done:
+                return
+
+    @staticmethod
+    def _write(each: Death | Harm) -> Sequence[Death | Harm]:
+        """What of it is locked by somebody else, and so is left."""
+        try:
+            left = _strike(each) if isinstance(each, Harm) else _bury(each)
+        except locks.Locked:
+            return [each]
         doorbells.ring()
+        return left
 
     def _beat_for(self, worker: UUID, stepping: Mapping[str, float]) -> None:
         began = lease_time()
@@ -170,6 +196,17 @@ class Registrar:
         self._answered = time.monotonic()
         self._retry_due = 0.0
         return True
+
+
+def _strike(harm: Harm) -> Sequence[Harm]:
+    burying.strike(harm)
+    return []
+
+
+def _bury(death: Death) -> Sequence[Harm]:
+    if death.worker is None:
+        return []
+    return burying.bury(death.worker, death.harms, explained=death.explained)
 
 
 def _nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -72,9 +72,14 @@ def test_the_page_of_a_run_in_quarantine_has_its_strikes_where_it_was_and_a_butt
     assert [act for act, _label in response.context["acts"]] == ["release", "stop", "restart"]
 
 
-def test_strikes_that_are_forgiven_are_not_shown(boss: Client, make: Make) -> None:
+def test_strikes_that_are_forgiven_are_not_shown(boss: Client, make: Make, settings: Any) -> None:
+    settings.TIME_ZONE = "Asia/Kolkata"
     run = make(status="running", strikes=2, struck_tick=120)
     assert "Strikes: 2 of 3, the last at tick 120" in words(boss.get(url("change", run.pk)))
+    Run.objects.update(struck_at=datetime(2026, 11, 21, 10, 15, tzinfo=UTC))
+    when = "last at tick 120 (Nov. 21, 2026, 3:45 p.m.)"
+    assert f"Strikes: 2 of 3, the {when}" in words(boss.get(url("change", run.pk)))
+    assert f"Strikes 2 of 3, {when}" in words(boss.get(url("inspect", run.pk)))
     Run.objects.update(tick=121)
     assert "Strikes" not in words(boss.get(url("change", run.pk)))
 

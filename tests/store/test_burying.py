@@ -8,8 +8,10 @@ import pytest
 
 from django_livesim import gateway
 from django_livesim.models import Run, Worker
+from django_livesim.store import burying, leases, locks
 from django_livesim.store.burying import bury
 from django_livesim.store.striking import Harm
+from tests.hosts import host_view
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,10 +52,10 @@ def test_a_run_that_another_has_claimed_meanwhile_is_struck_all_the_same_and_los
     bury(worker.id, [harm(bad)], explained=True)
     row = Run.objects.get(id=bad.id)
     assert (row.strikes, row.worker_id, row.epoch) == (1, other.id, 5)
-    Run.objects.filter(id=bad.id).update(strikes=2)
-    bury(Worker.objects.create().id, [harm(bad)], explained=True)
+    Run.objects.filter(id=bad.id).update(strikes=2, epoch=6)
+    bury(Worker.objects.create().id, [harm(bad, epoch=5)], explained=True)
     row = Run.objects.get(id=bad.id)
-    assert (row.status, row.worker_id, row.epoch) == ("quarantined", None, 6)
+    assert (row.status, row.worker_id, row.epoch) == ("quarantined", None, 7)
 
 
 def test_a_run_that_has_ended_is_not_struck(held):
@@ -69,3 +71,25 @@ def test_without_a_run_to_blame_its_end_is_not_explained(held):
     worker.refresh_from_db()
     assert (worker.state, worker.explained) == ("gone", False)
     bury(uuid.uuid4(), [], explained=True)
+
+
+def test_one_that_has_left_in_good_order_is_not_dug_up(held):
+    worker, bad, _ = held
+    leases.leave(worker.id)
+    assert bury(worker.id, [harm(bad)], explained=False) == []
+    worker.refresh_from_db()
+    assert (worker.explained, Run.objects.get(id=bad.id).strikes) == (True, 0)
+
+
+def test_a_run_that_is_locked_keeps_no_other_from_being_freed_and_is_struck_later(row_locks, held):
+    worker, bad, good = held
+    harms = [harm(bad), harm(good)]
+    with host_view(lambda: gateway.share(bad, "public")):
+        assert bury(worker.id, harms, explained=True) == harms[:1]
+        worker.refresh_from_db()
+        assert (worker.state, worker.explained) == ("gone", True)
+        with pytest.raises(locks.Locked):
+            burying.strike(harms[0])
+    assert list(Run.objects.filter(strikes=1)) == [good]
+    burying.strike(harms[0])
+    assert Run.objects.filter(strikes=1).count() == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -53,6 +53,16 @@ def test_a_run_in_quarantine_says_why_how_often_and_what_a_release_does(client, 
     assert f"Why {WHY} Strikes 3 of 3 Struck last at tick 120 Commands that wait 1 Release" in text
     assert "from the state stored at tick 100" in text
     assert STACK in text
+
+
+def test_when_it_was_struck_is_told_in_the_time_zone_of_who_looks(client, run, settings):
+    settings.TIME_ZONE = "Asia/Kolkata"
+    at = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
+    quarantine(run)
+    become(run, struck_at=at)
+    assert "Struck last at tick 120 (Nov. 21, 2026, 3:45 p.m.)" in facts(client, run)
+    become(run, status="running", tick=100)
+    assert "Strike 3 of 3 (Nov. 21, 2026, 3:45 p.m.). Its code has harmed its worker." in facts(client, run)
 
 
 def test_the_button_releases_it(client, run):
