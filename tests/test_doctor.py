@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -15,13 +16,15 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from django_livesim import gateway
+from django_livesim import __version__, gateway
 from django_livesim.cli import doctor
-from django_livesim.cli.doctor import hosts, layer, redis, runs, setup, static
+from django_livesim.cli.doctor import hosts, layer, processes, redis, runs, setup, static
 from django_livesim.cli.doctor.finding import Finding
 from django_livesim.models import Command, Run, Worker
 from django_livesim.origins import OriginGuard
 from django_livesim.routing import livesim_application
+from django_livesim.store import leases
+from django_livesim.store.identity import Identity
 from scripts import services
 
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
@@ -292,6 +295,39 @@ def test_a_redis_that_tells_nobody_its_settings_is_no_problem(settings, own_redi
 
 
 # -- runs ---------------------------------------------------------------------------------------
+
+
+def test_workers_of_another_version_of_the_package_are_told(live_row):
+    def told(version: str) -> list[tuple[str, str]]:
+        Worker.objects.filter(pk=live_row.pk).update(load={"version": version})
+        return wrong(processes.look_at_releases)
+
+    here = f"{__version__} (the code here)"
+    assert told(__version__) == []
+    assert told("0.0.1") == [
+        ("advice", f"django-livesim has the versions 0.0.1 ({live_row}), {here}. Expected: one")
+    ]
+    assert "livesim drain" in only(processes.look_at_releases).hint
+    Worker.objects.create(host="there", pid=2, load={"version": "0.0.2"})
+    assert "0.0.1" in only(processes.look_at_releases).message
+    assert "0.0.2" in only(processes.look_at_releases).message
+    Worker.objects.update(state="gone")
+    assert well(processes.look_at_releases)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "says"),
+    [(0.0, None), (55.0, None), (-55.0, None), (3600.0, "3600 s ahead of"), (-90.0, "90 s behind")],
+)
+def test_a_worker_whose_clock_is_not_the_databases_is_told(live_row, ahead, says):
+    identity = leases.register(Identity(host="far", boot_id="", pid_namespace="", pid=2, pid_started=""), [])
+    leases.beat(identity, {"clock": time.time() + ahead})
+    found = wrong(processes.look_at_clocks)
+    assert len(found) == (says is not None)
+    if says is not None:
+        assert f"on far, is {says} the database's. Expected: 60 s at most" in found[0][1]
+        leases.beat_for(identity, {"run": 300.0})
+        assert well(processes.look_at_clocks)  # what its parent says tells nothing of it
 
 
 def test_why_a_run_waits(live_row):

@@ -29,6 +29,8 @@ DATABASE = ("database", "Start the database, or correct DATABASES.", database.lo
 ROWS = (
     ("workers", "Run: python manage.py migrate", processes.look_at_workers),
     ("workers", "Look at the workers by hand.", processes.look_at_code),
+    ("workers", "Look at the workers by hand.", processes.look_at_releases),
+    ("workers", "Look at the workers by hand.", processes.look_at_clocks),
     ("workers", "Look at the workers by hand.", processes.look_at_hashing),
     ("runs", "Run: python manage.py migrate", runs.look_at_waiting),
     ("runs", "Run: python manage.py migrate", runs.look_at_quarantined),

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-from django_livesim import registry
+from django_livesim import __version__, registry
 from django_livesim.cli.doctor import machine
 from django_livesim.cli.doctor.finding import Finding, advice, ok, problem
 from django_livesim.cli.workers import how_to_start_one, live_workers
 from django_livesim.gateway import vitals
 from django_livesim.models import Worker
 from django_livesim.store import identity
+
+APART = 60.0  # seconds that the clocks of a worker and of the database may differ
 
 DESCRIPTORS = 4096
 """What a server may have open: each viewer is one, and systemd gives 1,024 unless told."""
@@ -57,6 +59,39 @@ def look_at_code() -> Iterator[Finding]:
                 "workers",
                 f"{name} has the versions {told}. Expected: one",
                 hint="Have the old ones leave and start anew: python manage.py livesim drain",
+            )
+
+
+def look_at_releases() -> Iterator[Finding]:
+    """Whether all workers, and this process, are of one version of this package."""
+    found = {__version__: "the code here"}
+    for worker in live_workers():
+        if version := worker.load.get("version"):
+            found.setdefault(str(version), str(worker))
+    if len(found) > 1:
+        told = ", ".join(f"{version} ({who})" for version, who in sorted(found.items()))
+        yield advice(
+            "workers",
+            f"django-livesim has the versions {told}. Expected: one",
+            hint="Have the old ones leave and start anew: python manage.py livesim drain",
+        )
+
+
+def look_at_clocks() -> Iterator[Finding]:
+    """Whether the clocks of workers are those of the database, by what their last beat has told.
+
+    Not of one whose run is stepping for long: its parent may beat for it, which leaves its clock as it was.
+    """
+    for worker in live_workers():
+        told = None if worker.load.get("stepping") else worker.load.get("clock")
+        ahead = 0.0 if told is None else told - worker.beat_at.timestamp()
+        if abs(ahead) > APART:
+            which = "ahead of" if ahead > 0 else "behind"
+            yield advice(
+                "workers",
+                f"the clock of {worker}, on {worker.host}, is {abs(ahead):.0f} s {which} the database's."
+                f" Expected: {APART:.0f} s at most",
+                hint="Have a time service set the clock of that machine, and of the database's: timedatectl",
             )
 
 
