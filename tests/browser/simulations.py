@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django_livesim import Refused, Simulation, command, register, job
+from django_livesim import Refused, Simulation, command, job, register
 
 HOSTILE = '<img src=x onerror="document.title=1">{{7*7}}<script>document.title=2</script>'
 
@@ -82,3 +82,23 @@ def encode(job: Any, lines: int = 30) -> dict[str, int]:
         job.progress(number / lines, f"frame {number}")
         time.sleep(0.1)
     return {"frames": lines}
+
+
+@register
+class Ponderer(Simulation):
+    """Its next step takes as long as it is told."""
+
+    tick_rate = 20
+    frame_rate = 20
+
+    def setup(self) -> None:
+        self.state = {"n": 0, "ponders": 0.0}
+
+    def step(self, dt: float) -> None:
+        self.state["n"] += 1
+        seconds, self.state["ponders"] = self.state["ponders"], 0.0
+        time.sleep(seconds)
+
+    @command
+    def ponder(self, seconds: float) -> None:
+        self.state["ponders"] = seconds

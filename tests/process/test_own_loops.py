@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from django_livesim import gateway, registry
+from django_livesim import gateway, register, registry
 from django_livesim.models import Run, Worker
 from django_livesim.worker.children import state
+
+BASE = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -37,15 +40,16 @@ def _here(redis_layer: Any) -> Iterator[None]:
     sys.modules.pop(module, None)  # what it registers is taken out again
     loops = import_module(module)
     yield
-    for loop in (loops.blocks, loops.stubborn):
+    for loop in (loops.blocks, loops.stubborn, loops.hurried_loop):
         registry.unregister(loop.name)
 
 
 @pytest.fixture
 def parent(manage: Any, process_env: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
-    def start(*options: str) -> subprocess.Popen[bytes]:
+    def start(*options: str, **env: str) -> subprocess.Popen[bytes]:
         process_env["DJANGO_SETTINGS_MODULE"] = "tests.process.looping.settings"
         process_env["LIVESIM"] = json.dumps({"GRACE": 0.3})
+        process_env.update(env)
         return manage("livesim_worker", f"--health-file={tmp_path}/health.json", *options)
 
     return start
@@ -125,3 +129,59 @@ def test_an_async_loop_that_keeps_the_event_loop_from_running_costs_its_process_
     assert wait(runs_by_now(good)).pid != pid
     assert Run.objects.get(id=good.id).strikes == 0
     assert wait(runs_by_now(bad))
+
+
+def test_a_loop_that_lets_no_other_thread_run_is_ended_with_its_process_and_its_record_says_where_it_was(
+    parent, wait, tmp_path
+):
+    parent()
+    good, bad = gateway.start("echo"), gateway.start("hurried_loop")
+    other, own = wait(runs_by_now(good)), wait(runs_by_now(bad))
+    assert own.pid != other.pid
+    told(bad, tmp_path, "hold")
+    wait(lambda: Run.objects.get(id=bad.id).strikes == 1)
+    row = Run.objects.get(id=bad.id)
+    assert row.reason.startswith("its code did not return within 0.5 s, nor when it was interrupted")
+    assert "in hold_the_gil" in row.error
+    assert state(own.pid) in ("", "Z") and Worker.objects.get(id=own.id).state == "gone"
+    assert wait(runs_by_now(bad)).pid != own.pid
+    assert runs_by_now(good)() == other and Run.objects.get(id=good.id).epoch == 1
+
+
+def test_when_code_changes_the_processes_of_blocking_loops_begin_anew_too(parent, wait, tmp_path):
+    app = tmp_path / "renewed"
+    app.mkdir()
+    (app / "__init__.py").touch()
+    (tmp_path / "reloaded.py").write_text(
+        "from tests.settings import *\nDEBUG = True\nINSTALLED_APPS = [*INSTALLED_APPS, 'renewed']\n"
+    )
+
+    def write(code: int) -> None:
+        (app / "simulations.py").write_text(
+            "from django_livesim import register\n"
+            "@register\n"
+            "def renewed(sim):\n"
+            "    while True:\n"
+            f"        sim.state['code'] = {code}\n"
+            "        sim.sleep(0.05)\n"
+        )
+
+    def renewed(sim: Any) -> None:
+        """The same, by name, for this process."""
+
+    write(1)
+    path = f"{tmp_path}{os.pathsep}{BASE}"
+    process = parent("--reload", DJANGO_SETTINGS_MODULE="reloaded", PYTHONPATH=path)
+    register(renewed)
+    try:
+        run = gateway.start("renewed")
+        first = wait(runs_by_now(run))
+        wait(lambda: gateway.inspect(run)["state"] == {"code": 1})
+        write(2)
+        wait(lambda: gateway.inspect(run)["state"] == {"code": 2})
+    finally:
+        registry.unregister("renewed")
+    second = wait(runs_by_now(run))
+    assert second.pid != first.pid and Worker.objects.get(id=first.id).state == "gone"
+    assert Worker.objects.get(id=second.id).load["run"] == str(run.id)
+    assert Run.objects.get(id=run.id).strikes == 0 and process.poll() is None
