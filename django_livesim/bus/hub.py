@@ -40,6 +40,8 @@ LINGER = 1.0  # seconds that a hub stays after its last viewer, for one who relo
 PRESENCE_GAP = 1.0  # seconds between two tellings of how many watch
 SEEN_LIMIT = 4096  # verdicts that are remembered, so that a doubled one is told once
 DEAF = "shown late, since no messages from its worker arrive; the run goes on, and takes commands"
+BLIND = "the database does not answer; no command is taken, and the run waits for it"
+SILENT = "its worker gives no sign of life; the run waits, and goes on by itself"
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
@@ -305,6 +307,8 @@ class Hub:
         self.in_doubt = False
         if newest and frame.shows_the_same(newest):
             return
+        if self._watch.is_blind or self._watch.is_silent:
+            self._watch.ask()  # that may be over
         for viewer in self.viewers:
             viewer.show(frame)
 
@@ -312,10 +316,29 @@ class Hub:
         """Whether messages arrive, as far as is known."""
         return self._receiver.hears()
 
+    def take_blindness(self) -> None:
+        """The row could not be read. Whoever watches is told; what a later reading gives, takes it back."""
+        self._watch.is_blind = True
+        for viewer in self.viewers:
+            if self.facts is not None:
+                self._tell(viewer, self.facts)
+
+    def _trouble(self, facts: Facts) -> str:
+        """What keeps viewers from seeing what there is, or the run from going on, as far as is known here."""
+        if facts.ended:
+            return ""
+        if self._watch.is_blind:
+            return BLIND
+        if facts.status != Status.RUNNING or not facts.worker:
+            return ""
+        if self._watch.is_silent:
+            return SILENT
+        return "" if self.hears() else DEAF
+
     def _tell(self, viewer: Viewer, facts: Facts) -> None:
         told = facts.told()
-        if not self.hears() and facts.status == Status.RUNNING and facts.worker:
-            facts = replace(facts, reason="; ".join(filter(None, (facts.reason, DEAF))))
+        if trouble := self._trouble(facts):
+            facts = replace(facts, reason="; ".join(filter(None, (facts.reason, trouble))))
             told = (*facts.told(), facts.tick)  # which no frame shows
         if viewer.told_status != told:
             viewer.told_status = told

@@ -23,6 +23,8 @@ class Facts:
     speed: float = 1.0  # 0: as fast as possible
     epoch: int = 0
     worker: UUID | None = None
+    beat: int | None = None
+    """Of the worker: a number that grows while it lives; None where that was not read."""
     result: Any = None
     next: UUID | None = None
     """The run that follows this one after a restart."""

@@ -8,6 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from django_livesim import conf
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
 from django_livesim.bus.viewer import Frame, Viewer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 INTERVAL = 5.0  # seconds between two looks at the row
 GAP = 0.1  # seconds between two looks, at least
 ROUND = 200  # outcomes that are asked for in one query
+BEATS = 2.5  # of a worker's beats, for which it may be silent
 PATIENCE = 1.0  # seconds for a frame, or an end, to come from the worker before the rows say it
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,12 @@ class RowWatch:
         self._born = time.monotonic()
         self._ended_at: float | None = None
         self._heard = True  # whether messages arrived when the row was read last
+        self._beat: tuple[object, ...] = ()  # of the run's worker, as it was read last,
+        self._beat_at = 0.0  # and when that was read first
+        self.is_blind = False
+        """Whether the row could not be read, the last time."""
+        self.is_silent = False
+        """Whether the run's worker has not beaten between two readings, for longer than it may."""
         self._statuses = 0  # status messages heard, to notice one that came while the row was read
 
     def ask(self) -> None:
@@ -57,6 +65,7 @@ class RowWatch:
                 await self._read_answers()
             except Exception:
                 seldom.warning("The rows of run=%s could not be read", self._hub.run_id, exc_info=True)
+                self._hub.take_blindness()
                 await asyncio.sleep(1.0)
             look_at = time.monotonic() + INTERVAL
             await asyncio.sleep(GAP)
@@ -86,9 +95,18 @@ class RowWatch:
         if facts is None:
             hub.close(CloseCode.DELETED)
             return
+        self.is_blind = False
+        self._note_beat(facts)
         hub.take_facts(facts)
         self._note_end(facts)
         await self._read_stored_views(facts)
+
+    def _note_beat(self, facts: Facts) -> None:
+        """Time the silence of the worker by our own clock, as its peers do."""
+        now, beat = time.monotonic(), (facts.worker, facts.beat)
+        if beat != self._beat:
+            self._beat, self._beat_at = beat, now
+        self.is_silent = facts.beat is not None and now - self._beat_at >= BEATS * conf.settings.BEAT
 
     def _note_end(self, facts: Facts) -> None:
         """Tell of an end that the worker has not told of in time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
@@ -76,8 +77,8 @@ def verdict_of(command: Command) -> Verdict:
 
 @in_database
 def read_facts(run_id: UUID) -> Facts | None:
-    run = Run.objects.filter(id=run_id).first()
-    return facts_of(run) if run else None
+    run = Run.objects.filter(id=run_id).select_related("worker").defer("worker__load").first()
+    return replace(facts_of(run), beat=run.worker.beat if run.worker else None) if run else None
 
 
 @in_database

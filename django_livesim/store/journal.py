@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, DataError, IntegrityError
+from django.db import DataError, IntegrityError
 from django.db.models import Case, CharField, F, Q, Value, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 
@@ -92,31 +93,32 @@ def write(
     writes: Sequence[Write],
     versions: Mapping[str, int] | None = None,
     tell: Tell = transitions.log,
+    again: Collection[UUID] = (),
 ) -> list[str]:
     """Commit the writes in one transaction; what became of each, as `Committed`.
 
     Where the data of one is at fault, each is tried alone, and the run of
     the bad one fails with the error told, since to try it again would fail
-    again. Where the database is at fault, all have failed. Where somebody
-    else has locked a run, its write is for later, and changes nothing.
+    again. Where somebody else has locked a run, its write is for later, and
+    changes nothing. Where the database is at fault, what it raises is raised,
+    and each may have committed or not.
+    `again` are the runs whose write was tried before in that way: one that
+    has committed then is not made twice.
     `versions` are those of the code there is, by simulation: what a restart
     begins with. `tell` gets each change of status once it has committed.
     """
     checkpoints = [_checkpoint_row(one, one.checkpoint) for one in writes if one.checkpoint is not None]
     try:
         with locks.brief():
-            results = _write(worker, writes, versions or {}, checkpoints)
+            results = _write(worker, writes, versions or {}, checkpoints, again)
     except (Overtaken, locks.Locked, *DATA_ERRORS) as exc:
         if len(writes) > 1:
-            return [result for one in writes for result in write(worker, [one], versions, tell)]
+            return [result for one in writes for result in write(worker, [one], versions, tell, again)]
         if isinstance(exc, Overtaken):
             return [Committed.FENCED]
         if isinstance(exc, locks.Locked):
             return [Committed.LATER]
         return [_give_up(worker, writes[0], exc, tell)]
-    except DatabaseError:
-        logger.exception("%s writes failed worker=%s", len(writes), worker)
-        return [Committed.FAILED] * len(writes)
     for one, result in zip(writes, results, strict=True):
         if result == Committed.YES and (transition := Transition.of(one)):
             tell(transition)
@@ -127,21 +129,17 @@ def _give_up(worker: UUID, one: Write, exc: Exception, tell: Tell = transitions.
     """End as failed a run that the database cannot take the write of; under the same fence."""
     logger.error("what a run did cannot be stored run=%s epoch=%s", one.run, one.epoch, exc_info=exc)
     reason = f"what it did cannot be stored: {type(exc).__name__}"
-    try:
-        with locks.brief():
-            held = Run.objects.filter(id=one.run, worker=worker, epoch=one.epoch)
-            changed = held.update(
-                status=str(Status.FAILED),
-                reason=reason,
-                error=plain.storable("".join(traceback.format_exception(exc))),
-                worker=None,
-                ended_at=Moment(),
-            )
-            if changed:
-                intake.refuse_waiting(run=one.run)
-    except DatabaseError:
-        logger.exception("write failed run=%s epoch=%s", one.run, one.epoch)
-        return Committed.FAILED
+    with locks.brief():
+        held = Run.objects.filter(id=one.run, worker=worker, epoch=one.epoch)
+        changed = held.update(
+            status=str(Status.FAILED),
+            reason=reason,
+            error=plain.storable("".join(traceback.format_exception(exc))),
+            worker=None,
+            ended_at=Moment(),
+        )
+        if changed:
+            intake.refuse_waiting(run=one.run)
     if changed:
         failed = Status.FAILED
         tell(Transition(run=one.run, epoch=one.epoch, previous=one.previous, status=failed, reason=reason))
@@ -149,11 +147,16 @@ def _give_up(worker: UUID, one: Write, exc: Exception, tell: Tell = transitions.
 
 
 def _write(
-    worker: UUID, writes: Sequence[Write], versions: Mapping[str, int], checkpoints: Sequence[Checkpoint]
+    worker: UUID,
+    writes: Sequence[Write],
+    versions: Mapping[str, int],
+    checkpoints: Sequence[Checkpoint],
+    again: Collection[UUID],
 ) -> list[str]:
     """All of them, within a transaction: few statements, however many they are."""
     taken = locks.taken([one.run for one in writes])
-    free = [one for one in writes if one.run not in taken]
+    there = _there(worker, [one for one in writes if one.run in again and one.run not in taken])
+    free = [one for one in writes if one.run not in taken | there]
     mine = _advance(worker, free)
     done = [one for one in free if (one.run, one.epoch) in mine]
     _write_verdicts(done)
@@ -169,10 +172,32 @@ def _write(
         Committed.LATER
         if one.run in taken
         else Committed.YES
-        if (one.run, one.epoch) in mine
+        if one.run in there or (one.run, one.epoch) in mine
         else Committed.FENCED
         for one in writes
     ]
+
+
+def _there(worker: UUID, writes: Sequence[Write]) -> frozenset[UUID]:
+    """The runs of those that have committed before, and must not be made again.
+
+    Each verdict moves the journal's next place, and nobody else moves it in that epoch; so one with verdicts
+    has committed where the row has come as far. One without says the same again, whether it has or not. The
+    runs are locked where there are locks, so that no COMMIT is still on its way that nobody heard of.
+    """
+    if not writes:
+        return frozenset()
+    rows = Run.objects.filter(id__in=[one.run for one in writes])
+    seen = {row[0]: row[1:] for row in rows.values_list("id", "worker", "epoch", "next_seq", "status")}
+    return frozenset(one.run for one in writes if _has_committed(worker, one, seen.get(one.run)))
+
+
+def _has_committed(worker: UUID, one: Write, row: tuple[UUID | None, int, int, str] | None) -> bool:
+    if row is None or row[1:3] != (one.epoch, one.next_seq):
+        return False
+    if one.ended:
+        return row[0] is None and row[3] == one.status
+    return row[0] == worker and bool(one.verdicts) and not one.release
 
 
 def _advance(worker: UUID, writes: Sequence[Write]) -> set[tuple[UUID, int]]:
@@ -210,6 +235,11 @@ def _run_changes(one: Write) -> dict[str, Any]:
         fields["result"] = orjson.loads(one.result or b"null")
     elif one.release:
         fields |= {"worker": None, **_released(one.status)}
+    if one.attempts is not None:
+        fields["attempts"] = one.attempts
+    if one.retry_in is not None:
+        fields["held_back_until"] = Moment() + timedelta(seconds=one.retry_in)
+        fields["error"] = plain.storable(one.error)
     return fields
 
 

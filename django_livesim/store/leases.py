@@ -20,7 +20,7 @@ from django.db.models import F
 
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.records import Position
-from django_livesim.store import clocks, locks
+from django_livesim.store import clocks
 from django_livesim.store.identity import Identity, is_gone
 from django_livesim.store.moments import Moment
 
@@ -70,31 +70,6 @@ def tell_to_leave(worker: UUID) -> bool:
 def leave(worker: UUID) -> None:
     """The worker ends in good order; what it may still hold is free to claim, and innocent of that."""
     Worker.objects.filter(id=worker).update(state=Worker.State.GONE, explained=True)
-
-
-def succeed(before: UUID, worker: UUID) -> int:
-    """`before`, of the same process, is gone, and `worker` gets its runs, to be claimed; how many.
-
-    None where peers have declared it gone: then they are anybody's, as is what somebody else has locked.
-    What `before` may still write is fenced. Where it was told to leave, `worker` is.
-    """
-    with locks.brief():
-        if not _is_replaced(before, worker):
-            return 0
-        runs = set(Run.objects.filter(worker=before).values_list("id", flat=True))
-        free = Run.objects.filter(worker=before, id__in=runs - locks.taken(runs))
-        changed: int = free.update(worker=worker, epoch=F("epoch") + 1)
-        return changed
-
-
-def _is_replaced(before: UUID, worker: UUID) -> bool:
-    """Whether `before` was not gone yet. It is looked for as alive first: one told to leave stays so."""
-    row = Worker.objects.filter(id=before)
-    if row.filter(state=Worker.State.ALIVE).update(state=Worker.State.GONE):
-        return True
-    return bool(
-        row.filter(state=Worker.State.DRAINING).update(state=Worker.State.GONE) and tell_to_leave(worker)
-    )
 
 
 class Peers:

@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 PEERS_EVERY = 0.5  # seconds between two looks at the other workers
 UNCLAIMED_EVERY = 3.0  # seconds between two looks for runs that no worker can claim
 SWEEP_EVERY = 3.0  # seconds without a look of the step thread for commands that came while their run ended
-RETRY = 1.0  # seconds before a worker that could not register tries again
+RETRY = 1.0  # seconds before a worker that could not register, or beat, tries again
+DOUBT = 0.1  # seconds before it beats where another statement has just failed
 
 
 def versions(*, blocking: bool | None = None) -> dict[str, int]:
@@ -83,10 +84,10 @@ class Lease:
         self._code = code
         self._unclaimed = Unclaimed()
         self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0, "autostart": 0.0, "unclaimed": 0.0}
-        self._due["succeed"] = math.inf  # from when it has another id than the one whose runs it is to have
         self._until: tuple[UUID, float] | None = None  # one value, since two threads read it
         self._runs = 0  # held, as of the last beat
-        self._before: UUID | None = None  # the worker that this was, whose runs it has not taken over yet
+        self._failed = False  # whether the database has failed, and no beat has committed since
+        self._told_doubt = False
 
     def _new_peers(self) -> leases.Peers:
         return leases.Peers(self.identity, conf.settings.LEASE_TTL)
@@ -119,8 +120,6 @@ class Lease:
             self._asking.ask(self._autostart)
             self.worker = worker
             self._hold(worker, began)
-            self._due["succeed"] = time.monotonic() + RETRY
-            self._asking.ask(self._succeed)
         return self.worker
 
     def leave(self) -> None:
@@ -130,6 +129,7 @@ class Lease:
 
     def _hold(self, worker: UUID, since: float) -> None:
         self._until = (worker, since + conf.settings.LEASE_TTL)
+        self._told_doubt = False
         if self._notes is not None:
             self._notes.sign(worker, since, self._runs)
 
@@ -145,29 +145,46 @@ class Lease:
     @property
     def due(self) -> float:
         """When it needs care next, by `time.monotonic`."""
-        return min(self._due.values())
+        return self._due["beat"] if self._failed else min(self._due.values())
 
-    def check(self) -> None:
-        """Before anything is done: without a beat for the lease's time, everything is dropped.
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the database has just failed, or a peer can have declared this worker gone."""
+        return self._failed or (self.worker is not None and not self.held_by(self.worker))
 
-        This process stood still, or the database was away; its peers may have declared it gone. Where they
-        have not, its next self takes its runs over, so that a database that was away for all of them moves
-        no run from one worker to another.
+    def fail(self) -> None:
+        """The database has failed at something: before anything else is asked, it has to take a beat."""
+        if not self._failed:
+            self._failed = True
+            self._due["beat"] = time.monotonic() + DOUBT
+
+    def check(self) -> bool:
+        """Before anything is done: whether the database answers, and this is the worker for certain.
+
+        Where a beat is overdue, since this process stood still or the database was away, the next one tells.
+        Either a peer has declared the worker gone, and everything is dropped; or none has, and whatever it
+        holds is its own as before: nobody can have claimed it. So a database that was away for all of them
+        moves no run from one worker to another.
         """
-        before = self.worker
-        if before is not None and not self.held_by(before):
-            self._lose(f"without a beat for {conf.settings.LEASE_TTL:g} s")
-            self._before = before
+        if self.in_doubt:
+            self._tell_doubt()
+            if time.monotonic() >= self.due:
+                self.care()
+        return not self.in_doubt
 
     def care(self) -> None:
-        """Do what is due; without a lease, and without a database to ask for one, wait a little."""
+        """Do what is due; where the database does not take a beat, wait a little."""
+        self._failed = True
         self._asking.ask(self.keep)
-        if self.worker is None:
-            retry = time.monotonic() + RETRY
-            self._due = {what: max(due, retry) for what, due in self._due.items()}
+        if self._failed:
+            self._due["beat"] = time.monotonic() + RETRY
 
     def keep(self) -> None:
-        """Do what is due; raises what the database does."""
+        """Do what is due; raises what the database does.
+
+        Its own beat first: who cannot beat says nothing of the silence of others, who may have the same
+        reason for it.
+        """
         now = time.monotonic()
         worker = self.have()
         began = clocks.lease_time()
@@ -176,8 +193,7 @@ class Lease:
                 self._lose("declared gone by a peer")
                 return
             self._hold(worker, began)
-        if self._is_due("succeed", now, RETRY):
-            self._succeed()
+        self._failed = False
         if self._is_due("peers", now, PEERS_EVERY):
             self.peers.look(worker)
             if self.peers.told_to_leave:
@@ -204,19 +220,6 @@ class Lease:
         self._runs = load.get("runs", 0)
         return load | self._code()
 
-    def _succeed(self) -> None:
-        """Take over the runs of the worker that this was, until that has succeeded once.
-
-        One whose runs nobody could call again, since it serves no queue, lets them go.
-        """
-        if self._before is not None and self.worker is not None:
-            if self.queues:
-                leases.succeed(self._before, self.worker)
-            else:
-                leases.leave(self._before)
-        self._before = None
-        self._due["succeed"] = math.inf
-
     def _autostart(self) -> None:
         """Until it has succeeded once."""
         if self._is_due("autostart", time.monotonic(), RETRY):
@@ -229,6 +232,13 @@ class Lease:
         self.worker = self._until = None
         self.peers = self._new_peers()
         self._lost()
+
+    def _tell_doubt(self) -> None:
+        """Once: nothing leaves this process from now on."""
+        if self.worker is not None and not self._told_doubt and not self.held_by(self.worker):
+            self._told_doubt = True
+            ttl = conf.settings.LEASE_TTL
+            logger.warning("without a beat for %g s worker=%s; its runs wait for the next", ttl, self.worker)
 
     def _told_to_leave(self) -> None:
         """Once: somebody has marked this worker's row as draining."""

@@ -1,20 +1,20 @@
 """The database, in a thread of its own, so that neither steps nor frames wait for it.
 
 Jobs are done in the order in which they came, writes that wait together in
-one transaction; a write whose run somebody else has locked is tried again
-until it is not. Answers go back to the step thread by `post`.
+one transaction. Where the database does not answer, writes wait, and looks
+find nothing; the worker's beat is what asks whether it is there again.
+Answers go back to the step thread by `post`.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connections
@@ -29,15 +29,16 @@ from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
 from django_livesim.worker.keeping import Lease, code, versions
 from django_livesim.worker.notes import Notes
-from django_livesim.worker.strikes import Strikes
+from django_livesim.worker.writing import Waiting, Writes
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds that pass at least between two looks at everything,
 SWEEP_EVERY = 0.9  # and between two that ask for commands that came while their run ended
-AGAIN = 0.1  # seconds before a write is tried again whose run somebody else has locked
 LOADS = 3  # failures to load a run before it is left out
 LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
+
+T = TypeVar("T")
 
 Post = Callable[..., None]
 
@@ -92,12 +93,10 @@ class Ledger:
         self._jobs: queue.SimpleQueue[tuple[str, Any, Callable[..., None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="livesim-ledger", daemon=True)
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
-        self._later: list[Any] = []  # writes to be tried again
-        self._later_due = math.inf
-        self._strikes = Strikes(self._asking, tell)
+        self._writes = Writes(self._asking, tell)
         self._look_due = self._sweep_due = 0.0
         self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
-        self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or to be tried again
+        self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or that wait to be
 
     @property
     def worker(self) -> UUID | None:
@@ -149,23 +148,27 @@ class Ledger:
             jobs = self._take()
             going_on = None not in jobs
             real = [job for job in jobs if job is not None]
-            self._lease.check()
-            self._write([*self._take_later(), *(job for job in real if job[0] == "write")])
-            self._strikes.add(self.worker, (harm for what, harm, _ in real if what == "strike"))
-            self._strikes.turn()
+            answers = self._lease.check()
+            self._writes.add(Waiting(write=write, done=done) for what, write, done in real if what == "write")
+            self._writing = self._writes.runs
+            if answers:
+                self._write()
+            for _, harm, _ in (job for job in real if job[0] == "strike"):
+                self._asking.ask(partial(self._strike, harm))
             for _, (run, passed), done in (job for job in real if job[0] == "load"):
-                self._answer(done, self._asking.ask(partial(self._load_again, run, passed)))
+                self._answer(done, self._ask(partial(self._load_again, run, passed)))
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
-                self._answer(done, self._asking.ask(partial(self._poll, held, claiming)))
+                self._answer(done, self._ask(partial(self._poll, held, claiming)))
             if going_on and time.monotonic() >= self._lease.due:
                 self._lease.care()
-        if self._strikes.finish():
-            self._asking.ask(self._lease.leave)
+        self._asking.ask(self._lease.leave)
         connections.close_all()
 
     def _take(self) -> list[Any]:
         """All jobs that wait; waits for one until the lease needs care, or a write is tried again."""
-        until = min(self._later_due, self._lease.due, self._strikes.due)
+        until = self._lease.due
+        if not self._lease.in_doubt:
+            until = min(until, self._writes.due)
         try:
             jobs = [self._jobs.get(timeout=max(0.0, until - time.monotonic()))]
         except queue.Empty:
@@ -174,12 +177,14 @@ class Ledger:
             jobs.append(self._jobs.get_nowait())
         return jobs
 
-    def _take_later(self) -> list[Any]:
-        """The writes whose time has come again."""
-        if time.monotonic() < self._later_due:
-            return []
-        jobs, self._later, self._later_due = self._later, [], math.inf
-        return jobs
+    def _ask(self, function: Callable[[], T]) -> T | None:
+        """What it gives; None where the database does not answer, and it is not asked before it has again."""
+        if self._lease.in_doubt:
+            return None
+        answer = self._asking.ask(function)
+        if self._asking.failed:
+            self._lease.fail()
+        return answer
 
     def _answer(self, done: Callable[..., None], answer: Any) -> None:
         self._post(done, answer)
@@ -189,28 +194,24 @@ class Ledger:
         self._failed_loads.clear()
         self._post(self._dead)
 
-    def _write(self, jobs: list[Any]) -> None:
-        self._writing = frozenset(write.run for _, write, _ in [*jobs, *self._later])
-        if not jobs:
-            return
+    def _write(self) -> None:
+        """What is due; where the database fails, the rest waits for it."""
         worker = self.worker
-        results = None
-        if worker is not None:
-            writes = [write for _, write, _ in jobs]
-            restarts = any(write.successor for write in writes)
-            present = versions() if restarts else {}
-            results = self._asking.ask(lambda: journal.write(worker, writes, present, self._tell))
-        if results is not None and Committed.FAILED in results:
-            self._asking.close()
-        answers = list(zip(jobs, results or [Committed.FAILED] * len(jobs), strict=True))
-        if any(result == Committed.YES and job[1].release for job, result in answers):
+        if worker is None:
+            known = self._writes.give_up()
+        else:
+            known, failed = self._writes.turn(worker)
+            if failed:
+                self._lease.fail()
+        if any(result is Committed.YES and each.write.release for each, result in known):
             self._freed(self._lease.peers.claiming)  # first: with the last answer the worker may end
-        for job, result in answers:
-            if result == Committed.LATER:
-                self._later.append(job)
-                self._later_due = time.monotonic() + AGAIN
-            else:
-                self._answer(job[2], result)
+        for each, result in known:
+            self._answer(each.done, result)
+
+    def _strike(self, harm: striking.Harm) -> None:
+        """Where the database is away, or the row locked, it goes unstruck until it does it again."""
+        if self.worker is not None and (told := striking.strike(self.worker, harm)) is not None:
+            self._tell(told)
 
     # -- looking for work ---------------------------------------------------------------------
 
@@ -272,13 +273,12 @@ class Ledger:
         limit = CLAIM_BATCH
         if seen is not None:
             self._dropped = seen.mine.keys() - set(held)
-        unstruck = self._strikes.runs
         if self.max_runs is not None:  # those that it has dropped, and may not take yet, need their place
-            limit = min(limit, self.max_runs - len(held) - len(unstruck))
+            limit = min(limit, self.max_runs - len(held))
             limit -= held_back(self._dropped) if limit > 0 and self._dropped else 0
         if limit <= 0:
             return []
-        kept = [*held, *self._left_out(), *unstruck]
+        kept = [*held, *self._left_out()]
         if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
             return []
         taken = self._take_free(worker, kept, limit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -25,8 +26,19 @@ PEERS_EVERY = 2.0
 SWEEP_EVERY = 5.0
 AGAIN = 0.1
 RETRY = 1.0
+DOUBT = 0.1
 
 Thread = Generator[Callable[[], Any] | float, Any, Any]
+
+
+@dataclass(kw_only=True, eq=False)
+class Waiting:
+    """A write, as in `worker.writing`."""
+
+    write: Write
+    done: Callable[..., None]
+    due: float = 0.0
+    failed: bool = False
 
 
 class SimulatedLedger:
@@ -37,9 +49,10 @@ class SimulatedLedger:
         self.database = database
         self.worker: UUID | None = None
         self.jobs: deque[tuple[str, Any, Callable[..., None]]] = deque()
-        self._later: list[tuple[str, Any, Callable[..., None]]] = []
-        self._later_due = 0.0
+        self._waiting: list[Waiting] = []
         self._writing: frozenset[UUID] = frozenset()
+        self._failed = False
+        """Whether the database has failed, and no beat was taken since."""
         self._due = {"beat": 0.0, "peers": 0.0, "sweep": 0.0}
         self._beaten = 0.0
         """When a beat was last known to have been taken, by the clock before it was sent."""
@@ -67,47 +80,75 @@ class SimulatedLedger:
             now = self.process.clock.time()
             jobs = list(self.jobs)
             self.jobs.clear()
-            due = min(self._due.values())
-            if not jobs and now < due and not (self._later and now >= self._later_due):
-                yield (min(due, self._later_due) if self._later else due) - now
+            due = self._next_due()
+            if not jobs and now < due:
+                yield due - now
                 continue
-            if self._later and now >= self._later_due:
-                jobs, self._later = [*self._later, *jobs], []
-            self._fence_self()
-            writes = [job for job in jobs if job[0] == "write"]
-            self._writing = frozenset(job[1].run for job in [*writes, *self._later])
-            if writes:
-                yield from self._write(writes)
-            for _, (positions, claiming), done in (job for job in jobs if job[0] == "poll"):
-                try:
-                    poll = yield from self._poll(positions, claiming)
-                except DatabaseDownError:
-                    poll = None
-                self.process.post(done, poll)
-            if self.process.clock.time() >= min(self._due.values()):
+            if self._in_doubt and now >= self._care_due:
                 yield from self._care()
+            self._waiting += [
+                Waiting(write=write, done=done) for what, write, done in jobs if what == "write"
+            ]
+            self._writing = frozenset(each.write.run for each in self._waiting)
+            if not self._in_doubt:
+                yield from self._write()
+            for _, (positions, claiming), done in (job for job in jobs if job[0] == "poll"):
+                poll = None
+                if not self._in_doubt:
+                    try:
+                        poll = yield from self._poll(positions, claiming)
+                    except DatabaseDownError:
+                        self._fail()
+                self.process.post(done, poll)
+            if self.process.clock.time() >= self._care_due:
+                yield from self._care()
+
+    def _next_due(self) -> float:
+        due = self._care_due
+        return due if self._in_doubt else min([due, *(each.due for each in self._waiting)])
+
+    @property
+    def _care_due(self) -> float:
+        return self._due["beat"] if self._failed else min(self._due.values())
+
+    @property
+    def _in_doubt(self) -> bool:
+        return self._failed or (self.worker is not None and not self.leased(self.worker))
+
+    def _fail(self) -> None:
+        if not self._failed:
+            self._failed = True
+            self._due["beat"] = self.process.clock.time() + DOUBT
 
     def leave(self) -> None:
         if self.worker is not None:
             self.database.leave(self.worker)
 
-    def _write(self, jobs: list[tuple[str, Any, Callable[..., None]]]) -> Thread:
-        results = [Committed.FAILED] * len(jobs)
-        if self.worker is not None:
-            if self.process.world.chance(self.process.world.weather.locked):
-                results = [Committed.LATER] * len(jobs)
-            else:
-                try:
-                    writes = [write for _, write, _ in jobs]
-                    results = yield partial(self.database.write, self.worker, writes)
-                except DatabaseDownError:
-                    pass
-        for job, result in zip(jobs, results, strict=True):
+    def _write(self) -> Thread:
+        now, world = self.process.clock.time(), self.process.world
+        due = [each for each in self._waiting if each.due <= now]
+        self._waiting = [each for each in self._waiting if each.due > now]
+        if not due:
+            return
+        results = [Committed.FAILED] * len(due)
+        if self.worker is not None and world.chance(world.weather.locked):
+            results = [Committed.LATER] * len(due)
+        elif self.worker is not None:
+            writes, again = [each.write for each in due], [each.write.run for each in due if each.failed]
+            try:
+                results = yield partial(self.database.write, self.worker, writes, again)
+            except DatabaseDownError:
+                for each in due:
+                    each.failed = True
+                self._waiting += due
+                self._fail()
+                return
+        for each, result in zip(due, results, strict=True):
             if result is Committed.LATER:
-                self._later.append(job)
-                self._later_due = self.process.clock.time() + AGAIN
+                each.due = self.process.clock.time() + AGAIN
+                self._waiting.append(each)
             else:
-                self.process.post(job[2], result)
+                self.process.post(each.done, result)
 
     # -- looking for work ---------------------------------------------------------------------
 
@@ -129,7 +170,7 @@ class SimulatedLedger:
         claimed = (yield from self._claim(worker, mine)) if claiming else []
         runs = [*mine, *(each.info.id for each in claimed)]
         entries: dict[UUID, list[Entry]] = (yield partial(self.waiting, runs)) if runs else {}
-        return Poll(claimed=tuple(claimed), entries=entries, horizons=granted, lost=lost)
+        return Poll(worker=worker, claimed=tuple(claimed), entries=entries, horizons=granted, lost=lost)
 
     def waiting(self, runs: Sequence[UUID]) -> dict[UUID, list[Entry]]:
         """Commands that no worker has taken yet."""
@@ -162,12 +203,19 @@ class SimulatedLedger:
         self._seen.clear()
         self.worker = worker
 
+    def leased(self, worker: UUID | None) -> bool:
+        """Whether a beat was taken lately; always, where it does not look."""
+        if worker is None or worker != self.worker:
+            return False
+        lasts = self.process.clock.time() - self._beaten < LEASE_TTL
+        return lasts or not self.process.world.weather.fences_itself
+
     def _care(self) -> Thread:
+        self._failed = True
         with suppress(DatabaseDownError):
             yield from self._keep_lease()
-        if self.worker is None:
-            retry = self.process.clock.time() + RETRY
-            self._due = {what: max(due, retry) for what, due in self._due.items()}
+        if self._failed:
+            self._due["beat"] = self.process.clock.time() + RETRY
 
     def _keep_lease(self) -> Thread:
         now = self.process.clock.time()
@@ -179,6 +227,7 @@ class SimulatedLedger:
                 self._lose_lease("gone")
                 return
             self._beaten = began
+        self._failed = False
         if self._is_due("peers", now, PEERS_EVERY):
             yield from self._look_at_peers()
         if self._is_due("sweep", now, SWEEP_EVERY):
@@ -203,14 +252,6 @@ class SimulatedLedger:
             if ended or now - self._seen[peer][1] >= LEASE_TTL:
                 self.process.note("declares gone", process.name)
                 yield partial(self.database.declare_gone, peer, beat)
-
-    def _fence_self(self) -> None:
-        """Without a beat for a lease time it counts itself as gone, whatever its peers say."""
-        world = self.process.world
-        if not world.weather.fences_itself or self.worker is None:
-            return
-        if self.process.clock.time() - self._beaten >= LEASE_TTL:
-            self._lose_lease("silent")
 
     def _lose_lease(self, why: str) -> None:
         self.process.note("has lost its lease:", why)

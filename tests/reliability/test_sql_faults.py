@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from django_livesim import gateway
 from django_livesim.protocol.records import Committed
@@ -37,7 +37,7 @@ OFTEN = {"coroutines": 7}  # few calls, and which is the k-th is not quite the s
 FLOORS = {
     "steering": 150,
     "takeover": 130,
-    "leaving": 130,
+    "leaving": 120,
     "ending": 160,
     "together": 90,
     "batches": 50,
@@ -82,8 +82,11 @@ def test_control_with_the_gate_open_a_violation_is_found():
 def test_control_a_failed_write_taken_for_done_is_found():
     write = journal.write
 
-    def believe(*args: Any) -> list[str]:
-        return [Committed.YES if each == Committed.FAILED else each for each in write(*args)]
+    def believe(worker: Any, writes: Any, *args: Any) -> list[str]:
+        try:
+            return write(worker, writes, *args)
+        except (DatabaseError, InterfaceError):
+            return [Committed.YES] * len(writes)
 
     with patch.object(journal, "write", believe):
         assert violations(steering, Kind.BEFORE)

@@ -71,7 +71,12 @@ class SimulatedWorker:
         self._held_back: list[Callable[[], None]] = []
         self.ledger = self.ledger_class(self, world.database)
         self.supervisor = self.supervisor_class(
-            clock=self.clock, ledger=self.ledger, outlet=self, catalogue=Catalogue(), options=OPTIONS
+            clock=self.clock,
+            ledger=self.ledger,
+            outlet=self,
+            catalogue=Catalogue(),
+            options=OPTIONS,
+            leased=self.ledger.leased,
         )
         self._thread = self.ledger.run()
         self._asks = 0

@@ -10,11 +10,12 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.names import Kind, Outcome, Status
-from django_livesim.protocol.records import Committed, Position, Stored, Verdict, Write
+from django_livesim.protocol.records import Committed, Entry, Position, Stored, Verdict, Write
 from django_livesim.store import claiming, identity, intake, journal, leases, loading
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -255,8 +256,66 @@ def test_writes_that_a_sick_database_did_not_take_are_not_tried_singly(held, mon
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(journal, "_write", broken)
-    assert journal.write(me, [write(run), write(run)]) == [Committed.FAILED, Committed.FAILED]
+    with pytest.raises(OperationalError):
+        journal.write(me, [write(run), write(run)])
     assert len(tried) == 1
+
+
+class TestAgain:
+    """A write whose COMMIT nobody has heard of."""
+
+    @pytest.fixture
+    def again(self, held):
+        me, _ = held
+        return lambda *writes: journal.write(me, writes, again=[one.run for one in writes])
+
+    def test_what_has_committed_is_not_made_twice(self, held, again):
+        me, run = held
+        row = insert(run, every=5.0, due_at=timezone.now())
+        one = write(run, verdicts=(verdict(row),), status=Status.RUNNING)
+        assert journal.write(me, [one]) == [Committed.YES]
+        assert again(one) == [Committed.YES]
+        assert Command.objects.count() == 2  # it and the next of its series
+
+    def test_a_volatile_command_that_has_its_row_is_answered_as_it_was(self, held, again):
+        me, run = held
+        entry = Entry(id=None, client_id="v", sender="u:1", kind=Kind.COMMAND, name="add", args={})
+        said = Verdict(entry=entry, apply_seq=1, apply_tick=5, outcome=Outcome.APPLIED)
+        one = write(run, verdicts=(said,))
+        assert journal.write(me, [one]) == [Committed.YES]
+        assert again(one) == [Committed.YES]
+
+    def test_what_has_not_committed_is_made(self, held, again):
+        _, run = held
+        row = insert(run)
+        assert again(write(run, verdicts=(verdict(row),), checkpoint=stored(5, 1, 1))) == [Committed.YES]
+        row.refresh_from_db()
+        assert (row.apply_seq, Checkpoint.objects.get().tick) == (1, 5)
+
+    def test_one_without_verdicts_says_the_same_again(self, held, again):
+        me, run = held
+        told = []
+        one = write(run, status=Status.PAUSED, next_seq=1, checkpoint=stored(5, 1))
+        assert journal.write(me, [one]) == [Committed.YES]
+        assert journal.write(me, [one], None, told.append, [run.id]) == [Committed.YES]
+        assert Checkpoint.objects.count() == 1
+        assert [each.status for each in told] == [Status.PAUSED]
+
+    def test_an_end_that_has_committed_is_told(self, held, again):
+        me, run = held
+        one = write(run, status=Status.FINISHED, ended=True)
+        assert journal.write(me, [one]) == [Committed.YES]
+        assert again(one) == [Committed.YES]
+        other = replace(one, status=Status.STOPPED)
+        assert again(other) == [Committed.FENCED]
+
+    def test_what_another_worker_has_claimed_since_is_fenced(self, held, again):
+        me, run = held
+        row = insert(run)
+        one = write(run, verdicts=(verdict(row),))
+        assert journal.write(me, [one]) == [Committed.YES]
+        Run.objects.filter(id=run.id).update(epoch=2)
+        assert again(one) == [Committed.FENCED]
 
 
 def test_a_long_code_of_the_author_is_cut(held):

@@ -129,21 +129,6 @@ def test_time_in_which_a_worker_could_not_look_is_nobodys_silence(clock):
     assert peers.look(me) == [other]
 
 
-def test_a_worker_that_begins_anew_gets_the_runs_it_had():
-    run, theirs, before, me, other = waiting_run(), waiting_run(), worker(), worker(), worker()
-    assert set(claim(before)) == {run.id, theirs.id}
-    Run.objects.filter(id=theirs.id).update(worker=other)
-    assert leases.succeed(before, me) == 1
-    assert journal.write(me, [write(run.id, 1)]) == [Committed.FENCED]
-    assert Worker.objects.get(id=before).state == Worker.State.GONE
-    assert claim(other, held=[theirs.id]) == []
-    assert claim(me) == [run.id]
-    run.refresh_from_db()
-    assert (run.worker_id, run.epoch, run.adoptions) == (me, 3, 1)
-    theirs.refresh_from_db()
-    assert theirs.worker_id == other
-
-
 @pytest.mark.parametrize(
     ("queues", "told"),
     [(["default"], "its runs are taken over"), ([], "a process that was attached to a run has died")],
@@ -153,15 +138,6 @@ def test_the_log_says_what_becomes_of_the_runs_of_the_dead(caplog, queues, told)
     me, dead = worker(), leases.register(replace(here, pid_started="long ago"), queues)
     assert leases.Peers(here, ttl=1000).look(me) == [dead]
     assert told in caplog.text
-
-
-def test_a_worker_that_was_declared_gone_gets_nothing_by_beginning_anew():
-    run, before, me = waiting_run(), worker(), worker()
-    claim(before)
-    leases.leave(before)
-    assert leases.succeed(before, me) == 0
-    run.refresh_from_db()
-    assert run.worker_id == before
 
 
 def test_a_process_of_this_host_that_has_ended_is_dead_at_once(wait):
@@ -227,18 +203,3 @@ def test_a_process_whose_state_may_not_be_read_is_not_known_to_be_gone(monkeypat
     assert not identity.is_gone(here, hidden)
     assert identity.is_gone(here, gone)
     assert not identity.is_gone(here, unknown)
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_a_worker_told_to_leave_is_still_told_when_it_begins_anew(told):
-    run, before = waiting_run(), worker()
-    claim(before)
-    if told:
-        assert leases.tell_to_leave(before)
-    me = worker()
-    assert leases.succeed(before, me) == 1
-    peers = leases.Peers(identity.this_process(), ttl=10)
-    peers.look(me)
-    assert peers.told_to_leave is told
-    assert Worker.objects.get(id=before).state == Worker.State.GONE
-    assert run.id in claim(me)

@@ -95,7 +95,8 @@ class TestRepeating:
             raise OperationalError("the database is away")
 
         monkeypatch.setattr(repeating, "repeat", failing)
-        assert journal.write(me, [write(run, verdict(row))]) == [Committed.FAILED]
+        with pytest.raises(OperationalError):
+            journal.write(me, [write(run, verdict(row))])
         assert waiting(run) == [row]
 
     def test_the_same_verdict_twice_makes_one(self, held):

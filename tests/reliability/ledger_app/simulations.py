@@ -84,3 +84,11 @@ class Steady(Ledger):
 
 
 from tests.reliability.ledger_app import harmful  # noqa: E402, F401  (which needs a ledger)
+
+
+@register(**OPEN)
+class Slow(Ledger):
+    """A ledger of two ticks a second: two hundred of them fit on a small machine."""
+
+    tick_rate = 2
+    frame_rate = 2

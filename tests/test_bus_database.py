@@ -1,0 +1,102 @@
+"""What viewers are told while the database, or the worker's way to it, is away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from django_livesim.bus import hub, watch
+from tests.test_bus import Page, Table, frame, nothing_is_left, until, watching
+
+__all__ = ["nothing_is_left"]
+
+
+def reasons(page: Page) -> list[str]:
+    return [each["reason"] for each in page.of("status")]
+
+
+@pytest.fixture(autouse=True)
+def quick(settings: Any) -> None:
+    settings.LIVESIM = {"BEAT": 0.3, "LEASE_TTL": 10.0}
+
+
+@pytest.fixture
+def beating(monkeypatch: pytest.MonkeyPatch) -> Table:
+    """A table whose run has a worker that has beaten once."""
+    table = Table()
+    assert table.facts is not None
+    table.facts = replace(table.facts, beat=1)
+    return table
+
+
+async def test_viewers_are_told_that_the_rows_cannot_be_read_and_when_they_can_again() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    async with watching(page, run, table):
+        await until(lambda: table.reads)
+        table.error = OSError("the database is away")
+        await until(lambda: reasons(page) == ["", hub.BLIND])
+        table.error = None
+        await until(lambda: reasons(page) == ["", hub.BLIND, ""])
+
+
+async def test_a_reason_of_the_runs_own_is_told_beside_it() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    assert table.facts is not None
+    table.facts = replace(table.facts, status="paused", reason="nobody is watching")
+    async with watching(page, run, table):
+        await until(lambda: table.reads)
+        table.error = OSError("the database is away")
+        await until(lambda: reasons(page) and reasons(page)[-1] == f"nobody is watching; {hub.BLIND}")
+
+
+async def test_a_run_that_has_ended_waits_for_nothing() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    assert table.facts is not None
+    table.facts = replace(table.facts, status="finished")
+    async with watching(page, run, table):
+        await until(lambda: table.reads)
+        table.error, reads = OSError("the database is away"), table.reads
+        await until(lambda: table.reads > reads + 1)
+    assert reasons(page) == [""]
+
+
+async def test_viewers_are_told_that_a_worker_does_not_beat_and_when_it_does_again(beating: Table) -> None:
+    run, page, table = uuid4(), Page(), beating
+    async with watching(page, run, table):
+        await until(lambda: reasons(page) == ["", hub.SILENT])
+        assert table.facts is not None
+        table.facts = replace(table.facts, beat=2)
+        await until(lambda: reasons(page)[-1] == "")
+
+
+async def test_a_worker_that_beats_is_not_silent(beating: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, page, table = uuid4(), Page(), beating
+    read = table.read
+
+    async def beats(asked: Any) -> Any:
+        assert table.facts is not None
+        table.facts = replace(table.facts, beat=table.reads)
+        return await read(asked)
+
+    monkeypatch.setattr(table, "read", beats)
+    async with watching(page, run, table):
+        await until(lambda: table.reads > 4)
+    assert reasons(page) == [""]
+
+
+async def test_what_moves_again_has_the_row_read_at_once(
+    beating: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, page, table = uuid4(), Page(), beating
+    async with watching(page, run, table) as joined:
+        await until(lambda: reasons(page)[-1:] == [hub.SILENT])
+        monkeypatch.setattr(watch, "INTERVAL", 1000.0)
+        reads = table.reads
+        await until(lambda: table.reads > reads)  # from here on nobody looks by the clock
+        assert table.facts is not None
+        table.facts = replace(table.facts, beat=2)
+        joined.hear(frame(1))
+        await until(lambda: reasons(page)[-1] == "")
