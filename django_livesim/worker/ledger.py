@@ -29,6 +29,7 @@ from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
 from django_livesim.worker.keeping import Lease, code, versions
 from django_livesim.worker.notes import Notes
+from django_livesim.worker.strikes import Strikes
 from django_livesim.worker.writing import Waiting, Writes
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Ledger:
         self._thread = threading.Thread(target=self._run, name="livesim-ledger", daemon=True)
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._writes = Writes(self._asking, tell)
+        self._strikes = Strikes(self._asking, tell)
         self._look_due = self._sweep_due = 0.0
         self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or that wait to be
@@ -153,22 +155,24 @@ class Ledger:
             self._writing = self._writes.runs
             if answers:
                 self._write()
-            for _, harm, _ in (job for job in real if job[0] == "strike"):
-                self._asking.ask(partial(self._strike, harm))
+            self._strikes.add(self.worker, (harm for what, harm, _ in real if what == "strike"))
+            if not self._lease.in_doubt and not self._strikes.turn():
+                self._lease.fail()
             for _, (run, passed), done in (job for job in real if job[0] == "load"):
                 self._answer(done, self._ask(partial(self._load_again, run, passed)))
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
                 self._answer(done, self._ask(partial(self._poll, held, claiming)))
             if going_on and time.monotonic() >= self._lease.due:
                 self._lease.care()
-        self._asking.ask(self._lease.leave)
+        if self._strikes.finish():
+            self._asking.ask(self._lease.leave)
         connections.close_all()
 
     def _take(self) -> list[Any]:
         """All jobs that wait; waits for one until the lease needs care, or a write is tried again."""
         until = self._lease.due
         if not self._lease.in_doubt:
-            until = min(until, self._writes.due)
+            until = min(until, self._writes.due, self._strikes.due)
         try:
             jobs = [self._jobs.get(timeout=max(0.0, until - time.monotonic()))]
         except queue.Empty:
@@ -207,13 +211,6 @@ class Ledger:
             self._freed(self._lease.peers.claiming)  # first: with the last answer the worker may end
         for each, result in known:
             self._answer(each.done, result)
-
-    def _strike(self, harm: striking.Harm) -> None:
-        """Where the database is away, or the row locked, it goes unstruck until it does it again."""
-        if self.worker is not None and (told := striking.strike(self.worker, harm)) is not None:
-            self._tell(told)
-
-    # -- looking for work ---------------------------------------------------------------------
 
     def _poll(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
         """Grant horizons, and find what is lost, free and waiting; what a look has seen is asked no more."""
@@ -273,12 +270,13 @@ class Ledger:
         limit = CLAIM_BATCH
         if seen is not None:
             self._dropped = seen.mine.keys() - set(held)
+        unstruck = self._strikes.runs
         if self.max_runs is not None:  # those that it has dropped, and may not take yet, need their place
-            limit = min(limit, self.max_runs - len(held))
+            limit = min(limit, self.max_runs - len(held) - len(unstruck))
             limit -= held_back(self._dropped) if limit > 0 and self._dropped else 0
         if limit <= 0:
             return []
-        kept = [*held, *self._left_out()]
+        kept = [*held, *self._left_out(), *unstruck]
         if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
             return []
         taken = self._take_free(worker, kept, limit)
