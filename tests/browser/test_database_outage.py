@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,18 +23,16 @@ ASKED_IN_VAIN = re.compile(r"status of 503|Code 503|htmx:responseError")
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[PostgreSQL]:
+def cluster() -> Iterator[PostgreSQL]:
     """One of the test's own, which it may stop."""
-    tmp_path.chmod(0o755)  # it may run as another user
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    try:
-        cluster = PostgreSQL(folder)
-    except services.Missing as exc:
-        missing("postgres", str(exc))
-    cluster.start()
-    yield cluster
-    cluster.close()
+    with tempfile.TemporaryDirectory(prefix="livesim-pg-") as folder:  # it may run as another user
+        try:
+            cluster = PostgreSQL(Path(folder))
+        except services.Missing as exc:
+            missing("postgres", str(exc))
+        cluster.start()
+        yield cluster
+        cluster.close()
 
 
 @pytest.fixture
