@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox test chaos matrix bench lint format clean
+.PHONY: help sandbox test chaos outages matrix bench lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ chaos: .venv/installed-test ## Prove the promises at length: simulated, failing 
 	$(if $(ARGS),,$(BIN)/python -m tests.reliability.simulate --seeds 100000 --jobs 2)
 	$(if $(ARGS),,$(BIN)/python -m tests.reliability.faults)
 	@exec $(BIN)/python -m tests.reliability.chaos $(ARGS)
+
+# With ARGS=together, two hours of all of it in fifteen minutes.
+outages: .venv/installed-test ## Harmful runs, Redis and database gone, clocks set, bad networks, all at once (ARGS=--short: in minutes)
+	@exec $(BIN)/python -m tests.reliability.outages $(ARGS)
 
 matrix: .venv/installed-matrix ## Run tox: each Python and Django that this machine has, style, types, packaging, documents
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner $(ARGS)

@@ -23,7 +23,7 @@ from typing import Any
 from scripts import services
 from tests.reliability.outages.servers import NAMES, servers
 
-LEGS = ("harm", "redis", "database", "clock", "network")
+LEGS = ("harm", "redis", "database", "clock", "network", "together")
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ from django_livesim.testing import wait_until
 from tests.reliability.chaos import checks
 from tests.reliability.chaos.checks import Findings
 from tests.reliability.chaos.gateway import read
+from tests.reliability.chaos.nemeses import holds_the_database
 from tests.reliability.chaos.processes import START, Processes
 from tests.reliability.chaos.records import Seen, Sent
 from tests.reliability.chaos.sockets import Crowd, Person
@@ -72,6 +73,10 @@ class Workers(Processes):
         """Children that have not registered."""
         alive = Worker.objects.exclude(state=Worker.State.GONE).count()
         return max(0, len(self.workers) * self._processes - alive)
+
+    @property
+    def web_pid(self) -> int:
+        return self._others["web"].pid
 
     @property
     def logged(self) -> str:
@@ -122,7 +127,7 @@ class Stage:
             processes=self._processes,
             one=self._one,
         )
-        self.crowd = Crowd([])
+        self._watched = False
         try:
             self._begin()
         except BaseException:
@@ -137,7 +142,7 @@ class Stage:
         self._end()
 
     def _end(self) -> None:
-        with suppress(RuntimeError):  # a crowd that was never started
+        if self._watched:
             self.crowd.stop()
         self.workers.close()
         self._folder.cleanup()
@@ -152,6 +157,7 @@ class Stage:
         users = (model.objects.create_user(f"person {number}") for number in numbers)
         self.crowd = Crowd(self._persons(users))
         self.crowd.start()
+        self._watched = True
         through_gateway = self.runs[: max(1, self._sending // 10)] if self._sending else []
         if through_gateway:
             self.workers.start_senders(*(f"{run.id}:{next(users).pk}:plain" for run in through_gateway))
@@ -174,13 +180,16 @@ class Stage:
     @contextmanager
     def only(self, worker: UUID) -> Iterator[None]:
         """All others are stopped meanwhile: what is begun is this one's. It must take less than a lease."""
-        others = _alive().exclude(id=worker).values_list("pid", flat=True)
-        pids = [pid for pid in others if send(pid, signal.SIGSTOP)]
+        pids = list(_alive().exclude(id=worker).values_list("pid", flat=True))
+        _send_all(pids, signal.SIGSTOP)
+        while holds_the_database():
+            _send_all(pids, signal.SIGCONT)
+            time.sleep(0.01)
+            _send_all(pids, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in pids:
-                send(pid, signal.SIGCONT)
+            _send_all(pids, signal.SIGCONT)
 
     def busiest(self) -> UUID:
         """The worker that has most of the runs."""
@@ -288,6 +297,11 @@ class Stage:
 
 def _alive() -> QuerySet[Any]:
     return Worker.objects.exclude(state=Worker.State.GONE)
+
+
+def _send_all(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        send(pid, number)
 
 
 def send(pid: int, number: signal.Signals) -> bool:
