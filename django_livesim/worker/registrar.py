@@ -31,6 +31,7 @@ from django_livesim.bus.seldom import Seldom
 from django_livesim.store import burying, leases, locks
 from django_livesim.store.blocking import Blocking
 from django_livesim.store.clocks import lease_time
+from django_livesim.store.deadlines import within
 from django_livesim.store.striking import Harm
 from django_livesim.worker.children import Death
 
@@ -187,7 +188,8 @@ class Registrar:
     def _try(self, function: Callable[[], object]) -> bool:
         """Whether it was done; the connection is made anew next time where it was not."""
         try:
-            function()
+            with within(conf.settings.LEASE_TTL / 2):
+                function()
         except Exception as exc:
             self._retry_due = time.monotonic() + RETRY
             seldom.warning("the database does not answer the workers' parent, which asks again: %s", exc)

@@ -108,7 +108,7 @@ def test_a_blocking_loop_has_a_process_to_itself_which_goes_with_what_it_did(par
 
     wait(told(waits, tmp_path, "lock 2", "lock").exists)
     call_command("livesim", "drain", str(workers[good]), "--no-wait")  # the only one that takes what is free
-    assert process.wait(40) == 0
+    assert process.wait(60) == 0
     assert not Worker.objects.exclude(state="gone").exists()
     left = Run.objects.exclude(id=locks.id).values_list("id", "status", "worker", "strikes")
     assert set(left) == {(run.id, "waiting", None, int(run == exits)) for run in (good, waits, exits)}
