@@ -48,10 +48,12 @@ def within(seconds: float) -> Iterator[None]:
     _hurry_connecting(connection)
     limit = _Limit(connection, seconds)
     _watch.add(limit)
+    connection.execute_wrappers.append(limit.renewing)
     try:
-        with connection.execute_wrapper(limit.renewing):
-            yield
+        yield
     finally:
+        # By itself, and not the last: a connection made meanwhile may have got the host's own wrappers.
+        connection.execute_wrappers.remove(limit.renewing)
         _watch.remove(limit)
 
 
@@ -75,7 +77,7 @@ class _Limit:
         self.due = time.monotonic() + self.seconds
 
     def renewing(self, execute: Callable[..., Any], *asked: Any) -> Any:
-        """For `execute_wrapper`: each statement has all the time."""
+        """One of `execute_wrappers`: each statement has all the time."""
         self.renew()
         try:
             return execute(*asked)

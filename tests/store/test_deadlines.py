@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
+from django.db.backends.signals import connection_created
 
 from django_livesim.store.deadlines import CONNECT, within
 from tests.reliability.outages.proxy import Proxy
@@ -125,3 +126,27 @@ def test_what_the_host_says_of_connecting_stands(through: Callable[..., Any]) ->
             return mine.settings_dict["OPTIONS"]["connect_timeout"]
 
     assert through(asked) == 33
+
+
+def test_wrappers_of_the_hosts_own_that_a_new_connection_gets_meanwhile_stay(through):
+    asked: list[str] = []
+
+    def noting(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+        asked.append(sql)
+        return execute(sql, *more)
+
+    def instrumented(connection: Any, **_: Any) -> None:
+        connection.execute_wrappers.append(noting)
+
+    def work() -> list[Any]:
+        with within(LIMIT):
+            ask()  # the connection is made here
+        ask("SELECT 2")
+        return list(connections["default"].execute_wrappers)
+
+    connection_created.connect(instrumented)
+    try:
+        assert through(work) == [noting]
+    finally:
+        connection_created.disconnect(instrumented)
+    assert asked == ["SELECT 1", "SELECT 2"]
