@@ -4,8 +4,8 @@ Four lanes side by side, since most of a test here is waiting for another proces
 
 1. Everything on SQLite, but what the other lanes have, and what installs packages
    (`make matrix` has it).
-2. What writes runs and commands, again on PostgreSQL (all that touches the database
-   there: `make matrix`); then workers that are killed.
+2. What asks the database, again on PostgreSQL (all that touches it there: `make
+   matrix`); then workers that are killed.
 3. What starts processes of its own.
 4. The browser, a call of its own, because Playwright's sync API holds an event loop
    that pytest-asyncio and the ORM would stumble over. A host in which everything is
@@ -52,8 +52,8 @@ def without(*paths: str) -> list[str]:
 IN_PROCESS = without("tests/browser", "tests/reliability/test_chaos.py", *INSTALLING, *PROCESSES)
 STARTING = [*without(*INSTALLING), *PROCESSES]
 KILLED = [*PYTEST, "tests/reliability/test_chaos.py"]
-WRITING = ["tests/store", "tests/gateway", "tests/worker", "tests/reliability"]
-POSTGRES = [*ON_POSTGRES, *without("tests/reliability/test_chaos.py"), "-m", "database", *WRITING]
+WRITING = ["tests/store"]
+POSTGRES = [*ON_POSTGRES, *PYTEST, "-m", "database", *WRITING]
 BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
 LANES = [
     {"SQLite": IN_PROCESS},

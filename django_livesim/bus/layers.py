@@ -18,6 +18,7 @@ def get_layer() -> Any:
 
 
 HANG_UP = 1.0  # seconds that closing connections may take
+HANG_UP_AGAIN = 5.0  # seconds for connections to be made anew, before they are closed once more
 
 
 async def hang_up(layer: Any) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
 from typing import Any
 
 from django_livesim.bus import local
-from django_livesim.bus.layers import get_layer, hang_up, is_local
+from django_livesim.bus.layers import HANG_UP_AGAIN, get_layer, hang_up, is_local
 from django_livesim.bus.seldom import Seldom
 
 REJOIN = 5.0  # seconds between two times that a group is joined again
@@ -186,12 +187,14 @@ class LayerReceiver(Receiver):
 
         While it is not, connections are made anew: they may be silent for ever.
         """
+        hung_up = -math.inf
         while True:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(ECHO_LIMIT):
                     await self._layer.send(self._channel, {"type": "livesim.echo"})
-            if not self.hears():
+            if not self.hears() and time.monotonic() - hung_up >= HANG_UP_AGAIN:
                 await hang_up(self._layer)
+                hung_up = time.monotonic()
             await asyncio.sleep(ECHO_EVERY)
 
     async def _keep(self) -> None:

@@ -25,7 +25,7 @@ from channels.routing import ChannelNameRouter
 from channels.worker import Worker as ChannelsWorker
 
 from django_livesim.bus import doorbells, local
-from django_livesim.bus.layers import get_layer, hang_up, is_local
+from django_livesim.bus.layers import HANG_UP_AGAIN, get_layer, hang_up, is_local
 from django_livesim.bus.loop_thread import LoopThread
 from django_livesim.protocol.names import RUNS_CHANNEL, worker_channel
 
@@ -162,12 +162,14 @@ class Doorbell:
 
         While it is not, connections are made anew: they may be silent for ever.
         """
+        hung_up = -math.inf
         while True:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(ECHO_LIMIT):
                     await get_layer().send(channel, {"type": "livesim.echo", "to": channel})
-            if not self.hears():
+            if not self.hears() and time.monotonic() - hung_up >= HANG_UP_AGAIN:
                 await hang_up(get_layer())
+                hung_up = time.monotonic()
             await asyncio.sleep(ECHO_EVERY)
 
     @staticmethod
