@@ -155,9 +155,10 @@ def _shows_state(run: Run) -> bool:
     if run.simulation == EXTERNAL:
         return True
     try:
-        return not registry.get(run.simulation).views_by_role
+        definition = registry.get(run.simulation)
     except UnknownSimulation:
         return False
+    return not (definition.views_by_role or definition.is_job)
 
 
 def runs(actor: Actor) -> Any:

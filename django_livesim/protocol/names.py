@@ -21,6 +21,9 @@ INSPECT = "inspect"
 CANCEL = "cancel"
 """The control that takes back a command which waits; `args["command"]` is the id of its row."""
 
+LONGEST_PAUSE = 3600.0
+"""Seconds for which a run is held back at most: where it is for longer, a clock was set back since."""
+
 VOLATILE = "livesim.volatile"
 """The type of the message that holds a volatile command."""
 

@@ -62,8 +62,9 @@ class Supervisor(Runs):
     def _drained(self) -> bool:
         if not self.draining:
             return False
-        if self.runners and self.clock.now() > self._drain_deadline + PATIENCE:
-            logger.error("left with %s runs not stored: the database did not answer", len(self.runners))
+        left = self.runners.keys() | self._writing
+        if left and self.clock.now() > self._drain_deadline + PATIENCE:
+            logger.error("left with %s runs not stored: the database did not answer", len(left))
             return True
         return not self.runners and not self._writing
 

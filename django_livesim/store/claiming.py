@@ -24,7 +24,7 @@ from django.db.models import Case, F, Q, QuerySet, When
 
 from django_livesim import conf
 from django_livesim.models import Run, Worker
-from django_livesim.protocol.names import Status
+from django_livesim.protocol.names import LONGEST_PAUSE, Status
 from django_livesim.store import locks, striking
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition, log
@@ -74,9 +74,8 @@ def claim(
     """
     held = list(held)
     mine = Q(worker=worker) & ~Q(id__in=held)
-    wanted = claimable(queues, simulations).filter(
-        free(struck) | mine, *(() if only is None else (Q(pk=only),))
-    )
+    may = free(struck) | mine
+    wanted = claimable(queues, simulations).filter(may, *(() if only is None else (Q(pk=only),)))
     mine_first = Case(When(mine, then=0), default=1)
     rows = wanted.select_related("worker").order_by(mine_first, PROVEN_FIRST, PAUSED_LAST, "created_at")
     candidates = [_seen(worker, run) for run in rows.only(*SEEN)[:limit]]
@@ -88,7 +87,7 @@ def claim(
         most = max(conf.settings.STRIKES, AT_LEAST)
         told = [_give_up(each) for each in untaken if each.unproven >= most]
         chosen = _apart(held, [each for each in untaken if each.unproven < most])
-        claimed = _claim_all(worker, chosen)
+        claimed = _claim_all(worker, chosen, may)
     for transition in told:
         if transition is not None:
             tell(transition)
@@ -117,15 +116,18 @@ def _give_up(free: Free) -> Transition | None:
     return striking.quarantine(free.run, free.run.worker_id, free.run.epoch, reason)
 
 
-def _claim_all(worker: UUID, chosen: Sequence[Free]) -> list[UUID]:
-    """One statement for all, by compare-and-set on each; those that it has claimed, in order."""
+def _claim_all(worker: UUID, chosen: Sequence[Free], may: Q) -> list[UUID]:
+    """One statement for all, by compare-and-set on each; those that it has claimed, in order.
+
+    It asks once more for what the candidates had to be: a strike changes neither epoch nor worker.
+    """
     if not chosen:
         return []
     unproven = [When(pk=each.run.pk, then=each.unproven) for each in chosen if each.unproven]
     same = (Q(pk=each.run.pk, epoch=each.run.epoch, worker=each.run.worker_id) for each in chosen)
     changed = (
         Run.objects.claimable()
-        .filter(reduce(or_, same))
+        .filter(reduce(or_, same), pk__in=Run.objects.filter(may).exclude(_held_back()).values("pk"))
         .update(
             worker=worker,
             epoch=F("epoch") + 1,
@@ -147,7 +149,7 @@ def held_back(runs: Iterable[UUID]) -> int:
 
 def _held_back() -> Q:
     """Until when lies ahead, and no further than a pause is long: else the clock was set back since."""
-    longest = timedelta(seconds=max(striking.PAUSES))
+    longest = timedelta(seconds=LONGEST_PAUSE)
     return Q(held_back_until__gt=Moment(), held_back_until__lte=Moment() + longest)
 
 

@@ -37,6 +37,7 @@ RELEASED: dict[str, Any] = {
     "unproven": 0,
     "struck_tick": None,
     "struck_at": None,
+    "struck_epoch": F("epoch"),
     "held_back_until": None,
 }
 """What is changed of a run that a person has released. A strike for a holding before that comes too late."""

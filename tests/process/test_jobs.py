@@ -88,7 +88,7 @@ def test_jobs_end_with_results_are_stopped_within_a_second_and_called_again_only
     wait(lambda: lines(tmp_path / "killed") == ["attempt 1"])
     os.kill(holder.pid, signal.SIGKILL)
     row = wait(is_(killed, "failed"))
-    assert row.reason == "its worker died in attempt 1 of 1; it is not tried again"
+    assert row.reason == "attempt 1 of 1 was lost with its worker; it is not tried again"
     assert lines(tmp_path / "killed") == ["attempt 1"]
 
     short = gateway.start("once", {"file": f"{tmp_path}/short", "seconds": 1.0})

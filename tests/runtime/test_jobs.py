@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from django_livesim.jobs import Job, JobLoop, of_class
@@ -161,7 +163,7 @@ def test_one_whose_worker_dies_is_not_called_again(job):
     heir = heir_of(world, job)
     row = heir.row(run)
     assert row["status"] is Status.FAILED
-    assert row["reason"] == "its worker died in attempt 1 of 1; it is not tried again"
+    assert row["reason"] == "attempt 1 of 1 was lost with its worker; it is not tried again"
 
 
 def test_one_with_retries_is_called_again_with_the_state_stored_last_where_its_worker_dies():
@@ -257,3 +259,101 @@ def test_progress_is_told_with_each_status():
     world.run_for(3.5, by=0.25)
     told = [status.progress for status in world.out(StatusOut, run) if status.progress is not None]
     assert told == sorted(told) and len(told) >= 3
+
+
+def test_one_that_was_never_called_counts_for_nothing_at_a_drain_and_is_not_called_any_more(job):
+    world = World(job, grace=2.0)
+    run = world.ledger.add("copy", {}, 1)
+    world.row(run)["status"] = Status.PAUSED
+    world.supervisor.ring()
+    world.settle()
+    world.supervisor.drain()
+    world.run_for(4.0, by=0.25)
+    row = world.row(run)
+    assert (row["status"], row["attempts"], row["worker"]) == (Status.PAUSED, 0, False)
+
+
+def test_one_that_is_claimed_as_its_worker_is_told_to_end_is_not_begun():
+    definition, seen = failing(0)
+    world = World(definition, grace=2.0)
+    run = world.ledger.add(definition.name, {}, 1)
+    world.ledger.answering = False
+    world.supervisor.ring()
+    world.settle()
+    world.supervisor.drain()
+    world.ledger.answer()
+    world.run_for(4.0, by=0.25)
+    assert seen == [] and (world.row(run)["attempts"], world.row(run)["worker"]) == (0, False)
+
+
+def test_a_stop_that_waits_is_not_put_off_by_a_retry():
+    away, goes_on = threading.Event(), threading.Event()
+
+    def work(job):
+        job.sleep(0.1)
+        away.set()
+        goes_on.wait(30)
+        raise RuntimeError("broken")
+
+    definition = JobLoop(work, name="slow", retries=3, backoff=50.0)
+    world = World(definition)
+    run = world.ledger.add(definition.name, {}, 1)
+    world.supervisor.ring()
+    while not away.is_set():
+        world.clock.advance(0.05)
+        world.supervisor.turn()
+    world.control_now(run, "stop")
+    assert world.runner(run).status is Status.STOPPING
+    goes_on.set()
+    world.settle()
+    assert world.row(run)["status"] is Status.FAILED
+
+
+class Kept(MemoryLedger):
+    """Looks find nothing and writes wait, as in an outage."""
+
+    away = False
+
+    def poll(self, held, claiming, done):
+        if self.away:
+            self.post(done, None)
+        else:
+            super().poll(held, claiming, done)
+
+    def write(self, write, done):
+        if not self.away:
+            super().write(write, done)
+
+
+def test_a_worker_with_a_write_that_is_never_answered_ends_though_it_holds_nothing_any_more():
+    definition, _ = failing(0)
+    world = World(definition, ledger=Kept(), grace=2.0)
+    run = world.start(definition)
+    world.ledger.away = True
+    runner = world.runner(run)
+    runner.record.reserve()
+    world.supervisor._write(runner, patient=False)
+    runner.drop()
+    world.supervisor._forget(runner)
+    world.supervisor.drain()
+    world.run_for(20.0, by=0.5)
+    assert world.supervisor._drained()
+
+
+class Secretive(Import):
+    """Shows its owner more."""
+
+    def view(self, role):
+        return super().view(role) | {"who": role}
+
+
+def test_a_class_may_show_each_role_something_else():
+    assert of_class(Secretive, {}).views_by_role and not of_class(Import, {}).views_by_role
+
+
+def test_what_viewers_see_is_stored_with_each_state(job):
+    world = World(job, checkpoint_seconds=0.5)
+    run = world.start(job)
+    world.run_for(1.5, by=0.25)
+    stored = world.ledger.checkpoints[run][-1]
+    assert b'"text":"file ' in stored.views and b"copied" not in stored.views
