@@ -197,7 +197,9 @@ def _has_committed(worker: UUID, one: Write, row: tuple[UUID | None, int, int, s
         return False
     if one.ended:
         return row[0] is None and row[3] == one.status
-    return row[0] == worker and bool(one.verdicts) and not one.release
+    if one.release:
+        return row[0] is None and (bool(one.verdicts) or row[3] not in transitions.GOING)
+    return row[0] == worker and bool(one.verdicts)
 
 
 def _advance(worker: UUID, writes: Sequence[Write]) -> set[tuple[UUID, int]]:
@@ -231,7 +233,9 @@ def _run_changes(one: Write) -> dict[str, Any]:
     if one.proven:
         fields["unproven"] = 0
     if one.ended:
-        fields |= {"worker": None, "ended_at": Moment(), "error": plain.storable(one.error)}
+        fields |= {"worker": None, "ended_at": Moment()}
+        if one.error or one.status is not Status.FAILED:  # else what is known of it already is why
+            fields["error"] = plain.storable(one.error)
         fields["result"] = orjson.loads(one.result or b"null")
     elif one.release:
         fields |= {"worker": None, **_released(one.status)}

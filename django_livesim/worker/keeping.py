@@ -35,8 +35,8 @@ def versions(*, blocking: bool | None = None) -> dict[str, int]:
 
 
 def is_blocking(definition: registry.Registered) -> bool:
-    """Whether it is a loop that takes a thread for itself."""
-    return isinstance(definition, Loop) and not definition.is_async
+    """Whether it is to have a process to itself: a loop that takes a thread, or a job."""
+    return isinstance(definition, Loop) and (definition.is_job or not definition.is_async)
 
 
 def code() -> dict[str, Any]:
