@@ -183,6 +183,10 @@ class JobLoop(Loop):
         super().__init__(function, **options)
 
     @property
+    def views_by_role(self) -> bool:
+        return super().views_by_role or self.job_class.view is not Job.view
+
+    @property
     def takes_any_message(self) -> bool:
         """Only what it declares."""
         return False
