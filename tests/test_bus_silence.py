@@ -68,6 +68,7 @@ async def test_who_hears_nothing_connects_anew_and_hears_its_groups_again(proxy:
         await ear.close()
 
 
+@pytest.mark.django_db(transaction=True)  # Channels closes old connections after each message
 def test_a_worker_that_hears_nothing_connects_anew(
     proxy: Proxy, wait: Callable[[Callable[[], Any]], Any]
 ) -> None:
