@@ -30,7 +30,7 @@ from django_livesim.cli.watch import outcome_line
 from django_livesim.cli.workers import how_to_start_one, live_workers, unattended
 from django_livesim.models import Command, Run
 from django_livesim.protocol.errors import Code
-from django_livesim.protocol.names import Outcome, Status
+from django_livesim.protocol.names import EXTERNAL, Outcome, Status
 
 PATIENT = 60  # seconds to wait that are proposed where an outcome did not come in time
 
@@ -176,7 +176,8 @@ def _too_late(command: Command) -> str:
 def _command_args(run: Run, command: str, pairs: list[str]) -> dict[str, Any]:
     """The arguments by the command's form; as JSON or text where there is none."""
     _check_pairs(pairs)
-    spec = registry.get(run.simulation).commands.get(command)
+    known = run.simulation != EXTERNAL  # of whose runs the gateway says that they take none
+    spec = registry.get(run.simulation).commands.get(command) if known else None
     return params.parse(params.form_class(spec) if spec else None, pairs)
 
 

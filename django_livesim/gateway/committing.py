@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from django.db import connections, transaction
 
 from django_livesim import conf
@@ -23,5 +21,9 @@ def ring(run: Run, *, look: bool | None = None) -> None:
     """
     if look is None:
         look = run.worker_id is None
-    bell = partial(doorbells.ring, run.id, run.worker_id, look=look)
+    run_id, worker_id, looks = run.id, run.worker_id, look
+
+    def bell() -> None:  # a function: Django names it where it has raised
+        doorbells.ring(run_id, worker_id, look=looks)
+
     transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)

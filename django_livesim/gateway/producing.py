@@ -12,8 +12,8 @@ import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.db import transaction
@@ -34,6 +34,7 @@ from django_livesim.protocol.errors import (
 )
 from django_livesim.protocol.names import ENDED, Status
 from django_livesim.store import producing
+from django_livesim.store.striking import STACK
 
 STATUSES = (Status.WAITING, Status.RUNNING, Status.FINISHED, Status.FAILED, Status.STOPPED)
 """Those that a producer may tell."""
@@ -78,7 +79,8 @@ def publish_state(
     later ones tell more of it, from any process, and these three change nothing. `status` is `waiting`,
     `running`, `finished`, `failed` or `stopped`; the last three end it for good. `progress` is 0 to 1, and
     never less than before. `state` is a dict of plain JSON, shown as any run's. These two stay where they
-    are not given; `text` is what the page says now. `result` and `error`, as a traceback, come with the end.
+    are not given; `text` is what the page says now. `result` and `error`, as a traceback, come with the end;
+    of an error the last 20,000 characters are kept.
 
     Where somebody has asked that it stop, the row's status is `stopping`, until you tell that it is
     `stopped`.
@@ -96,8 +98,7 @@ def publish_state(
                 run = producing.next_tick(key, first)
                 _check(run, told, first["owner_id"])
                 producing.write(run, _fields(run, told), stored)
-                said = partial(_say, run.id, _messages(run, told))
-                transaction.on_commit(said, using=conf.settings.DATABASE, robust=True)
+                _say_on_commit(run.id, _messages(run, told))
             return run
         except producing.Taken:
             continue
@@ -119,8 +120,8 @@ def _told(status: str, progress: Any, state: Any, text: str, result: Any, error:
         reason=plain.storable(_text("text", text))[:REASON],
         progress=_progress(progress),
         body=None if state is None else _body(state),
-        result=orjson.loads(plain.encode_answer(_plain(result, "result"))),
-        error=plain.storable(_text("error", error)),
+        result=_result(result),
+        error=plain.storable(_text("error", error))[-STACK:],
     )
 
 
@@ -159,12 +160,27 @@ def _body(state: Any) -> bytes:
     if type(state) is not dict:
         wrong = _("state is a dict of plain JSON, or None; got %(given)s.")
         raise BadState(wrong % {"given": type(state).__name__})
-    body, limit = plain.encode(_plain(state, "state")), conf.settings.MAX_STATE_BYTES
-    if len(body) > limit:
-        large = _(
+    return _sized(
+        plain.encode(_plain(state, "state")),
+        _(
             "The state takes %(size)s bytes, more than MAX_STATE_BYTES = %(limit)s; make it smaller"
             " or raise the setting."
-        )
+        ),
+    )
+
+
+def _result(result: Any) -> Any:
+    """As it is stored."""
+    large = _(
+        "The result takes %(size)s bytes, more than MAX_STATE_BYTES = %(limit)s; store it elsewhere, and"
+        " tell where that is."
+    )
+    return orjson.loads(_sized(plain.encode_answer(_plain(result, "result")), large))
+
+
+def _sized(body: bytes, large: str) -> bytes:
+    limit = conf.settings.MAX_STATE_BYTES
+    if len(body) > limit:
         raise BadState(large % {"size": len(body), "limit": limit})
     return body
 
@@ -251,7 +267,16 @@ def _lane(run: Run, kind: str, text: str) -> dict[str, Any]:
     return {"type": "livesim.lane", "kind": kind, "epoch": run.epoch, "tick": run.tick, "text": text}
 
 
-def _say(run: Any, messages: list[dict[str, Any]]) -> None:
+def _say_on_commit(run: UUID, messages: list[dict[str, Any]]) -> None:
+    """Where that raises, Django logs it, by the function's name: what was told is stored all the same."""
+
+    def said() -> None:
+        _say(run, messages)
+
+    transaction.on_commit(said, using=conf.settings.DATABASE, robust=True)
+
+
+def _say(run: UUID, messages: list[dict[str, Any]]) -> None:
     """Send them beside the caller's work; an end is waited for, since programs end right after it."""
     publisher = speaker.publisher()
     for message in messages:

@@ -10,19 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import F
+from django.utils.translation import gettext_lazy as _
 
+from django_livesim import conf
 from django_livesim.models import Checkpoint, Command, Run, Source
 from django_livesim.protocol import packed, plain
-from django_livesim.protocol.names import ENDED, EXTERNAL, Status
+from django_livesim.protocol.errors import Code
+from django_livesim.protocol.names import ENDED, EXTERNAL, Kind, Outcome, Status, Verb
 from django_livesim.store import intake
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Transition, tell_on_commit
 
 ASKED = "it was asked to stop"
 """The reason of a run whose producer has not ended it yet."""
+
+ASKED_BEFORE = _(
+    "The run was asked to stop before, and its producer may be about to end it: nothing is changed. Where it"
+    " tells nothing for %(seconds)s seconds, another stop ends the run."
+)
 
 
 class Taken(Exception):
@@ -98,13 +107,20 @@ def _store(run: Run, state: State) -> None:
 def ask_to_stop(command: Command, run: Run) -> None:
     """Note that somebody wants the run to end, which is for its producer to do; by compare-and-set.
 
-    Where that was noted before, its producer may be no more: the run is stopped. Belongs into the transaction
-    that inserted the command; raises `intake.Overtaken` where somebody else has changed the run.
+    Where that was noted before, the run is stopped if its producer is silent; else the command is refused,
+    and kept: from it, too, silence is counted. Belongs into the transaction that inserted the command; raises
+    `intake.Overtaken` where somebody else has changed the run.
     """
-    if run.status == Status.STOPPING:
-        intake.carry_out(command, run, Status.STOPPED, "stopped without its producer")
-        return
     same = Run.objects.filter(id=run.id, epoch=run.epoch, worker=None, status=run.status)
+    if run.status == Status.STOPPING:
+        if not same.update(tick=F("tick")):  # locks the row: nothing is told between the look and the end
+            raise intake.Overtaken
+        run.refresh_from_db(fields=["tick"])
+        if _is_silent(run):
+            intake.carry_out(command, run, Status.STOPPED, "stopped without its producer")
+        else:
+            _refuse(command, run)
+        return
     if not same.update(status=str(Status.STOPPING), reason=ASKED, next_seq=F("next_seq") + 1):
         raise intake.Overtaken
     intake.apply_at_once(command, run.tick, apply_seq=run.next_seq, epoch=run.epoch)
@@ -117,3 +133,21 @@ def ask_to_stop(command: Command, run: Run) -> None:
             reason=ASKED,
         )
     )
+
+
+def _is_silent(run: Run) -> bool:
+    """Whether somebody asked it to stop LEASE_TTL seconds ago or longer, and nothing was told since."""
+    long_ago = Moment() - timedelta(seconds=conf.settings.LEASE_TTL)
+    asked = Command.objects.filter(run=run.id, kind=str(Kind.CONTROL), name=str(Verb.STOP))
+    return bool(asked.filter(apply_tick=run.tick, applied_at__lte=long_ago).exists())
+
+
+def _refuse(command: Command, run: Run) -> None:
+    Command.objects.filter(id=command.pk).update(
+        apply_tick=run.tick,
+        outcome=str(Outcome.REFUSED),
+        code=str(Code.REFUSED),
+        message=ASKED_BEFORE % {"seconds": f"{conf.settings.LEASE_TTL:g}"},
+        applied_at=Moment(),
+    )
+    command.refresh_from_db()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -86,7 +85,11 @@ Tell = Callable[[Transition], None]
 
 def tell_on_commit(transition: Transition) -> None:
     """Log and send in this thread, when the transaction of the caller has committed."""
-    transaction.on_commit(partial(_tell, transition), using=conf.settings.DATABASE, robust=True)
+
+    def told() -> None:  # a function: Django names it where it has raised
+        _tell(transition)
+
+    transaction.on_commit(told, using=conf.settings.DATABASE, robust=True)
 
 
 def _tell(transition: Transition) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -14,6 +15,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from django.db.models import F
 from django.test import Client
 
 from django_livesim import (
@@ -21,16 +23,18 @@ from django_livesim import (
     RegistrationError,
     Simulation,
     apublish_state,
+    conf,
     gateway,
     publish_state,
     register,
     signals,
 )
-from django_livesim.bus import local
-from django_livesim.gateway import examining
+from django_livesim.bus import doorbells, local
+from django_livesim.gateway import committing, controls, examining
 from django_livesim.models import Checkpoint, Command, Run, Worker
 from django_livesim.permissions import Actor, level
-from django_livesim.store import claiming, identity, leases, looking
+from django_livesim.protocol.names import Status
+from django_livesim.store import claiming, identity, leases, looking, transitions
 from django_livesim.store.unclaimed import Unclaimed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -187,6 +191,18 @@ def test_a_state_is_no_larger_than_any_runs(settings):
     assert (problem.code, "MAX_STATE_BYTES = 1024" in problem.message) == ("bad_state", True)
 
 
+def test_a_result_is_no_larger_than_any_runs_state_and_of_an_error_the_end_is_kept(settings):
+    settings.LIVESIM = {"MAX_STATE_BYTES": 1024}
+    run = publish_state("import")
+    before = row_of(run)
+    problem = refusal("import", status="finished", result="x" * 1024)
+    assert (problem.code, "The result takes 1026 bytes" in problem.message) == ("bad_state", True)
+    assert row_of(run) == before
+    row = publish_state("import", status="failed", result="x" * 1022, error="\0" * 30_000 + "the end")
+    row.refresh_from_db()
+    assert (len(row.error), row.error[-11:]) == (20_000, "\\x00the end")
+
+
 def test_texts_that_no_column_takes_are_written_so_that_it_does():
     row = publish_state("import", status="failed", text="\0" + "x" * 600, error="a\0\ud800b")
     row.refresh_from_db()
@@ -217,6 +233,41 @@ def test_it_is_part_of_the_callers_transaction_and_told_after_that(listen):
         publish_state("import", progress=0.5, state={"n": 2})
         assert not heard
     assert [each["type"] for each in heard] == ["livesim.lane", "livesim.frame"]
+
+
+def test_a_channel_layer_that_cannot_be_made_is_logged_and_keeps_nothing_from_being_told(settings, caplog):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "no.such.Layer"}}
+    after: list[str] = []
+    with transaction.atomic():
+        run = publish_state("import", status="finished", result=7)
+        transaction.on_commit(lambda: after.append("a later hook"))
+    assert (run.result, row_of(run)["result"], after) == (7, 7, ["a later hook"])
+    assert "no.such.Layer" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("what", "ask"),
+    [
+        (doorbells, lambda run: committing.ring(run)),
+        (transitions, lambda run: transitions.tell_on_commit(an_end_of(run))),
+    ],
+)
+def test_what_fails_after_the_commit_is_logged_and_later_hooks_are_called(monkeypatch, caplog, what, ask):
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    run = publish_state("import")
+    monkeypatch.setattr(what, "ring" if what is doorbells else "log", fail)
+    after: list[str] = []
+    with transaction.atomic():
+        ask(run)
+        transaction.on_commit(lambda: after.append("a later hook"))
+    assert after == ["a later hook"]
+    assert "can't start new thread" in caplog.text
+
+
+def an_end_of(run: Run) -> transitions.Transition:
+    return transitions.Transition(run=run.id, epoch=run.epoch, previous=Status.RUNNING, status=Status.STOPPED)
 
 
 def test_what_viewers_are_told_is_numbered_by_the_tick(listen):
@@ -323,14 +374,54 @@ def test_one_that_was_asked_to_stop_may_come_to_its_end():
     assert publish_state("import", status="finished", result=1).status == "finished"
 
 
-def test_one_whose_producer_is_no_more_is_stopped_by_a_second_asking():
+def pass_lease_ttl(run: Run) -> None:
+    """As if all that was asked so far had been asked that much earlier."""
+    ttl = timedelta(seconds=conf.settings.LEASE_TTL)
+    Command.objects.filter(run=run).update(applied_at=F("applied_at") - ttl)
+
+
+def test_one_whose_producer_is_silent_is_stopped_by_a_second_asking():
     run = publish_state("import")
     gateway.stop(run)
-    gateway.stop(run)
+    pass_lease_ttl(run)
+    assert gateway.stop(run).outcome == "applied"
     run.refresh_from_db()
     assert (run.status, run.reason) == ("stopped", "stopped without its producer")
     assert run.ended_at
     assert refusal("import").code == "run_ended"
+
+
+def test_two_who_ask_it_to_stop_at_once_do_not_take_its_end_from_a_producer_that_lives():
+    run = publish_state("import")
+    gateway.stop(run)
+    before = row_of(run)
+    asked = gateway.stop(run)
+    assert (asked.outcome, asked.code, row_of(run)) == ("refused", "refused", before)
+    assert "tells nothing for 10 seconds, another stop ends the run" in asked.message
+    row = publish_state("import", status="finished", result={"rows": 7})
+    assert (row.status, row.result) == ("finished", {"rows": 7})
+
+
+def test_a_producer_that_tells_more_is_alive_until_it_is_silent_after_another_asking():
+    run = publish_state("import")
+    gateway.stop(run)
+    publish_state("import", progress=0.5)
+    pass_lease_ttl(run)
+    assert [gateway.stop(run).outcome for _ in range(2)] == ["refused", "refused"]
+    pass_lease_ttl(run)
+    assert gateway.stop(run).outcome == "applied"
+    run.refresh_from_db()
+    assert run.status == "stopped"
+
+
+def test_what_is_told_while_somebody_asks_again_is_not_overlooked(monkeypatch):
+    run = publish_state("import")
+    gateway.stop(run)
+    pass_lease_ttl(run)
+    stale = Run.objects.get(id=run.id)
+    publish_state("import")
+    monkeypatch.setattr(controls, "get", lambda *args, **kwargs: stale)
+    assert gateway.stop(run).outcome == "refused"
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "step", "speed", "restart"])
@@ -427,6 +518,9 @@ def livesim(*arguments: str) -> str:
 
 
 def test_the_command_line_shows_it(produced):
+    for arguments in ([], ["n=1"]):
+        with pytest.raises(CommandError, match=r"^unknown_command: .* it takes no commands"):
+            call_command("livesim", "send", "external:import", "hire", *arguments)
     for command in (["list"], ["list", "--json"], ["inspect", "external:import"]):
         assert "external" in livesim(*command)
     if produced.ended:
