@@ -10,13 +10,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 
 from django_livesim import registry
-from django_livesim.cli.scaffold import editing
+from django_livesim.cli.scaffold import editing, wiring
 from django_livesim.cli.scaffold.naming import Place, find_place
 from django_livesim.cli.scaffold.writing import Changes, rendered
 from tests.distribution import BASE
@@ -104,6 +105,24 @@ def test_what_is_no_name_of_an_app_is_refused(here, name):
     assert files(here) == []
 
 
+@pytest.mark.parametrize("name", ["_", "__", "__shop", "_shop"])
+def test_a_name_that_means_something_else_within_a_class_is_refused(here, name):
+    assert refused(name).startswith(f"bad_args: {name!r} is no name for an app with simulations: within")
+    assert files(here) == []
+
+
+@pytest.mark.parametrize(("app", "linked"), [("shop", "shop"), ("shop", "shop/tests")])
+def test_a_link_that_leads_out_of_the_project_is_not_followed(here, monkeypatch, app, linked):
+    elsewhere = app_in(here / "elsewhere", "__init__.py", "apps.py")
+    project = here / "project"
+    (app_in(project / app, "__init__.py", "apps.py") if "/" in linked else app_in(project, "manage.py"))
+    (project / linked).symlink_to(elsewhere)
+    monkeypatch.chdir(project)
+    before = files(here)
+    assert refused(app).startswith(f"refused: {linked} is {elsewhere}, which is not in this project.")
+    assert files(here) == before
+
+
 @pytest.mark.parametrize("name", ["json", "django_livesim.cli", "tests", "__main__"])
 def test_a_name_that_is_a_modules_is_refused(here, name):
     assert refused(name).startswith(("refused: there is a module or folder", "bad_args: "))
@@ -177,6 +196,71 @@ def test_what_fails_half_way_leaves_no_file_and_each_text_as_it_was(here):
         half_done(here)
     assert files(here) == ["settings.py"]
     assert (here / "settings.py").read_text() == "A = 1\n"
+
+
+LONG = "A = 1\n" * 2000
+CUT_SHORT = """
+import os, resource, signal
+from pathlib import Path
+from django_livesim.cli.scaffold.writing import Changes
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+with Changes() as changes:
+    changes.replace(Path("settings.py"), Path("settings.py").read_text() + "B = 2\\n")
+"""
+KILLED = """
+import os, signal
+from pathlib import Path
+from django_livesim.cli.scaffold.writing import Changes
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+with Changes() as changes:
+    changes.replace(Path("settings.py"), Path("settings.py").read_text() + "B = 2\\n")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of a file's size")
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [(CUT_SHORT, 1, "settings.py cannot be written: File too large. Nothing is changed"), (KILLED, -9, "")],
+)
+def test_a_file_that_cannot_be_written_whole_is_as_it_was(here, code, status, said):
+    (here / "settings.py").write_text(LONG)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", f"import django; django.setup()\n{code}"]
+    done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True)
+    assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+    assert (here / "settings.py").read_text() == LONG
+    if status == 1:
+        assert files(here) == ["settings.py"]
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions_and_a_link_to_it_stays_one(here):
+    real, link = here / "real.py", here / "settings.py"
+    real.write_text("A = 1\n")
+    real.chmod(0o640)
+    link.symlink_to("real.py")
+    with Changes() as changes:
+        changes.replace(link, "A = 2\n")
+        changes.keep()
+    assert (link.is_symlink(), real.read_text(), real.stat().st_mode & 0o777) == (True, "A = 2\n", 0o640)
+    assert files(here) == ["real.py", "settings.py"]
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ("os.kill(os.getpid(), 9)", "nothing, and ends with status -9"),
+        ("os._exit(3)", "nothing, and ends with status 3"),
+        ("sys.stderr.buffer.write(b'no \\xff.'); sys.exit(3)", "no \ufffd"),
+        ("import threading; threading.Event().wait()", "nothing within 1 s"),
+        ("DEBUG = True", ""),
+    ],
+)
+def test_a_check_that_says_nothing_or_does_not_end_has_not_passed(here, monkeypatch, check, said):
+    (here / "checked.py").write_text(f"import os, sys\nfrom tests.settings import *\n{check}\n")
+    monkeypatch.setattr(wiring, "CHECK_SECONDS", 1.0 if "1 s" in said else 60.0)
+    monkeypatch.setattr(wiring, "settings", SimpleNamespace(SETTINGS_MODULE="checked"))
+    assert wiring.complaint() == said
 
 
 def test_an_app_that_cannot_be_made_leaves_nothing(here):

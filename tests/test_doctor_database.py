@@ -160,6 +160,27 @@ def test_a_server_elsewhere_wants_a_limit_for_a_network_that_has_gone_silent():
     assert look("") == look("localhost") == look("/run/postgresql") == []
 
 
+def test_what_is_advised_can_be_added_to_settings_without_options(tmp_path):
+    def added(findings: Iterator[Finding]) -> dict[str, Any]:
+        there: dict[str, Any] = {"DATABASES": {"own": {"ENGINE": "whatever"}}}
+        for finding in findings:
+            exec(finding.hint.removeprefix("Add "), there)
+        return dict(there["DATABASES"]["own"]["OPTIONS"])
+
+    assert added(database.silence("own", {"HOST": "db.example.org", "OPTIONS": {}})) == {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 10000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+    }
+    settings = {**connections.settings["default"], "ENGINE": "django.db.backends.sqlite3"}
+    wrongly = {"init_command": "PRAGMA synchronous=OFF;", "timeout": 1}
+    own = DatabaseWrapper({**settings, "NAME": str(tmp_path / "own.sqlite3"), "OPTIONS": wrongly}, "own")
+    with closing(own):
+        assert set(added(database.of_sqlite(own))) == {"init_command", "timeout"}
+
+
 @pytest.mark.parametrize(("apart", "said"), [(3600.0, "3600 s ahead of"), (-90.0, "90 s behind")])
 def test_clocks_that_differ(apart, said):
     (finding,) = database.clocks(apart)

@@ -15,6 +15,7 @@ from django_livesim.gateway import vitals
 APART = 5.0  # seconds that two clocks may differ
 TIMEOUT = 5000  # milliseconds that SQLite waits for a lock, at least
 ALIAS = 'DATABASES["%s"]'
+OPTIONS = f'{ALIAS}.setdefault("OPTIONS", {{}})'
 
 
 def look() -> Iterator[Finding]:
@@ -50,25 +51,25 @@ def of_sqlite(connection: Any) -> Iterator[Finding]:
     """The check W003 tells of deferred transactions; a database in memory has no file to wait for."""
     if connection.is_in_memory_db():
         return
-    options = f'{ALIAS % connection.alias}["OPTIONS"]'
+    options = OPTIONS % connection.alias
     if (mode := _ask(connection, "PRAGMA journal_mode")) != "wal":
         yield advice(
             "database",
             f'journal_mode is {mode}: who writes locks out who reads, with "database is locked".'
             " Expected: wal",
-            hint=f'Set {options}["init_command"] = "PRAGMA journal_mode=WAL;"',
+            hint=f'Add {options}["init_command"] = "PRAGMA journal_mode=WAL;"',
         )
     if (timeout := _ask(connection, "PRAGMA busy_timeout")) < TIMEOUT:
         yield advice(
             "database",
             f"a lock is waited for {timeout / 1000:g} s. Expected: {TIMEOUT / 1000:g} s or more",
-            hint=f'Set {options}["timeout"] = 20',
+            hint=f'Add {options}["timeout"] = 20',
         )
     if _ask(connection, "PRAGMA synchronous") == 0:
         yield problem(
             "database",
             "synchronous is OFF: a power cut loses what was accepted, or the file. Expected: NORMAL or FULL",
-            hint=f'Set {options}["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"',
+            hint=f'Add {options}["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"',
         )
 
 
@@ -99,7 +100,7 @@ def _lasting(connection: Any) -> Iterator[Finding]:
             f"CONN_MAX_AGE is {age}: under ASGI each request may have a thread of its own, whose connection"
             " is kept and used by nobody. Expected: 0",
             hint=f'Set {ALIAS % connection.alias}["CONN_MAX_AGE"] = 0'
-            ' and, to keep connections, ["OPTIONS"]["pool"] = True or a pooler.',
+            ' and, to keep connections, "pool": True in its OPTIONS, or a pooler.',
         )
 
 
@@ -133,8 +134,8 @@ def silence(alias: str, settings: Mapping[str, Any]) -> Iterator[Finding]:
         "database",
         "tcp_user_timeout is not set: requests, and your own code, wait for a quarter of an hour where the"
         " network loses what they ask. Workers and sockets do not",
-        hint=f'Set {ALIAS % alias}["OPTIONS"] |= {{"connect_timeout": 5, "tcp_user_timeout": 10000,'
-        ' "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}',
+        hint=f"Add {OPTIONS % alias}.update(connect_timeout=5,"
+        " tcp_user_timeout=10000, keepalives_idle=10, keepalives_interval=5, keepalives_count=2)",
     )
 
 

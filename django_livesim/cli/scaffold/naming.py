@@ -62,6 +62,7 @@ def find_place(named: str) -> Place:
     Raises BadArgs or Refused where nothing can be written for it.
     """
     place = _installed(named) or _to_be_installed(named)
+    _check_folders(place)
     for path in (place.simulations, place.folder / "simulations", place.tests):
         if path.exists():
             raise Refused(
@@ -91,7 +92,7 @@ def _to_be_installed(named: str) -> Place:
     """An app that is in this folder and not yet in INSTALLED_APPS, else a new one."""
     if not (named.isidentifier() and named.isascii()) or keyword.iskeyword(named):
         raise BadArgs(
-            f"{named!r} is no name for an app. Expected: letters, digits and _, no digit first, no word of"
+            f"{named!r} is no name for an app. Expected: letters, digits and _, a letter first, no word of"
             " Python, as in: livesim scaffold bakery"
         )
     folder = Path.cwd() / named
@@ -110,8 +111,26 @@ def _is_module(name: str) -> bool:
         return True
 
 
+def _check_folders(place: Place) -> None:
+    """A link may lead anywhere."""
+    for folder in (place.folder, place.tests.parent):
+        if not of_the_project(folder):
+            raise Refused(
+                f"{shown(folder)} is {folder.resolve()}, which is not in this project. Type this in the"
+                " folder of manage.py of the project it is in, or give another app"
+            )
+
+
 def _check_names(place: Place) -> None:
-    """Two apps that share a name have both renamed, and runs with them that are there."""
+    """Two apps that share a name have both renamed, and runs with them that are there.
+
+    A name with two underscores first is another within a class; one of underscores alone leaves none.
+    """
+    if place.name.startswith("_"):
+        raise BadArgs(
+            f"{place.name!r} is no name for an app with simulations: within a class, what begins with _ may"
+            " mean something else. Expected: a letter first, as in: livesim scaffold bakery"
+        )
     for target in registry.all():
         if target.name in (place.stock, place.tasks):
             raise Refused(

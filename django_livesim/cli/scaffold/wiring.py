@@ -86,12 +86,21 @@ def complaint() -> str:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     command = [sys.executable, "-m", "django", "check", "--no-color"]
-    done = subprocess.run(  # noqa: S603  (this Python, and nothing that was typed)
-        command, env=env, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603  (this Python, and nothing that was typed)
+            command,
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=CHECK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"nothing within {CHECK_SECONDS:g} s"
     if done.returncode == 0:
         return ""
-    said = done.stderr.strip()
+    said = done.stderr.strip() or f"nothing, and ends with status {done.returncode}"
     return (said.splitlines()[-1] if said.startswith("Traceback") else said).rstrip(".")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -54,7 +56,7 @@ class Changes(AbstractContextManager["Changes"]):
     """Files that are made and edited; at the end of the block all is undone, unless it was to be kept.
 
     One process owns it, for one call. Where the process is killed, what was written by then is there: a
-    new app's folder appears whole, and each file whole.
+    new app's folder appears whole, and each file that is replaced is the old one or the new one.
     """
 
     def __init__(self) -> None:
@@ -79,11 +81,12 @@ class Changes(AbstractContextManager["Changes"]):
         self.created.append(path)
 
     def replace(self, path: Path, text: str) -> None:
-        """Another text for a file that is there; its permissions stay."""
+        """Another text for a file that is there; its permissions stay, and a link to it is one still."""
+        path = path.resolve()
         before = path.read_bytes()
-        self._undo.callback(path.write_bytes, before)
-        with _told(path), path.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        self._undo.callback(_put, path, before)
+        with _told(path):
+            _put(path, text.encode())
 
     def keep(self) -> None:
         self._undo.pop_all()
@@ -92,6 +95,29 @@ class Changes(AbstractContextManager["Changes"]):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._undo.close()
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Have a file hold that from one moment to the next: written beside it, and then put in its place."""
+    with path.open("r+b") as file:  # which may not be, as for one that is read-only
+        if file.read() == data:
+            return
+        there = os.fstat(file.fileno())
+    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(number)
+        if hasattr(os, "chown"):
+            with contextlib.suppress(PermissionError):  # it is somebody else's, who shares it
+                os.chown(beside, there.st_uid, there.st_gid)
+        beside.chmod(stat.S_IMODE(there.st_mode))
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager
