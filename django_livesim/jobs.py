@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
-import select
-import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from django_livesim.protocol.errors import BadArgs
+from django_livesim.protocol.plain import storable
 from django_livesim.simulation import OPTIONS, Declaration, Hosted, Loop, declared_commands
+from django_livesim.streaming import Command, check_options, stream
 
 TOLD_EVERY = 0.05  # seconds between two calls of `progress` that pause, stop and viewers get to see
 LEFT_AFTER = 1.0  # seconds of an attempt before anybody is told how long it will take
 LINES = 200  # of its log that are kept
 LINE = 2000  # characters of one line
-LOOK = 0.1  # seconds between two looks whether a job is to stop while its subprocess says nothing
-PATIENCE = 5.0  # seconds for a subprocess that was told to end
+TEXT = 500  # characters of what it is at
 
 
 class Job(Hosted, Declaration):
@@ -73,7 +69,7 @@ class Job(Hosted, Declaration):
         if done is not None:
             self.done = self._checked(done)
         if text is not None:
-            self.text = str(text)[:500]
+            self.text = storable(str(text)[:TEXT])[:TEXT]
         now = time.monotonic()
         if now - self._told < TOLD_EVERY:
             return self._program.passing()
@@ -97,40 +93,30 @@ class Job(Hosted, Declaration):
 
     def log(self, line: str) -> None:
         """Show a line to whoever watches; the last 200 are kept while the job is in memory."""
-        self.lines.append(str(line).rstrip("\n")[:LINE])
+        self.lines.append(storable(str(line).rstrip("\n")[:LINE])[:LINE])
         del self.lines[:-LINES]
 
-    def stream(self, command: Sequence[str | os.PathLike[str]], **options: Any) -> Iterator[str]:
+    def stream(self, command: Command, **options: Any) -> Iterator[str]:
         """Run a subprocess and yield its lines, output and errors together. Not in an `async def` job.
 
-        `options` are those of `subprocess.Popen`. Where the job ends before, the process and what it has
-        started are ended: SIGTERM, and SIGKILL five seconds later. Raises `subprocess.CalledProcessError`
-        where it ends with another status than 0.
-        """
-        options = {"stdin": subprocess.DEVNULL, "start_new_session": True} | options
-        pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        started: Any = subprocess.Popen(command, **(options | pipe))  # noqa: S603
-        process: subprocess.Popen[bytes] = started
-        try:
-            yield from self._lines_of(process)
-            if status := process.wait():
-                raise subprocess.CalledProcessError(status, list(command))
-        finally:
-            _end(process)
+        A line ends with a newline or a carriage return, and one of more than 65,536 characters comes in
+        pieces; bytes that are no UTF-8 come as U+FFFD. It looks for a pause and a stop as `progress` does.
 
-    def _lines_of(self, process: subprocess.Popen[bytes]) -> Iterator[str]:
-        assert process.stdout is not None
-        fd, rest = process.stdout.fileno(), b""
-        while True:
-            if not select.select([fd], [], [], LOOK)[0]:
-                self.progress()
-                continue
-            piece = os.read(fd, 65536)
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines if piece else [rest] * bool(rest):
-                yield line.decode(errors="replace").rstrip("\r")
-            if not piece:
-                return
+        `options` are those of `subprocess.Popen`, but for its output and its session. However the iteration
+        ends, the process and what it has started get SIGTERM; SIGKILL once the process has ended and nobody
+        holds its output, after five seconds at the latest. What has taken a session or process group of its
+        own goes on.
+
+        Raises `subprocess.CalledProcessError` where it ends with another status than 0, BadArgs for an option
+        that is not yours to give, RuntimeError in an `async def` job.
+        """
+        if self._program.definition.is_async:
+            raise RuntimeError(
+                "job.stream() is called in an async def job, where it would hold up all others. "
+                "Use asyncio.create_subprocess_exec there, or make the job a def."
+            )
+        check_options(options)
+        return stream(command, options, self.progress)
 
     @property
     def left(self) -> float | None:
@@ -156,19 +142,6 @@ class Job(Hosted, Declaration):
             "attempts": self.attempts,
             "lines": list(self.lines),
         }
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a subprocess that may be over already, with the group that it leads."""
-    for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, None)):
-        if process.poll() is not None:
-            break
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-    if process.stdout is not None:
-        process.stdout.close()
 
 
 class JobLoop(Loop):

@@ -20,7 +20,7 @@ PACKAGE = "django_livesim"
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "protocol": ("protocol",),
-    "authoring": ("simulation", "jobs", "registry", "params", "declarations"),
+    "authoring": ("simulation", "jobs", "streaming", "registry", "params", "declarations"),
     "runtime": ("runtime",),
     "conf": ("conf",),
     "rows": ("models", "store", "signals", "routers"),
