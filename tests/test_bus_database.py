@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from django_livesim.bus import hub, watch
-from tests.test_bus import Page, Table, frame, nothing_is_left, until, watching
+from django_livesim.protocol import frames
+from tests.test_bus import Page, Table, frame, lane, nothing_is_left, until, watching
 
 __all__ = ["nothing_is_left"]
 
@@ -60,6 +61,55 @@ async def test_a_run_that_has_ended_waits_for_nothing() -> None:
         await until(lambda: table.reads)
         table.error, reads = OSError("the database is away"), table.reads
         await until(lambda: table.reads > reads + 1)
+    assert reasons(page) == [""]
+
+
+async def test_what_was_heard_last_is_told_where_the_rows_cannot_be_read() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    async with watching(page, run, table) as joined:
+        await until(lambda: table.reads)
+        table.error = OSError("the database is away")
+        joined.hear(lane(frames.status("paused", 5, None, 0, "asked for"), "status"))
+        await until(lambda: reasons(page)[-1].endswith(hub.BLIND))
+        table.error = None  # and the row is as it was
+        await until(lambda: reasons(page)[-1] == "")
+    told = [(each["status"], each["tick"], each["speed"], each["reason"]) for each in page.of("status")]
+    assert told == [
+        ("running", 0, 1.0, ""),
+        ("paused", 5, "max", "asked for"),
+        ("paused", 5, "max", f"asked for; {hub.BLIND}"),
+        ("running", 0, 1.0, ""),
+    ]
+
+
+async def test_an_end_that_was_heard_is_not_taken_back_where_the_rows_cannot_be_read() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    async with watching(page, run, table) as joined:
+        await until(lambda: table.reads)
+        table.error, reads = OSError("the database is away"), table.reads
+        joined.hear(lane(frames.status("finished", 5, None, 1.0, ""), "status"))
+        joined.hear(lane(frames.end("finished", 1), "end"))
+        await until(lambda: table.reads > reads + 1)
+    assert page.kinds() == ["status", "status", "end"]
+    assert page.of("status")[-1]["status"] == "finished"
+
+
+async def test_a_view_that_cannot_be_decoded_says_nothing_of_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, page, table = uuid4(), Page(), Table()
+    asked_for: list[str] = []
+    assert table.facts is not None
+    table.facts = replace(table.facts, worker=None, status="paused")
+
+    async def broken(asked: Any, role: str) -> Any:
+        asked_for.append(role)
+        raise ValueError("not a checkpoint")
+
+    monkeypatch.setattr(table, "view", broken)
+    async with watching(page, run, table):
+        await until(lambda: table.reads > 2)
+    assert len(asked_for) >= 2
     assert reasons(page) == [""]
 
 

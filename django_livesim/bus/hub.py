@@ -29,7 +29,7 @@ from django_livesim.bus.viewer import Frame, Viewer
 from django_livesim.bus.watch import ALL, RowWatch
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
-from django_livesim.protocol.names import ENDED, CloseCode, Role, Status, run_group, worker_channel
+from django_livesim.protocol.names import CloseCode, Role, Status, run_group, worker_channel
 
 INTERVAL = 5.0  # seconds between two signs of interest
 GAP = 0.1  # seconds between two signs of interest, at least
@@ -236,22 +236,27 @@ class Hub:
                 viewer.say(text)
 
     def _note_status(self, status: dict[str, Any]) -> None:
-        progress = status["progress"] if self._is_produced else None
-        told = (status["status"], status["reason"], status["speed"], progress)
-        self._watch.heard_status()
-        if self.facts is None or self._is_news(told, self.facts.told()):
+        """Keep what viewers are told now, which is told again where the row cannot be read."""
+        known = self.facts
+        if known is None:  # nobody watches
+            return
+        fields = {name: status[name] for name in ("status", "reason", "tick", "progress")}
+        self.facts = replace(known, **fields, speed=0.0 if status["speed"] == "max" else status["speed"])
+        if self._is_news(self.facts, known):
+            self._watch.heard_status()
             self._watch.ask()
         for viewer in self.viewers:
-            viewer.told_status = told
-            viewer.told_end = viewer.told_end and status["status"] in ENDED
+            viewer.told_status = self.facts.told()
+            viewer.told_end = viewer.told_end and self.facts.ended
 
     @property
     def _is_produced(self) -> bool:
         return self.facts is not None and self.facts.produced
 
-    def _is_news(self, told: tuple[object, ...], known: tuple[object, ...]) -> bool:
+    @staticmethod
+    def _is_news(heard: Facts, known: Facts) -> bool:
         """Whether the row is to be read for it; what changes with each tick has it read no more often."""
-        return told[:1] != known[:1] if self._is_produced else told != known
+        return heard.status != known.status if heard.produced else heard.told() != known.told()
 
     def _hear_verdict(self, message: dict[str, Any]) -> None:
         verdict = Verdict.decode(message)
@@ -283,12 +288,13 @@ class Hub:
 
     def take_facts(self, facts: Facts) -> None:
         """Tell viewers what has changed since they were last told."""
+        known = self.facts
         if facts.produced:
-            if facts.epoch <= self._epoch and facts.tick < self._told_tick:
-                self._watch.ask()  # it was read before what was told last
-                return
-            self._told_tick = facts.tick
-        known, self.facts = self.facts, facts
+            if known and (facts.epoch, facts.tick) < (self._epoch, self._told_tick):
+                facts = replace(known, sharing=facts.sharing)  # it was read before what was told last
+            else:
+                self._epoch, self._told_tick = facts.epoch, facts.tick
+        self.facts = facts
         if known is None or known.worker != facts.worker or self._moved:
             self.in_doubt, self._moved = True, False
             self._care.set()

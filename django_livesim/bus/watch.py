@@ -8,6 +8,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from django.db import DatabaseError, InterfaceError
+
 from django_livesim import conf
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
@@ -23,6 +25,9 @@ GAP = 0.1  # seconds between two looks, at least
 ROUND = 200  # outcomes that are asked for in one query
 BEATS = 2.5  # of a worker's beats, for which it may be silent
 PATIENCE = 1.0  # seconds for a frame, or an end, to come from the worker before the rows say it
+
+AWAY = (DatabaseError, InterfaceError, OSError, TimeoutError)
+"""What a reading raises where the database does not answer; anything else is wrong with what was read."""
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
@@ -46,7 +51,7 @@ class RowWatch:
         """Whether the row could not be read, the last time."""
         self.is_silent = False
         """Whether the run's worker has not beaten between two readings, for longer than it may."""
-        self._statuses = 0  # status messages heard, to notice one that came while the row was read
+        self._statuses = 0  # changes heard, to notice one that came while the row was read
 
     def ask(self) -> None:
         """Have the row read soon."""
@@ -63,9 +68,10 @@ class RowWatch:
             try:
                 await self._read_row()
                 await self._read_answers()
-            except Exception:
+            except Exception as exc:
                 seldom.warning("The rows of run=%s could not be read", self._hub.run_id, exc_info=True)
-                self._hub.take_blindness()
+                if isinstance(exc, AWAY):
+                    self._hub.take_blindness()
                 await asyncio.sleep(1.0)
             look_at = time.monotonic() + INTERVAL
             await asyncio.sleep(GAP)
