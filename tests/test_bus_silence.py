@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+import redis
 
 from django_livesim.bus import receiver
 from django_livesim.bus.layers import get_layer
@@ -69,6 +71,48 @@ async def test_who_hears_nothing_connects_anew_and_hears_its_groups_again(proxy:
 
 
 @pytest.mark.django_db(transaction=True)  # Channels closes old connections after each message
+def connections(redis_url: str) -> set[str]:
+    """All that the server has, but the one that asks."""
+    with redis.Redis.from_url(redis_url) as client:
+        return {each["id"] for each in client.client_list()} - {str(client.client_id())}
+
+
+async def test_a_loop_that_stood_still_keeps_its_connections(proxy: Proxy, redis_url: str) -> None:
+    ear = LayerReceiver(get_layer())
+    try:
+        began = ear._heard_at
+        await until(lambda: ear._heard_at > began)
+        before = connections(redis_url)
+        time.sleep(1.5)  # a slow call of the host's in a coroutine
+        assert not ear.hears()
+        stood = ear._heard_at
+        await until(lambda: ear._heard_at > stood + 2.5)
+        assert before
+        assert before <= connections(redis_url)
+    finally:
+        await ear.close()
+
+
+def test_a_worker_whose_loop_stood_still_keeps_its_connections(
+    proxy: Proxy, redis_url: str, wait: Callable[[Callable[[], Any]], Any]
+) -> None:
+    bell = Doorbell(lambda message: None)
+    try:
+        bell.listen(uuid4())
+        began = bell._heard_at
+        wait(lambda: bell._heard_at > began)
+        before = connections(redis_url)
+        assert bell._thread is not None
+        bell._thread.call(time.sleep, 1.5)
+        wait(lambda: not bell.hears())
+        stood = bell._heard_at
+        wait(lambda: bell._heard_at > stood + 2.5)
+        assert before
+        assert before <= connections(redis_url)
+    finally:
+        bell.stop()
+
+
 def test_a_worker_that_hears_nothing_connects_anew(
     proxy: Proxy, wait: Callable[[Callable[[], Any]], Any]
 ) -> None:

@@ -24,7 +24,8 @@ REJOIN = 5.0  # seconds between two times that a group is joined again
 LIMIT = 2.0  # seconds that the layer may take for one thing
 BACK_OFF = (0.1, 3.0)  # seconds to wait after a failure, at first and at most
 ECHO_EVERY = 2.5  # seconds between two messages to ourselves
-ECHO_LIMIT = 1.0  # seconds that one of them may take
+ECHO_LIMIT = 1.0  # seconds that one of them may take, there and back
+UNHEARD = 2  # of them one after the other; a single one is lost, too, where the loop stood still meanwhile
 DEAF_AFTER = 6.0  # seconds without any message
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class LayerReceiver(Receiver):
         self._channel = ""
         self._joined_all_at = 0.0
         self._heard_at = time.monotonic()
+        self._heard = asyncio.Event()  # since the last message to ourselves
         self._stir = asyncio.Event()
         self._task = asyncio.create_task(self._live(), name="livesim-receiver")
 
@@ -178,6 +180,7 @@ class LayerReceiver(Receiver):
     def _note_heard(self) -> None:
         """Where we were deaf, much was said meanwhile, and nobody knows any more who listens."""
         was_deaf, self._heard_at = not self.hears(), time.monotonic()
+        self._heard.set()
         if was_deaf:
             for group in self._in & self._groups.keys():
                 self._groups[group][1]()
@@ -185,17 +188,26 @@ class LayerReceiver(Receiver):
     async def _echo(self) -> None:
         """Tell ourselves something, again and again; what fails is not heard, and so is known.
 
-        While it is not, connections are made anew: they may be silent for ever.
+        While it is not, connections are made anew: they may be silent for ever. Where the loop stood still,
+        what was said meanwhile waits to be heard, and nothing is the matter with the connections.
         """
-        hung_up = -math.inf
+        hung_up, unheard = -math.inf, 0
         while True:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(ECHO_LIMIT):
-                    await self._layer.send(self._channel, {"type": "livesim.echo"})
-            if not self.hears() and time.monotonic() - hung_up >= HANG_UP_AGAIN:
+            unheard = 0 if await self._comes_back() else unheard + 1
+            deaf = unheard >= UNHEARD and not self.hears()
+            if deaf and time.monotonic() - hung_up >= HANG_UP_AGAIN:
                 await hang_up(self._layer)
                 hung_up = time.monotonic()
             await asyncio.sleep(ECHO_EVERY)
+
+    async def _comes_back(self) -> bool:
+        """Whether anything is heard within `ECHO_LIMIT` of telling ourselves something."""
+        self._heard.clear()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(ECHO_LIMIT):
+                await self._layer.send(self._channel, {"type": "livesim.echo"})
+                await self._heard.wait()
+        return self._heard.is_set()
 
     async def _keep(self) -> None:
         """Make the layer's idea of the groups equal to ours, whenever ours changes and every few seconds."""

@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 RETRY = 1.0  # seconds before a channel is listened to again after an error
 ECHO_EVERY = 2.5  # seconds between two messages to oneself
-ECHO_LIMIT = 1.0  # seconds that one of them may take
+ECHO_LIMIT = 1.0  # seconds that one of them may take, there and back
+UNHEARD = 2  # of them one after the other; a single one is lost, too, where the loop stood still meanwhile
 RING_LIMIT = 1.0  # seconds that a ring for others may take
 DEAF_AFTER = 6.0  # seconds without one of them
 
@@ -119,6 +120,8 @@ class Doorbell:
         self._stopped = False
         self._heard_at = math.inf
         """When it last heard itself, by the monotonic clock; endless where it need not."""
+        self._echoed = asyncio.Event()
+        """Whether it did since it last told itself something. Of the loop that listens."""
 
     def hears(self) -> bool:
         """Whether messages arrive, as far as is known. Any thread."""
@@ -129,6 +132,7 @@ class Doorbell:
             self._hearing(message)
         elif message.get("to") == self._own:
             self._heard_at = time.monotonic()
+            self._echoed.set()
 
     def listen(self, worker: UUID) -> None:
         """Listen under the worker's id; a former one is given up. Any thread.
@@ -160,17 +164,26 @@ class Doorbell:
     async def _echo(self, channel: str) -> None:
         """Tell oneself something, again and again; what fails is not heard, and so is known.
 
-        While it is not, connections are made anew: they may be silent for ever.
+        While it is not, connections are made anew: they may be silent for ever. Where the loop stood still,
+        what was said meanwhile waits to be heard, and nothing is the matter with the connections.
         """
-        hung_up = -math.inf
+        hung_up, unheard = -math.inf, 0
         while True:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(ECHO_LIMIT):
-                    await get_layer().send(channel, {"type": "livesim.echo", "to": channel})
-            if not self.hears() and time.monotonic() - hung_up >= HANG_UP_AGAIN:
+            unheard = 0 if await self._comes_back(channel) else unheard + 1
+            deaf = unheard >= UNHEARD and not self.hears()
+            if deaf and time.monotonic() - hung_up >= HANG_UP_AGAIN:
                 await hang_up(get_layer())
                 hung_up = time.monotonic()
             await asyncio.sleep(ECHO_EVERY)
+
+    async def _comes_back(self, channel: str) -> bool:
+        """Whether it hears itself within `ECHO_LIMIT`."""
+        self._echoed.clear()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(ECHO_LIMIT):
+                await get_layer().send(channel, {"type": "livesim.echo", "to": channel})
+                await self._echoed.wait()
+        return self._echoed.is_set()
 
     @staticmethod
     def _ended(task: asyncio.Task[None]) -> None:
