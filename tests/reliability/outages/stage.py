@@ -59,14 +59,9 @@ class Workers(Processes):
         self._one = one
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        if self._one is None or self.workers:
-            process = self._start("django", "livesim_worker", *self._options)
-            self.workers.append(process)
-            return process
-        half = ("--max-runs", str(Run.objects.count() // 2))
-        process = self._start("django", "livesim_worker", *self._options, *half, env=self._one)
+        env = None if self.workers else self._one
+        process = self._start("django", "livesim_worker", *self._options, env=env)
         self.workers.append(process)
-        wait_until(lambda: Run.objects.exclude(worker=None).exists(), BEGIN)
         return process
 
     def missing(self) -> int:
