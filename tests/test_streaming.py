@@ -172,7 +172,15 @@ def test_a_process_may_end_in_good_order_and_say_much_on_its_way(shell, tmp_path
     assert (tmp_path / "pids.ok").read_text() == "cleared\n"
 
 
-def test_leaving_the_lines_ends_the_process(tmp_path):
+def test_what_holds_the_output_may_end_in_good_order_though_its_parent_is_gone(shell, tmp_path):
+    clearing = "trap 'sleep 0.2; echo cleared > $pids.ok; exit 0' TERM; echo ready; sleep 300 & wait"
+    job = shell(f"({clearing}) & exit 0")
+    wait_until(lambda: job.lines, DEADLINE)
+    job.stop()
+    assert (tmp_path / "pids.ok").read_text() == "cleared\n"
+
+
+def test_leaving_the_lines_ends_the_process():
     for line in Job(Program()).stream(["sh", "-c", "echo $$; exec sleep 300"]):
         pid = int(line)
         break
