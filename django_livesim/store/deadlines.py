@@ -6,8 +6,11 @@ ours, with all its runs or commands. So one thread of the process looks at those
 shuts down the connection of one that is past it: it gets OperationalError, as where the server has gone.
 Whether what was asked was done is not known then, as with any connection that breaks.
 
+Only time that the database takes counts: none of what Python does between two statements, nor what passes
+while this process stands still.
+
 The list of limits belongs to its lock. A limit belongs to the thread that asks; the watching thread reads
-when it is due, and puts it off when it has shut its connection down. A process that ends leaves nothing.
+whether it asks, and keeps for how long it has seen that. A process that ends leaves nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ ANSWER = 5.0  # seconds for each question of somebody who waits for it
 EVERY = 0.25  # seconds between two looks
 LINGER = 5.0  # seconds without a question after which the watching thread ends
 
+ACTIVE = 1  # PQTRANS_ACTIVE: https://www.postgresql.org/docs/current/libpq-status.html
+
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
@@ -48,12 +53,12 @@ def within(seconds: float) -> Iterator[None]:
     _hurry_connecting(connection)
     limit = _Limit(connection, seconds)
     _watch.add(limit)
-    connection.execute_wrappers.append(limit.renewing)
+    connection.execute_wrappers.append(limit.executing)
     try:
         yield
     finally:
         # By itself, and not the last: a connection made meanwhile may have got the host's own wrappers.
-        connection.execute_wrappers.remove(limit.renewing)
+        connection.execute_wrappers.remove(limit.executing)
         _watch.remove(limit)
 
 
@@ -66,28 +71,51 @@ def _hurry_connecting(connection: Any) -> None:
 
 
 class _Limit:
-    """Until when one thread's question is to be answered."""
+    """For how long one thread's question has had no answer."""
 
     def __init__(self, connection: Any, seconds: float) -> None:
         self._connection, self.seconds = connection, seconds
-        self.due = 0.0
-        self.renew()
+        self._question, self._executing = 0, False  # which it is: the asking thread's
+        self._seen: int | None = None  # the one without an answer at the last look: the watching thread's
+        self._waited = 0.0  # seconds for which that has been seen
 
-    def renew(self) -> None:
-        self.due = time.monotonic() + self.seconds
-
-    def renewing(self, execute: Callable[..., Any], *asked: Any) -> Any:
-        """One of `execute_wrappers`: each statement has all the time."""
-        self.renew()
+    def executing(self, execute: Callable[..., Any], *asked: Any) -> Any:
+        """One of `execute_wrappers`: each statement has all the time, and so has the COMMIT after it."""
+        self._question += 1
+        self._executing = True
         try:
             return execute(*asked)
         finally:
-            self.renew()
+            self._executing = False
+            self._question += 1
+
+    def look(self) -> bool:
+        """Whether it has waited for too long, after one more interval of the watching thread.
+
+        That counts for EVERY, however long it was: this process may have stood still.
+        """
+        question = self._question
+        asking = self._is_asking()
+        if not asking or question != self._seen:
+            self._seen, self._waited = question if asking else None, 0.0
+            return False
+        self._waited += EVERY
+        return self._waited >= self.seconds
 
     def give_up(self) -> bool:
         """Shut the connection down, if there is one; what is asked over the next one has its time too."""
-        self.renew()
+        self._seen = None
         return _shut_down(self._connection.connection)
+
+    def _is_asking(self) -> bool:
+        """Whether a statement is under way, or what Django gives no wrapper for: a COMMIT or ROLLBACK.
+
+        Of the latter libpq knows.
+        """
+        try:
+            return self._executing or self._connection.connection.info.transaction_status == ACTIVE
+        except Exception:  # of whichever psycopg: there is no connection, or it is being closed
+            return False
 
 
 def _shut_down(connection: Any) -> bool:
@@ -140,7 +168,7 @@ class _Watch:
                 if now - asked > LINGER:
                     self._thread = None
                     return
-                past = [limit for limit in self._limits if now >= limit.due]
+                past = [limit for limit in self._limits if limit.look()]
                 # Under the lock: none ends its block meanwhile, and asks something else.
                 given_up = [limit.seconds for limit in past if limit.give_up()]
             for seconds in given_up:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.signals import connection_created
 
 from django_livesim.store.deadlines import CONNECT, within
+from django_livesim.testing import wait_until
 from tests.reliability.outages.proxy import Proxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,6 +103,36 @@ def test_many_statements_may_take_longer_than_one(proxy: Proxy, through: Callabl
             return [ask("SELECT 1 FROM pg_sleep(0.2)") for _ in range(5)]
 
     assert through(asked) == [1] * 5
+
+
+def test_what_python_does_between_two_statements_counts_for_nothing(through: Callable[..., Any]) -> None:
+    def asked() -> Any:
+        with within(LIMIT), transaction.atomic():
+            ask()
+            time.sleep(3 * LIMIT)  # code of the host's, or large states that are deflated
+            return ask()
+
+    assert through(asked) == 1
+
+
+def test_a_process_that_stood_still_gives_no_connection_up(through: Callable[..., Any]) -> None:
+    """It stands still since one thread lets no other run, while the database works on."""
+
+    def stand_still(raw: Any) -> None:
+        wait_until(lambda: raw.info.transaction_status.name == "ACTIVE")
+        ctypes.PyDLL(None).usleep(1_500_000)
+
+    def asked() -> Any:
+        with within(1.25):
+            ask()
+            raw = connections["default"].connection
+            standing = threading.Thread(target=stand_still, args=[raw])
+            standing.start()
+            answer = ask("SELECT 1 FROM pg_sleep(2)")
+            standing.join()
+            return answer
+
+    assert through(asked) == 1
 
 
 def test_a_connection_that_is_accepted_and_never_answered_is_given_up(
