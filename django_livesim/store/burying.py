@@ -18,14 +18,15 @@ def bury(worker: UUID, harms: Sequence[Harm], *, explained: bool) -> list[Harm]:
     """The worker is gone, and each of `harms` is a strike; both are told of once they have committed.
 
     Gives those of `harms` whose runs somebody else has locked, to be written by `strike` later; the rest is
-    done. Done once, and not at all where the worker has left in good order: whoever does not know whether it
-    has committed may do it again.
+    done. Whoever does not know whether it has committed may do it again, and gets those that are locked by
+    then: a run is struck once for one holding. An end that is explained, as that of a worker that has left in
+    good order, stays so, and where `explained` is false nothing is done then.
 
     `explained`: why it ended is known, so that the runs that it held are innocent but for those named. They
     stay with its row, by which a worker alone touches them, and are free to claim.
     """
     with locks.brief():
-        row = Worker.objects.filter(id=worker, explained=False)
+        row = Worker.objects.filter(id=worker, explained__in=[False, explained])
         if not row.update(state=Worker.State.GONE, explained=explained):
             return []
         return [harm for harm in harms if _is_locked(harm)]

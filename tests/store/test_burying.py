@@ -81,6 +81,15 @@ def test_one_that_has_left_in_good_order_is_not_dug_up(held):
     assert (worker.explained, Run.objects.get(id=bad.id).strikes) == (True, 0)
 
 
+def test_a_strike_that_was_locked_is_not_lost_where_nobody_heard_of_the_commit(row_locks, held):
+    worker, bad, _ = held
+    with host_view(lambda: gateway.share(bad, "public")):
+        for _ in range(2):
+            assert bury(worker.id, [harm(bad)], explained=True) == [harm(bad)]
+    assert bury(worker.id, [harm(bad)], explained=True) == []
+    assert Run.objects.get(id=bad.id).strikes == 1
+
+
 def test_a_run_that_is_locked_keeps_no_other_from_being_freed_and_is_struck_later(row_locks, held):
     worker, bad, good = held
     harms = [harm(bad), harm(good)]
