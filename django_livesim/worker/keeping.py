@@ -144,13 +144,18 @@ class Lease:
 
     @property
     def due(self) -> float:
-        """When it needs care next, by `time.monotonic`."""
-        return self._due["beat"] if self._failed else min(self._due.values())
+        """When it needs care next, by `time.monotonic`; at once where its beat is overdue by `lease_time`."""
+        if self._failed:
+            return self._due["beat"]
+        return 0.0 if self._has_lapsed() else min(self._due.values())
 
     @property
     def in_doubt(self) -> bool:
         """Whether the database has just failed, or a peer can have declared this worker gone."""
-        return self._failed or (self.worker is not None and not self.held_by(self.worker))
+        return self._failed or self._has_lapsed()
+
+    def _has_lapsed(self) -> bool:
+        return self.worker is not None and not self.held_by(self.worker)
 
     def fail(self) -> None:
         """The database has failed at something: before anything else is asked, it has to take a beat."""
@@ -183,10 +188,13 @@ class Lease:
         """Do what is due; raises what the database does.
 
         Its own beat first: who cannot beat says nothing of the silence of others, who may have the same
-        reason for it.
+        reason for it. It is due where the lease has lapsed while the machine slept: `monotonic` does not
+        count that.
         """
         now = time.monotonic()
         worker = self.have()
+        if self._has_lapsed():
+            self._due["beat"] = now
         began = clocks.lease_time()
         if self._is_due("beat", now, conf.settings.BEAT):
             if not leases.beat(worker, self._facts()):
@@ -235,7 +243,7 @@ class Lease:
 
     def _tell_doubt(self) -> None:
         """Once: nothing leaves this process from now on."""
-        if self.worker is not None and not self._told_doubt and not self.held_by(self.worker):
+        if not self._told_doubt and self._has_lapsed():
             self._told_doubt = True
             ttl = conf.settings.LEASE_TTL
             logger.warning("without a beat for %g s worker=%s; its runs wait for the next", ttl, self.worker)

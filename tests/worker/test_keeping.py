@@ -182,10 +182,19 @@ def test_a_process_that_stood_still_beats_before_it_does_anything(ledger, monkey
     ledger._lease.keep()
     first = ledger.worker
     monkeypatch.setattr(clocks, "lease_time", lambda now=clocks.lease_time: now() + 11)
-    ledger._lease._due["beat"] = 0.0  # which was due long ago
-    assert not ledger.leased(first)
+    assert not ledger.leased(first)  # though by `time.monotonic` no beat is due: the machine was asleep
     assert ledger._lease.check()
     assert ledger.worker == first and ledger.leased(first)
+
+
+def test_after_the_machine_has_slept_a_worker_beats_before_it_looks_at_its_peers(ledger, monkeypatch):
+    ledger._lease.keep()
+    monkeypatch.setattr(clocks, "lease_time", lambda now=clocks.lease_time: now() + 11)
+    held: list[bool] = []
+    monkeypatch.setattr(leases.Peers, "look", lambda *args: held.append(ledger.leased(ledger.worker)))
+    ledger._lease._due["peers"] = 0.0
+    ledger._lease.keep()
+    assert held == [True]
 
 
 def test_a_worker_and_its_peers_time_its_beats_by_one_clock(ledger, monkeypatch):
