@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DataError, IntegrityError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import Case, CharField, F, Q, Value, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 
@@ -52,6 +52,15 @@ DATA_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 
 class Overtaken(Exception):
     """A command of a write has its outcome already, from elsewhere: what the run did with it never was."""
+
+
+class Halfway(OperationalError):
+    """The database has failed at a write that was tried alone, after others of its batch."""
+
+    def __init__(self, exc: Exception, results: list[str]) -> None:
+        """`results` are what became of those."""
+        super().__init__(*exc.args)
+        self.results = results
 
 
 def refuse_orphans() -> int:
@@ -101,7 +110,8 @@ def write(
     the bad one fails with the error told, since to try it again would fail
     again. Where somebody else has locked a run, its write is for later, and
     changes nothing. Where the database is at fault, what it raises is raised,
-    and each may have committed or not.
+    and each may have committed or not; or `Halfway`, with what is known of
+    the first of them.
     `again` are the runs whose write was tried before in that way: one that
     has committed then is not made twice.
     `versions` are those of the code there is, by simulation: what a restart
@@ -113,7 +123,7 @@ def write(
             results = _write(worker, writes, versions or {}, checkpoints, again)
     except (Overtaken, locks.Locked, *DATA_ERRORS) as exc:
         if len(writes) > 1:
-            return [result for one in writes for result in write(worker, [one], versions, tell, again)]
+            return _each_alone(lambda one: write(worker, [one], versions, tell, again), writes)
         if isinstance(exc, Overtaken):
             return [Committed.FENCED]
         if isinstance(exc, locks.Locked):
@@ -122,6 +132,17 @@ def write(
     for one, result in zip(writes, results, strict=True):
         if result == Committed.YES and (transition := Transition.of(one)):
             tell(transition)
+    return results
+
+
+def _each_alone(write: Callable[[Write], list[str]], writes: Iterable[Write]) -> list[str]:
+    """What became of each. Raises `Halfway` where the database fails."""
+    results: list[str] = []
+    for one in writes:
+        try:
+            results += write(one)
+        except (DatabaseError, InterfaceError) as exc:
+            raise Halfway(exc, results) from exc
     return results
 
 

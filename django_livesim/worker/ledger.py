@@ -153,7 +153,7 @@ class Ledger:
             answers = self._lease.check()
             self._writes.add(Waiting(write=write, done=done) for what, write, done in real if what == "write")
             self._writing = self._writes.runs
-            if answers:
+            if answers or self.worker is None:
                 self._write()
             self._strikes.add(self.worker, (harm for what, harm, _ in real if what == "strike"))
             if not self._lease.in_doubt and not self._strikes.turn():
@@ -194,12 +194,16 @@ class Ledger:
         self._post(done, answer)
 
     def _drop_all(self) -> None:
-        """The lease is lost, and with it all runs."""
+        """The lease is lost, and with it all runs; what waits to be written of them is told not to be."""
         self._failed_loads.clear()
         self._post(self._dead)
+        self._write()
 
     def _write(self) -> None:
-        """What is due; where the database fails, the rest waits for it."""
+        """What is due; where the database fails, the rest waits for it.
+
+        Without an id all is given up: the lease is lost, though the step thread may not have heard of it yet.
+        """
         worker = self.worker
         if worker is None:
             known = self._writes.give_up()

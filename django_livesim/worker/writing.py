@@ -84,19 +84,26 @@ class Writes:
         answers: list[Answer] = []
         pieces = _pieces(due)
         for place, piece in enumerate(pieces):
-            results = self._asking.ask(partial(self._write, worker, piece))
-            if results is None:
+            known: list[str] = []
+            done = self._asking.ask(partial(self._write, worker, piece, known))
+            answers += self._sort(zip(piece, map(Committed, known), strict=False))
+            if not done:
                 for left in pieces[place + 1 :]:
                     self._waiting += left
-                return [*answers, *self._failed(piece)], True
-            answers += self._sort(zip(piece, map(Committed, results), strict=True))
+                return [*answers, *self._failed(piece[len(known) :])], True
         return answers, False
 
-    def _write(self, worker: UUID, piece: Sequence[Waiting]) -> list[str]:
+    def _write(self, worker: UUID, piece: Sequence[Waiting], known: list[str]) -> bool:
+        """`known` gets what became of each; of the first of them, where the database fails after those."""
         writes = [each.write for each in piece]
         present = versions() if any(write.successor for write in writes) else {}
         again = [each.write.run for each in piece if each.failed]
-        return journal.write(worker, writes, present, self._tell, again)
+        try:
+            known += journal.write(worker, writes, present, self._tell, again)
+        except journal.Halfway as exc:
+            known += exc.results
+            raise
+        return True
 
     def _failed(self, piece: Iterable[Waiting]) -> list[Answer]:
         """They are tried again, after the others, until that is hopeless."""

@@ -138,6 +138,67 @@ def test_one_that_fails_again_and_again_keeps_no_other_from_being_written_and_is
     assert f"a write fails again and again run={runs[1]}" in caplog.text
 
 
+def test_what_has_committed_before_the_database_fails_in_the_middle_of_a_batch_is_told_once(
+    runs, monkeypatch, wait
+):
+    """One that no column takes has each written alone; the last of them then finds the database away."""
+    told: list[tuple[Any, str]] = []
+    ledger = Ledger(
+        queues=["default"],
+        registered=lambda worker: None,
+        load=dict,
+        tell=lambda transition: told.append((transition.run, transition.status)),
+    )
+    ledger._lease.keep()
+    ledger._poll({}, claiming=True)
+    told.clear()
+    once, real = [runs[2]], journal._write
+
+    def away_once(worker: Any, writes: Any, *more: Any) -> list[str]:
+        if [one.run for one in writes] == once:
+            once.clear()
+            raise OperationalError("the database is away")
+        return real(worker, writes, *more)
+
+    monkeypatch.setattr(journal, "_write", away_once)
+    batch = [
+        write(runs[0], status=Status.FINISHED, ended=True),
+        write(runs[1], status=Status.PAUSED, progress="no number"),
+        write(runs[2], status=Status.PAUSED),
+    ]
+    answers: list[tuple[Any, Committed]] = []
+    ledger._writes.add(
+        writing.Waiting(write=one, done=lambda committed, run=one.run: answers.append((run, committed)))
+        for one in batch
+    )
+    ledger.start(lambda function, *args: function(*args), lambda: None)
+    wait(lambda: len(answers) == 3)
+    ledger.stop(5)
+    assert answers == [
+        (runs[0], Committed.YES),
+        (runs[1], Committed.FENCED),
+        (runs[2], Committed.YES),
+    ]
+    assert told == [(runs[0], Status.FINISHED), (runs[1], Status.FAILED), (runs[2], Status.PAUSED)]
+
+
+def test_what_waits_is_given_up_with_the_lease_though_the_database_is_away(
+    failing, runs, ledger, send, wait, monkeypatch
+):
+    def away(*args: Any) -> Any:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(leases, "register", away)
+    failing.before = True
+    Worker.objects.update(state=Worker.State.GONE)
+    answers = send(write(runs[0]))
+    wait(lambda: answers)
+    assert ledger.worker is None
+    late = send(write(runs[1]))  # the step thread has not heard of it yet
+    wait(lambda: late)
+    assert answers + late == [(runs[0], Committed.FAILED), (runs[1], Committed.FAILED)]
+
+
 def test_what_waits_when_the_worker_is_declared_gone_is_dropped(failing, runs, ledger, send, wait):
     failing.before = True
     Worker.objects.update(state=Worker.State.GONE)
