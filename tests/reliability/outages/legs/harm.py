@@ -25,7 +25,8 @@ from tests.reliability.outages.servers import Servers
 from tests.reliability.outages.stage import Stage
 
 INTERVAL = 1.0 / Steady.frame_rate
-LATE = 1.0  # seconds that a frame of another run may be late
+LATE = 1.0  # seconds that a frame of another run may be late;
+LATE_SHORT = 4.0  # in the short form, which is to work beside anything else
 MEMORY = 512  # megabytes of each process
 GOOD = 60  # ticks before the harm, of a run that is to store a state before
 JUDGED = 60.0  # seconds until no worker takes it any more
@@ -67,7 +68,8 @@ def leg(servers: Servers, short: bool) -> Found:
     options = ("--memory", str(MEMORY))
     with Stage(runs=12 if short else 50, options=options, livesim={"STRIKES": strikes}) as stage:
         found.figures["runs of each worker"] = stage.shares()
-        bad = {one(stage, case, found).id for case in cases}
+        limit = LATE_SHORT if short else LATE
+        bad = {one(stage, case, found, limit).id for case in cases}
         began = time.monotonic()
         time.sleep(CALM / 2 if short else CALM)
         found.figures["frames late by at most, without harm"] = f"{late(stage, began):.2f} s"
@@ -76,7 +78,7 @@ def leg(servers: Servers, short: bool) -> Found:
     return found
 
 
-def one(stage: Stage, case: Case, found: Found) -> Run:
+def one(stage: Stage, case: Case, found: Found, limit: float) -> Run:
     """Have it do its harm until it is over; what was seen of the others, and what is written of it."""
     wait_until(lambda: not stage.workers.missing() and not stage.stale(1.0), SETTLED)
     began = time.monotonic()
@@ -95,7 +97,7 @@ def one(stage: Stage, case: Case, found: Found) -> Run:
     figure = f"{seconds:.2f} s; {run.status} {judged}, {run.strikes} strikes"
     found.figures[f"{case}: others late by at most"] = figure
     stage.tell(f"{case}: {figure}")
-    found.must(seconds < LATE, f"{case}: frames of others came {seconds:.2f} s late")
+    found.must(seconds < limit, f"{case}: frames of others came {seconds:.2f} s late")
     judge(case, run, found)
     return run
 
