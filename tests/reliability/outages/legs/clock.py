@@ -44,7 +44,8 @@ FOLDERS = (
 NOW, AHEAD, BACK = "+0", "+1d", "-1d"
 LATER = 1.0  # seconds by which frames may be late beyond what they were;
 LATER_SHORT = 5.0  # in the short form, which is to work beside anything else
-PROMPT = 1.5  # seconds by which a delayed command may be late, on this machine
+PROMPT = 1.5  # seconds by which a delayed command may be late, on this machine;
+PROMPT_SHORT = 8.0
 DELAYS = (3.0, 8.0)  # seconds: one that its worker knows of when the clock is set, and one that it does not
 SPINS = 0.3  # share of a core that a process may take beyond twice what it took
 AGE = 6.0  # seconds that a worker's last beat may be old
@@ -142,6 +143,7 @@ class _Watched:
 
     def __init__(self, stage: Stage, asker: Asker, found: Found, setting: Setting, short: bool) -> None:
         self._later = LATER_SHORT if short else LATER
+        self._prompt = PROMPT_SHORT if short else PROMPT
         self._stage, self._asker, self._found, self._setting = stage, asker, found, setting
         self._health = _Health(stage)
         self._last = len(stage.runs) - 1
@@ -285,9 +287,9 @@ class _Watched:
             late = max((answer.after_accepted - delay for answer in acted), default=0.0)
             early = max((delay - answer.after for answer in acted), default=0.0)
             if self._setting.database:  # where it was set back, it was not that time yet for so long
-                self._found.must(late <= held + PROMPT, f"{name} acted after {told}")
+                self._found.must(late <= held + self._prompt, f"{name} acted after {told}")
             else:
-                self._found.must(early <= 0.1 and late <= PROMPT, f"{name} acted after {told}")
+                self._found.must(early <= 0.1 and late <= self._prompt, f"{name} acted after {told}")
 
 
 def _cpu_of(pid: int) -> float:
