@@ -21,6 +21,7 @@ from tests.browser.test_live_page import part
 Visit = Callable[..., Visitor]
 Producing = Callable[[Site], "Producer"]
 
+PATIENCE = 3_000  # milliseconds without news, after which a page asks and says so
 WITHIN = 8_000  # milliseconds: a look at the row each five seconds, and one more for the end
 
 
@@ -161,3 +162,43 @@ def test_a_person_asks_it_to_stop_and_sees_what_comes_of_that(
     expect(page.locator(".ls-outcome")).to_contain_text(
         "What you see is the state that its producer told last."
     )
+
+
+def test_what_says_how_far_it_is_is_news_though_it_shows_no_state(
+    redis_site: Site, visit: Visit, producer: Producing
+) -> None:
+    produce = producer(redis_site)
+    produce(progress=0.0, text="reading")
+    ada = visit(redis_site).log_in()
+    ada.page.clock.install()
+    page = open_run(ada)
+    live = page.locator("[data-livesim-run]")
+    expect(live).to_have_attribute("data-connection", "open")
+    for number in range(1, 4):
+        page.clock.fast_forward(PATIENCE - 1_000)
+        produce(progress=number / 10, text=f"row {number}")
+        expect(part(page, "reason")).to_have_text(f"row {number}")
+        expect(live).to_have_attribute("data-connection", "open")
+    page.clock.fast_forward(10 * PATIENCE)
+    expect(live).to_have_attribute("data-connection", "silent")
+    produce(progress=0.4, text="row 4")
+    expect(live).to_have_attribute("data-connection", "open")
+
+
+def test_a_steady_pause_between_two_states_is_learnt_and_waited_for(
+    redis_site: Site, visit: Visit, producer: Producing
+) -> None:
+    produce = producer(redis_site)
+    produce(state={"rows": 1000})
+    ada = visit(redis_site).log_in()
+    ada.page.clock.install()
+    page = open_run(ada)
+    live = page.locator("[data-livesim-run]")
+    expect(part(page, "state")).to_contain_text("1000")
+    expect(live).to_have_attribute("data-connection", "open")
+    for number in range(1001, 1005):
+        page.clock.fast_forward(PATIENCE + 2_000)
+        expect(live).to_have_attribute("data-connection", "silent" if number == 1001 else "open")
+        produce(state={"rows": number})
+        expect(part(page, "state")).to_contain_text(str(number))
+        expect(live).to_have_attribute("data-connection", "open")

@@ -22,8 +22,10 @@ export class Panel {
   #verdicts = new Map();
   #countdown = 0;
   #silence = 0;
-  #framedAt = 0;
+  #newsAt = 0;
+  #newsOf = null;
   #pause = 0;
+  #excused = false;
   #treeDue = 0;
   #wasAlive = false;
   #wasLost = false;
@@ -168,17 +170,29 @@ export class Panel {
       this.#announce();
     }
     this.#become(status);
-    this.#framedAt = performance.now();
+    this.#newsAt = performance.now();
     this.#pause = 0;
+    this.#excused = false;
+    this.#listenForSilence();
+  }
+
+  /**
+   * Something new has come: a frame, or how far a run is. How long it took is what is waited for the next,
+   * unless a reason was told for it; what comes of one tick came at once.
+   */
+  #news(tick) {
+    const now = performance.now();
+    if (this.#excused) this.#pause = 0;
+    else if (tick !== this.#newsOf) this.#pause = now - this.#newsAt;
+    this.#excused = false;
+    this.#newsAt = now;
+    this.#newsOf = tick;
     this.#listenForSilence();
   }
 
   #frame({ epoch, seq, tick, state }) {
     this.#write("tick", String(tick));
-    const now = performance.now();
-    this.#pause = this.root.dataset.connection === "silent" ? 0 : now - this.#framedAt;
-    this.#framedAt = now;
-    this.#listenForSilence();
+    this.#news(tick);
     this.#measure(epoch, seq, tick);
     this.live.tick = tick;
     this.picture?.update(state);
@@ -208,7 +222,7 @@ export class Panel {
     this.root.dataset.connection = "silent";
     this.#write("rate", "–");
     const count = () => {
-      const seconds = Math.round((performance.now() - this.#framedAt) / 1000);
+      const seconds = Math.round((performance.now() - this.#newsAt) / 1000);
       this.#write("connection", say("socket_silent", { seconds }));
     };
     count();
@@ -253,8 +267,12 @@ export class Panel {
   #status({ status, tick, progress, speed, reason }) {
     if (tick > (this.socket.frame?.tick ?? -1)) this.#write("tick", String(tick));
     if (speed != null) this.#write("speed", speed > 0 ? `×${speed}` : say("max"));
+    const counts = typeof progress === "number";
+    const why = reason && reason !== status ? reason : "";
+    if (counts && tick !== this.#newsOf) this.#news(tick);
+    else if (why || this.#part("reason").textContent) this.#excused = true;
     this.#progress(progress);
-    this.#reason(reason && reason !== status ? reason : "", typeof progress === "number");
+    this.#reason(why, counts);
     this.#become(status);
   }
 
