@@ -28,8 +28,9 @@ def publisher() -> Publisher:
     global _publisher
     with _lock:
         if _publisher is None:
-            _publisher = Publisher()
-            _publisher.start()
+            started = Publisher()
+            started.start()
+            _publisher = started
         return _publisher
 
 
