@@ -1,13 +1,14 @@
 """Runs the whole suite as `make test` does; arguments go on to every pytest call.
 
-Four lanes side by side, since most of a test here is waiting for another process:
+Five lanes side by side, since most of a test here is waiting for another process:
 
-1. Everything on SQLite, but what the other lanes have, and what installs packages
-   (`make matrix` has it).
-2. What asks the database, again on PostgreSQL (all that touches it there: `make
-   matrix`); then workers that are killed.
-3. What starts processes of its own.
-4. The browser, a call of its own, because Playwright's sync API holds an event loop
+1. Everything in folders on SQLite, but what the other lanes have, and what installs
+   packages (`make matrix` has it).
+2. The same of the files beside them.
+3. What asks the database, again on PostgreSQL (all that touches it there: `make
+   matrix`); then workers that are killed, and the parts of workers.
+4. What starts processes of its own.
+5. The browser, a call of its own, because Playwright's sync API holds an event loop
    that pytest-asyncio and the ORM would stumble over. A host in which everything is
    unusual at once, which has settings of its own, is in `make matrix`.
 
@@ -41,7 +42,6 @@ PROCESSES = [
     "tests/test_cli.py",
     "tests/test_deploying.py",
     "tests/test_sandbox.py",
-    "tests/worker",
 ]
 
 
@@ -49,15 +49,21 @@ def without(*paths: str) -> list[str]:
     return [*PYTEST, *(f"--ignore={path}" for path in paths)]
 
 
-IN_PROCESS = without("tests/browser", "tests/reliability/test_chaos.py", *INSTALLING, *PROCESSES)
+FILES = sorted(str(path.relative_to(BASE)) for path in BASE.glob("tests/test_*.py"))
+FILES_IN_PROCESS = [each for each in FILES if each not in {*INSTALLING, *PROCESSES}]
+WORKERS = ["tests/worker"]
+FOLDERS = without(
+    "tests/browser", "tests/reliability/test_chaos.py", *INSTALLING, *PROCESSES, *WORKERS, *FILES
+)
 STARTING = [*without(*INSTALLING), *PROCESSES]
 KILLED = [*PYTEST, "tests/reliability/test_chaos.py"]
 WRITING = ["tests/store"]
 POSTGRES = [*ON_POSTGRES, *PYTEST, "-m", "database", *WRITING]
 BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
 LANES = [
-    {"SQLite": IN_PROCESS},
-    {"PostgreSQL": POSTGRES, "processes killed": KILLED},
+    {"folders on SQLite": FOLDERS},
+    {"files on SQLite": [*PYTEST, *FILES_IN_PROCESS]},
+    {"PostgreSQL": POSTGRES, "processes killed": KILLED, "workers": [*PYTEST, *WORKERS]},
     {"processes": STARTING},
     {"browser": BROWSER},
 ]

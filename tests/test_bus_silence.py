@@ -19,6 +19,8 @@ from django_livesim.worker import doorbell
 from django_livesim.worker.doorbell import Doorbell
 from tests.reliability.outages.proxy import Proxy
 
+pytestmark = pytest.mark.django_db(transaction=True)  # Channels closes old connections after each message
+
 BACKENDS = ["pubsub.RedisPubSubChannelLayer", "core.RedisChannelLayer"]
 
 
@@ -70,7 +72,6 @@ async def test_who_hears_nothing_connects_anew_and_hears_its_groups_again(proxy:
         await ear.close()
 
 
-@pytest.mark.django_db(transaction=True)  # Channels closes old connections after each message
 def connections(redis_url: str) -> set[str]:
     """All that the server has, but the one that asks."""
     with redis.Redis.from_url(redis_url) as client:
