@@ -227,6 +227,8 @@ class World:
     def _heal(self) -> None:
         self.note("-- all troubles end")
         self.weather, self.is_down = self.weather.calm(), False
+        for sender in [*self.senders, *self.bosses.values()]:
+            sender.gap = min(sender.gap, 0.5)  # nobody takes longer than what is waited for
         for worker in list(self.workers):
             worker.go_on()
 
