@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,9 @@ from tests.settings import TEMPORARY
 
 hypothesis.settings.register_profile("suite", deadline=None)  # of a single example, on a busy machine
 hypothesis.settings.load_profile("suite")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background of a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests interrupt would inherit that
 
 DEADLINE = 60.0
 """Seconds within which what a test waits for must have come true, on a machine with much else to do."""
