@@ -15,9 +15,7 @@ from django_livesim.runtime.harm import StepTimeout
 from django_livesim.worker.hanging import beyond
 from django_livesim.worker.notes import Slot
 
-LATE = (
-    0.5  # seconds after the parent would have ended it, at which an alarm says that the process was stopped
-)
+LATE = 0.5  # seconds beyond the hard limit; an alarm that comes later says that the process was stopped
 
 
 class Alarm:

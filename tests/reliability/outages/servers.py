@@ -73,7 +73,7 @@ class PostgreSQL(services.Postgres):
 
 
 class SQLite:
-    """A file. While it is gone, another process of the host has it locked: nobody can read or write."""
+    """A file. While it is gone, another process of the host has it locked: nobody can write."""
 
     name = "SQLite"
 
