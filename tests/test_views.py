@@ -21,7 +21,7 @@ from django_livesim.protocol.names import Kind, Outcome, Status
 
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
-HOSTILE = '<script>alert("x")</script>{{7*7}}'
+HOSTILE = '<script>alert("x")</script>{{7*77777777}}'
 HTMX = {"HX-Request": "true"}
 
 
@@ -138,13 +138,7 @@ class TestList:
         run = make(name=HOSTILE)
         for page in (reverse("livesim:run-list"), run.get_absolute_url()):
             body = browser.get(page).content.decode()
-            assert HOSTILE not in body and "49" not in re.sub(
-                r"[0-9a-f-]{32,}|csrf\S+", "", text_of_body(body)
-            )
-
-
-def text_of_body(body: str) -> str:
-    return re.sub(r"<[^>]+>", " ", re.sub(r"<script.*?</script>", " ", body, flags=re.S))
+            assert HOSTILE not in body and "544444439" not in body
 
 
 class TestStart:

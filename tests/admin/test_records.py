@@ -55,8 +55,8 @@ def store(run: Run, state: Any, tick: int = 1, **fields: Any) -> Checkpoint:
 def secret(make: Make) -> Command:
     """A command of a public run whose arguments and result say too much."""
     run = make(visibility=Visibility.PUBLIC)
-    row = gateway.send(run, "decline", {"why": "the safe is 4711"})
-    Command.objects.filter(pk=row.pk).update(outcome="applied", apply_tick=9, result={"code": 4712})
+    row = gateway.send(run, "decline", {"why": "the safe is 471147114711"})
+    Command.objects.filter(pk=row.pk).update(outcome="applied", apply_tick=9, result={"code": 471247124712})
     return row
 
 
@@ -133,8 +133,8 @@ class TestLookups:
     @pytest.mark.parametrize(
         "lookup",
         [
-            {"args__icontains": "4711"},
-            {"result__icontains": "4712"},
+            {"args__icontains": "471147114711"},
+            {"result__icontains": "471247124712"},
             {"message__contains": "safe"},
             {"sender__regex": "(x+x+)+y"},
             {"run__link_token__startswith": "a"},
@@ -163,19 +163,19 @@ class TestArguments:
     ) -> None:
         address = changed("command", secret.pk) if page == "change" else listed("command")[0]
         without = text_of(enter(person("ann", "view_run", "control_run")).get(address))
-        assert "4711" not in without and "4712" not in without
+        assert "471147114711" not in without and "471247124712" not in without
         assert "\N{EN DASH}" in without
-        assert "4711" in text_of(enter(person("bob", "view_run", "inspect_run")).get(address))
+        assert "471147114711" in text_of(enter(person("bob", "view_run", "inspect_run")).get(address))
 
     def test_the_owner_sees_them(self, owner: User, person: Make, enter: Make, secret: Command) -> None:
         owner.user_permissions.add(*person("some", "start_run").user_permissions.all())
         text = text_of(enter(owner).get(changed("command", secret.pk)))
-        assert "the safe is 4711" in text and "4712" in text
+        assert "the safe is 471147114711" in text and "471247124712" in text
 
     def test_who_sent_a_command_sees_its_own(self, person: Make, enter: Make, make: Make) -> None:
         ann = person("ann", "command_run")
-        sent = gateway.send(make(), "add", {"n": 8151}, actor=Actor.from_user(ann))
-        assert "8151" in text_of(enter(ann).get(changed("command", sent.pk)))
+        sent = gateway.send(make(), "add", {"n": 815181518151}, actor=Actor.from_user(ann))
+        assert "815181518151" in text_of(enter(ann).get(changed("command", sent.pk)))
 
     def test_markup_in_them_is_text(self, boss: Client, make: Make) -> None:
         sent = gateway.send(make(name=HOSTILE), "decline", {"why": HOSTILE})
@@ -297,10 +297,10 @@ class TestCheckpoints:
         assert kept.hash[:12] in text and "KB" in text
 
     def test_the_state_is_for_who_may_inspect(self, person: Make, enter: Make, make: Make) -> None:
-        kept = store(make(), {"safe": 4711}, tick=77)
+        kept = store(make(), {"safe": 471147114711}, tick=77)
         without = text_of(enter(person("ann", "view_run")).get(changed("checkpoint", kept.pk)))
-        assert "4711" not in without and "77" in without and kept.hash in without
-        assert '"safe": 4711' in text_of(
+        assert "471147114711" not in without and "77" in without and kept.hash in without
+        assert '"safe": 471147114711' in text_of(
             enter(person("bob", "view_run", "inspect_run")).get(changed("checkpoint", kept.pk))
         ).replace("&quot;", '"')
 

@@ -82,13 +82,15 @@ def make_run(who: str, user: Any, visibility: str) -> Run:
     """A failed run with a command and a checkpoint, all of which hold what is not for everybody."""
     owner = user if "the owner" in who else get_user_model().objects.get_or_create(username="owner")[0]
     run = gateway.start("chess", owner=owner, visibility=visibility)
-    sent = gateway.send(run, "add", {"n": 4711})
-    Command.objects.filter(pk=sent.pk).update(outcome="applied", apply_tick=1, result={"answer": 4712})
-    data = orjson.dumps({"state": {"safe": 4713}, "random": None, "steps": 0})
+    sent = gateway.send(run, "add", {"n": 471147114711})
+    Command.objects.filter(pk=sent.pk).update(
+        outcome="applied", apply_tick=1, result={"answer": 471247124712}
+    )
+    data = orjson.dumps({"state": {"safe": 471347134713}, "random": None, "steps": 0})
     kept = {"apply_seq": 0, "epoch": 1, "hash": plain.digest(data), "data": packed.pack(data)}
     Checkpoint.objects.create(run=run, tick=1, **kept)
     worker = Worker.objects.create(host="mill", pid=7)
-    secrets = {"params": {"start": 4714}, "error": "ZeroDivisionError"}
+    secrets = {"params": {"start": 471447144714}, "error": "ZeroDivisionError"}
     Run.objects.filter(pk=run.pk).update(status=Status.FAILED, worker=worker, **secrets)
     return Run.objects.get(pk=run.pk)
 
@@ -106,10 +108,10 @@ def body(client: Client, url: str, **query: Any) -> str:
 def looks(client: Client, run: Run) -> dict[str, bool]:
     """What is to be seen of a run."""
     page, inside = body(client, address("change", run.pk)), address("inspect", run.pk)
-    deep = ["ZeroDivisionError" in page, "4714" in page]
+    deep = ["ZeroDivisionError" in page, "471447144714" in page]
     seen = [body(client, inside) != "", body(client, inside, part="now") != ""]
     command = body(client, address("change", run.commands.get().pk, model="command"))
-    told = ["4711" in command, "4712" in command]
+    told = ["471147114711" in command, "471247124712" in command]
     kept = body(client, address("change", run.checkpoints.get().pk, model="checkpoint"))
     assert len(set(deep)) == len(set(seen)) == len(set(told)) == 1
     row = f"/run/{run.pk}/change/"
@@ -119,13 +121,13 @@ def looks(client: Client, run: Run) -> dict[str, bool]:
         "list of checkpoints": row in body(client, address("changelist", model="checkpoint")),
         "a command": row in command or str(run) in command,
         "a checkpoint": str(run) in kept,
-        "arguments in the list": "4711" in body(client, address("changelist", model="command")),
+        "arguments in the list": "471147114711" in body(client, address("changelist", model="command")),
         "page": str(run.pk) in page,
         "history": body(client, address("history", run.pk)) != "",
         "parameters and traceback": all(deep),
         "look inside": all(seen),
         "arguments and answers": all(told),
-        "stored states": "4713" in kept,
+        "stored states": "471347134713" in kept,
     }
 
 

@@ -63,22 +63,22 @@ def offered(browser: Client, run: Run) -> list[int]:
 
 class TestWhoSees:
     def test_the_sender_sees_its_own_and_who_may_control_sees_all(self, owner, sender, run):
-        mine = gateway.send(run, "add", {"n": 41}, user=owner[0], delay=60)
-        others = gateway.send(run, "add", {"n": 43}, user=sender[0], delay=30)
+        mine = gateway.send(run, "add", {"n": 414141414141}, user=owner[0], delay=60)
+        others = gateway.send(run, "add", {"n": 434343434343}, user=sender[0], delay=30)
         assert offered(owner[1], run) == [others.pk, mine.pk]
         assert offered(sender[1], run) == [others.pk]
         text = text_of(sender[1].get(run.get_absolute_url()))
-        assert "43" in text and "41" not in text
+        assert "434343434343" in text and "414141414141" not in text
 
     def test_who_may_control_but_not_inspect_sees_no_arguments_of_others(self, run):
-        gateway.send(run, "add", {"n": 4243}, delay=60)
+        gateway.send(run, "add", {"n": 424342434243}, delay=60)
         _, browser = person("carol", "control_run")
         page = browser.get(run.get_absolute_url())
         assert "Commands for later add in 60 s" in text_of(page)
-        assert "4243" not in text_of(page)
+        assert "424342434243" not in text_of(page)
 
     def test_who_only_watches_sees_none(self, run):
-        gateway.send(run, "add", {"n": 4243}, delay=60)
+        gateway.send(run, "add", {"n": 424342434243}, delay=60)
         _, browser = person("dan", "view_run")
         page = browser.get(run.get_absolute_url())
         assert page.status_code == 200
