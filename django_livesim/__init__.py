@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from django_livesim.gateway import acancel as acancel
     from django_livesim.gateway import apublish_state as apublish_state
     from django_livesim.gateway import asend as asend
+    from django_livesim.gateway import asend_to as asend_to
     from django_livesim.gateway import astart as astart
     from django_livesim.gateway import cancel as cancel
+    from django_livesim.gateway import on_channel as on_channel
     from django_livesim.gateway import publish_state as publish_state
     from django_livesim.gateway import send as send
+    from django_livesim.gateway import send_to as send_to
     from django_livesim.gateway import start as start
+    from django_livesim.gateway import task as task
     from django_livesim.jobs import Job as Job
     from django_livesim.params import Limits as Limits
     from django_livesim.protocol.errors import BadArgs as BadArgs
@@ -55,6 +59,10 @@ _HOMES = {
     "attach": "django_livesim.worker.attaching",
     "publish_state": "django_livesim.gateway",
     "apublish_state": "django_livesim.gateway",
+    "task": "django_livesim.gateway",
+    "on_channel": "django_livesim.gateway",
+    "send_to": "django_livesim.gateway",
+    "asend_to": "django_livesim.gateway",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

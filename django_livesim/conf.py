@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "GRACE": 20.0,  # seconds a worker may take to store its runs when it is told to end
     "STRIKES": 3,  # times a run may harm its worker before it is quarantined
     "STEP_TIMEOUT": None,  # seconds one step may take, None: no limit
+    "TASK_THREADS": 4,  # tasks and messages of own channels that one worker calls at a time
     "AUTOSTART": True,  # True: simulations that declare it, False: none, a list of names: these
     "EMBEDDED_WORKER": "auto",  # step runs inside the server: True, False, "auto": under DEBUG without Redis
     # state
@@ -31,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "RETENTION": {  # days after which `livesim prune` removes, None: never
         "RUNS": None,  # after its end, the run with all its rows
         "JOURNAL": None,  # after their outcome, commands older than the oldest kept checkpoint
+        "TASKS": 7,  # after their end, tasks and messages of own channels
     },
     # viewers
     "FRAME_RATE": 10.0,  # frames a second where the simulation says nothing, None: one for each tick
@@ -46,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
         "RUNS": None,
         "SCHEDULED": 1000,  # commands with delay, at_tick or every that wait, of one sender in one run
     },
+    "CELERY": (),  # names of Celery's tasks that are shown as runs; in a name, * is any text
     "POLICY": None,  # callable (user, action, run, command) -> bool | None, or its dotted path
     "HEALTH_TOKEN": None,  # who sends it sees the figures of livesim/health/, None: nobody
     "HTMX_VERSION": 2,  # which htmx of django-htmx the pages load
@@ -93,10 +96,12 @@ def alias_in(setting: str) -> Valid:
     )
 
 
+def names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) and name for name in value)
+
+
 def autostart(value: Any) -> bool:
-    return isinstance(value, bool) or (
-        isinstance(value, list | tuple) and all(isinstance(name, str) and name for name in value)
-    )
+    return isinstance(value, bool) or names(value)
 
 
 def rate(value: Any) -> bool:
@@ -133,6 +138,7 @@ RULES: dict[str, tuple[str, Valid]] = {
     "GRACE": ("a number of seconds, 0 or more", number(0)),
     "STRIKES": ("an integer of 1 or more", integer(1)),
     "STEP_TIMEOUT": ("None or a number of seconds above 0", optional(number(0, above=True))),
+    "TASK_THREADS": ("an integer of 1 or more", integer(1)),
     "AUTOSTART": ("True, False or a list of simulation names", autostart),
     "EMBEDDED_WORKER": ('"auto", True or False', one_of("auto", True, False)),
     "CHECKPOINT_SECONDS": ("a number of seconds above 0", number(0, above=True)),
@@ -145,6 +151,7 @@ RULES: dict[str, tuple[str, Valid]] = {
     "SLOW_VIEWER": ("a number of seconds above 0", number(0, above=True)),
     "RATE_LIMITS": ('None or a text such as "10/s", "100/m" or "1000/h"', optional(rate)),
     "QUOTAS": ("None or an integer of 0 or more", optional(integer(0))),
+    "CELERY": ('a list of names of tasks, such as ["polls.*"]', names),
     "POLICY": (
         "None, a callable (user, action, run, command) or the dotted path of one",
         optional(policy),

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from django_livesim import conf
-from django_livesim.protocol.names import CLAIMABLE, ENDED, Kind, Outcome, Status, run_group
+from django_livesim.protocol.names import CLAIMABLE, ENDED, Kind, Outcome, Status, TaskStatus, run_group
 from django_livesim.store.moments import Moment
 
 
@@ -40,6 +40,14 @@ STATUS_LABELS = {
     Status.QUARANTINED: _("quarantined"),
 }
 
+
+TASK_LABELS = {
+    TaskStatus.WAITING: _("waiting"),
+    TaskStatus.RUNNING: _("running"),
+    TaskStatus.FINISHED: _("finished"),
+    TaskStatus.FAILED: _("failed"),
+    TaskStatus.CANCELLED: _("cancelled"),
+}
 
 KIND_LABELS = {Kind.COMMAND: _("command"), Kind.CONTROL: _("control")}
 
@@ -324,3 +332,79 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return str(_("%(run)s at %(tick)s") % {"run": self.run_id, "tick": self.tick})
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def open(self) -> TaskQuerySet:
+        """Those that wait or run."""
+        return self.filter(status__in=[str(TaskStatus.WAITING), str(TaskStatus.RUNNING)])
+
+
+class Task(models.Model):
+    """A call that a worker is to make: of a task, or of the handler of a channel with one message."""
+
+    class Kind(models.TextChoices):
+        TASK = "task", _("task")
+        MESSAGE = "message", _("message")
+
+    id = models.BigAutoField(_("id"), primary_key=True)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.TASK)
+    name = models.CharField(_("name"), max_length=200, help_text=_("of the task, or of the channel"))
+    key = models.CharField(_("key"), max_length=200, null=True, blank=True)
+    queue = models.CharField(_("queue"), max_length=64, default="default")
+    args = models.JSONField(_("arguments"), default=list, blank=True)
+    status = models.CharField(
+        _("status"), max_length=9, choices=choices(TASK_LABELS), default=str(TaskStatus.WAITING)
+    )
+    due_at = models.DateTimeField(_("due"), null=True, blank=True)
+    attempts = models.IntegerField(_("attempts"), default=0, help_text=_("how many were begun"))
+    retries = models.IntegerField(_("retries"), default=0)
+    backoff = models.FloatField(_("pause"), default=5.0, help_text=_("seconds before the first retry"))
+    worker = models.ForeignKey(
+        Worker,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="tasks",
+        verbose_name=_("worker"),
+    )
+    error = models.TextField(_("error"), blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True, db_index=True)
+
+    objects = Rows.from_queryset(TaskQuerySet)()
+
+    class Meta:
+        app_label = "livesim"
+        verbose_name = _("task")
+        verbose_name_plural = _("tasks")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "name", "key"], name="livesim_task_key"),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=models.Q(kind="message", status="running"),
+                name="livesim_task_one_of_channel",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["kind", "name", "id"],
+                condition=models.Q(status="waiting"),
+                name="livesim_task_waiting",
+            ),
+            models.Index(
+                fields=["name"],
+                condition=models.Q(kind="message", status="waiting", attempts__gt=0),
+                name="livesim_task_again",
+            ),
+            models.Index(
+                fields=["due_at"],
+                condition=models.Q(status="waiting", due_at__isnull=False),
+                name="livesim_task_later",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} #{self.pk}"

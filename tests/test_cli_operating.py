@@ -149,7 +149,7 @@ def old() -> Run:
 
 def test_with_nothing_set_it_says_so_and_what_to_set(old):
     printed = livesim("prune")
-    assert printed.out == "0 runs, 0 commands and 0 workers that are gone are removed\n"
+    assert printed.out == "0 runs, 0 commands, 0 tasks and 0 workers that are gone are removed\n"
     assert printed.err == (
         'Ended runs: kept for ever, since LIVESIM["RETENTION"]["RUNS"] is not set.'
         ' Set it to a number of days: LIVESIM = {"RETENTION": {"RUNS": 30}}\n'
@@ -162,7 +162,7 @@ def test_with_nothing_set_it_says_so_and_what_to_set(old):
 def test_a_dry_run_counts_and_removes_nothing(old, settings):
     settings.LIVESIM = {"RETENTION": {"RUNS": 30, "JOURNAL": 30}}
     printed = livesim("prune", "--dry-run")
-    assert printed.out == "1 runs, 0 commands and 0 workers that are gone would be removed\n"
+    assert printed.out == "1 runs, 0 commands, 0 tasks and 0 workers that are gone would be removed\n"
     assert printed.err == ""
     assert Run.objects.exists()
 
@@ -188,5 +188,5 @@ def test_prune_that_is_broken_off_says_what_it_has_done(old, settings, monkeypat
 
     monkeypatch.setattr("django_livesim.cli.pruning.prune", prune)
     assert refused("prune") == (
-        "broken off: 1 runs, 0 commands and 0 workers that are gone are removed. Run it again to go on."
+        "broken off: 1 runs, 0 commands, 0 tasks and 0 workers that are gone are removed. Run it again to go on."
     )

@@ -25,9 +25,9 @@ from django_livesim.bus import local
 from django_livesim.bus.layers import get_layer, is_local
 from django_livesim.bus.loop_thread import LoopThread
 from django_livesim.bus.seldom import Seldom
-from django_livesim.protocol.names import RUNS_CHANNEL, run_group, worker_channel
+from django_livesim.protocol.names import RUNS_CHANNEL, TASKS_CHANNEL, run_group, worker_channel
 
-__all__ = ["LIMIT", "aring", "is_local", "ring"]
+__all__ = ["LIMIT", "aring", "is_local", "ring", "ring_tasks"]
 
 LIMIT = 0.25  # seconds a ring may take
 SULK = 5.0  # seconds after a failed ring in which nobody waits for one
@@ -58,15 +58,21 @@ class _Ringer:
     def submit(
         self, run_id: UUID | None, worker_id: UUID | None, look: bool
     ) -> concurrent.futures.Future[None]:
-        done = self.thread.submit(self.send(run_id, worker_id, look))
+        return self._submit(self._send(run_id, worker_id, look))
+
+    def submit_tasks(self) -> concurrent.futures.Future[None]:
+        return self._submit(self._send_tasks())
+
+    def _submit(self, sending: Coroutine[Any, Any, None]) -> concurrent.futures.Future[None]:
+        done = self.thread.submit(self._within_limit(sending))
         self.under_way.add(done)
         done.add_done_callback(self.under_way.discard)
         return done
 
-    async def send(self, run_id: UUID | None, worker_id: UUID | None, look: bool) -> None:
+    async def _within_limit(self, sending: Coroutine[Any, Any, None]) -> None:
         try:
             async with asyncio.timeout(LIMIT):
-                await self._send(run_id, worker_id, look)
+                await sending
         except Exception as exc:
             self.sulks_until = time.monotonic() + SULK
             _unheard(exc)
@@ -79,6 +85,10 @@ class _Ringer:
         if look and run_id:
             group = run_group(run_id)
             await layer.group_send(group, {**LOOK, "group": group})
+
+    async def _send_tasks(self) -> None:
+        with contextlib.suppress(ChannelFull):
+            await get_layer().send(TASKS_CHANNEL, RING)
 
 
 _lock = threading.Lock()
@@ -157,6 +167,17 @@ def ring(run_id: UUID | None = None, worker_id: UUID | None = None, *, look: boo
             _ring_local(run_id, worker_id, look)
             return
         _get_ringer().submit(run_id, worker_id, look)
+    except Exception as exc:
+        _unheard(exc)
+
+
+def ring_tasks() -> None:
+    """Ring those who call tasks and handlers of channels; as `ring`."""
+    try:
+        if is_local():
+            local.send(TASKS_CHANNEL, RING)
+        else:
+            _get_ringer().submit_tasks()
     except Exception as exc:
         _unheard(exc)
 

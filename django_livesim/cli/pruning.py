@@ -34,13 +34,14 @@ def prune_rows(options: Namespace, out: Output) -> None:
 
 
 def _words(pruned: Pruned) -> str:
-    return f"{pruned.runs} runs, {pruned.journal} commands and {pruned.workers} workers that are gone"
+    counted = f"{pruned.runs} runs, {pruned.journal} commands, {pruned.tasks} tasks"
+    return f"{counted} and {pruned.workers} workers that are gone"
 
 
 def _say_what_is_kept(out: Output) -> None:
     """What is not set is kept for ever, and how to change that."""
     unset = [name for name, days in conf.settings.RETENTION.items() if days is None]
-    what = {"RUNS": "ended runs", "JOURNAL": "the journal of runs that stay"}
+    what = {"RUNS": "ended runs", "JOURNAL": "the journal of runs that stay", "TASKS": "ended tasks"}
     for name in unset:
         out.hint(
             f'{what[name].capitalize()}: kept for ever, since LIVESIM["RETENTION"]["{name}"] is not set.'

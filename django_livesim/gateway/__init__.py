@@ -26,6 +26,7 @@ from django_livesim.gateway.controls import (
     stop,
 )
 from django_livesim.gateway.deleting import delete
+from django_livesim.gateway.enqueuing import asend_to, on_channel, send_to, task
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
 from django_livesim.gateway.owning import own_run
@@ -50,6 +51,7 @@ __all__ = [
     "aresume",
     "asend",
     "asend_as",
+    "asend_to",
     "ashare",
     "asked",
     "aspeed",
@@ -67,6 +69,7 @@ __all__ = [
     "inspect",
     "legal_for",
     "legal_verbs",
+    "on_channel",
     "own_run",
     "pause",
     "publish_state",
@@ -74,12 +77,14 @@ __all__ = [
     "resume",
     "runs",
     "send",
+    "send_to",
     "share",
     "speed",
     "start",
     "step",
     "stop",
     "stored_view",
+    "task",
     "wait",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -20,24 +20,25 @@ class Pruned:
     runs: int = 0
     journal: int = 0
     """Commands of runs that stay."""
+    tasks: int = 0
+    """Tasks, and messages of own channels."""
     workers: int = 0
     kept: list[tuple[UUID, str]] = field(default_factory=list)
     """Runs that could not be removed, and why."""
 
 
 def prune(*, dry_run: bool = False, told: Callable[[Pruned], None] = lambda pruned: None) -> Pruned:
-    """Remove ended runs, old journal and rows of workers that are gone, as RETENTION says.
+    """Remove ended runs, old journal, ended tasks and rows of workers that are gone, as RETENTION says.
 
     Many short transactions: broken off at any moment, it has done a part and
     harmed nothing. `told` hears after each how much it is. For the server's
     own processes: no right is asked for.
     """
     retention = conf.settings.RETENTION
-    days, journal_days = retention["RUNS"], retention["JOURNAL"]
     if dry_run:
-        return _count(days, journal_days)
+        return _count(retention)
     pruned = Pruned()
-    for _ in _steps(pruned, days, journal_days):
+    for _ in _steps(pruned, retention):
         told(pruned)
     return pruned
 
@@ -47,7 +48,8 @@ def replayed() -> list[str]:
     return [each.name for each in registry.all() if each.recovery != "checkpoint"]
 
 
-def _count(days: float | None, journal_days: float | None) -> Pruned:
+def _count(retention: Mapping[str, Any]) -> Pruned:
+    days, journal_days, task_days = (retention[each] for each in ("RUNS", "JOURNAL", "TASKS"))
     found = Pruned(workers=pruning.gone_workers().count())
     old = None if days is None else pruning.ended(days)
     if old is not None:
@@ -55,16 +57,23 @@ def _count(days: float | None, journal_days: float | None) -> Pruned:
     if journal_days is not None:
         rows = pruning.journal(journal_days, replayed())
         found.journal = (rows if old is None else rows.exclude(run__in=old)).count()
+    if task_days is not None:
+        found.tasks = pruning.tasks(task_days).count()
     return found
 
 
-def _steps(pruned: Pruned, days: float | None, journal_days: float | None) -> Iterator[None]:
+def _steps(pruned: Pruned, retention: Mapping[str, Any]) -> Iterator[None]:
     """Everything there is to do, a transaction at a time."""
+    days, journal_days, task_days = (retention[each] for each in ("RUNS", "JOURNAL", "TASKS"))
     if days is not None:
         yield from _prune_runs(pruned, days)
     if journal_days is not None:
         for number in _deleted(pruning.journal(journal_days, replayed())):
             pruned.journal += number
+            yield
+    if task_days is not None:
+        for number in _deleted(pruning.tasks(task_days)):
+            pruned.tasks += number
             yield
     for number in _deleted(pruning.gone_workers()):
         pruned.workers += number

@@ -9,6 +9,9 @@ from uuid import UUID
 RUNS_CHANNEL = "livesim.runs"
 """The doorbell that any worker may answer; whoever hears it claims."""
 
+TASKS_CHANNEL = "livesim.tasks"
+"""The doorbell of those who call tasks and the handlers of authors' channels."""
+
 EXTERNAL = "external"
 """The simulation of runs that `publish_state` produces, and no name for one of an author's."""
 
@@ -55,6 +58,18 @@ class Status(StrEnum):
 
 ENDED = frozenset({Status.STOPPED, Status.FINISHED, Status.FAILED})
 CLAIMABLE = frozenset({Status.WAITING, Status.RUNNING, Status.PAUSED, Status.STOPPING})
+
+
+class TaskStatus(StrEnum):
+    """Where a task, or a message to a channel of an author's, stands."""
+
+    WAITING = "waiting"
+    """For its time, for a worker, or to be tried again."""
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    """Its code raised, or its worker died; it is not tried again."""
+    CANCELLED = "cancelled"
 
 
 class Verb(StrEnum):

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from django_livesim import conf
-from django_livesim.models import Checkpoint, Command, Run, Worker
+from django_livesim.models import Checkpoint, Command, Run, Task, Worker
 from django_livesim.protocol import plain
 from django_livesim.store.moments import Moment
 
@@ -50,10 +50,16 @@ def journal(days: float, replayed: Collection[str]) -> QuerySet[Command]:
     return found
 
 
+def tasks(days: float) -> QuerySet[Task]:
+    """Tasks and messages that ended more than so many days ago."""
+    found: QuerySet[Task] = Task.objects.filter(ended_at__lt=_ago(days))
+    return found
+
+
 def gone_workers() -> QuerySet[Worker]:
     """Workers that have been gone for a day, and to whom no run points any more."""
     found: QuerySet[Worker] = Worker.objects.filter(
-        state=Worker.State.GONE, beat_at__lt=_ago(WORKERS), runs=None
+        state=Worker.State.GONE, beat_at__lt=_ago(WORKERS), runs=None, tasks=None
     )
     return found
 

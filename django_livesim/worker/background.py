@@ -5,8 +5,11 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+from collections.abc import Iterable
 
+from django_livesim.background import handlers
 from django_livesim.worker.engine import Engine
+from django_livesim.worker.tasking import TaskWorker
 
 LEAVE = 5.0  # seconds that a process which ends gives its worker to store what it holds
 
@@ -30,11 +33,21 @@ def start_background() -> Engine:
             thread = threading.Thread(target=_engine.run, name="livesim-steps", daemon=True)
             thread.start()
             atexit.register(_leave, _engine, thread)
+            start_tasks()
         return _engine
 
 
-def _leave(engine: Engine, thread: threading.Thread) -> None:
-    engine.drain()
+def start_tasks(queues: Iterable[str] = ("default",)) -> None:
+    """Have tasks called in threads of this process, where the code has any."""
+    if handlers:
+        worker = TaskWorker(queues=queues)
+        thread = threading.Thread(target=worker.run, name="livesim-tasks", daemon=True)
+        thread.start()
+        atexit.register(_leave, worker, thread)
+
+
+def _leave(worker: Engine | TaskWorker, thread: threading.Thread) -> None:
+    worker.drain()
     thread.join(LEAVE)
     if thread.is_alive():
         logger.warning("the worker in this process did not end in time; its runs go on from what was stored")

@@ -1,4 +1,4 @@
-"""A process that steps runs, as the child of a parent that watches it.
+"""A process that steps runs, or calls tasks, as the child of a parent that watches it.
 
 Who owns what: the child owns its runs, its row, its lease and its beats, as any worker does. The parent
 owns its place, and replaces whoever has died in it.
@@ -57,7 +57,7 @@ def main(text: str) -> int:
     os.close(spawned.notes)
     sys.argv = spawned.arguments
     _set_up(spawned.order)
-    return _step(spawned, notes)
+    return _call_tasks(spawned.order, notes) if spawned.tasks else _step(spawned, notes)
 
 
 def serve(*, queues: Iterable[str] = ("default",), max_runs: int | None = None) -> int:
@@ -67,9 +67,11 @@ def serve(*, queues: Iterable[str] = ("default",), max_runs: int | None = None) 
     it go, within the GRACE setting. A second one ends the process at once;
     runs then go on from what was stored.
     """
+    from django_livesim.worker.background import start_tasks
     from django_livesim.worker.engine import Engine
 
     engine = Engine(queues=queues, max_runs=max_runs)
+    start_tasks(queues)
     with signals(engine.drain):
         engine.run()
     return 0
@@ -101,6 +103,16 @@ def _set_up(order: Order) -> None:
     django.setup()
     if order.memory is not None:
         _limit_memory(order.memory)
+
+
+def _call_tasks(order: Order, notes: Notes) -> int:
+    from django_livesim.worker.tasking import TaskWorker
+
+    worker = TaskWorker(queues=order.queues, notes=notes)
+    signal.signal(signal.SIGTERM, lambda number, frame: worker.drain())
+    worker.run()
+    _end_by(LAST, status := 0 if worker.told else AGAIN)
+    return status
 
 
 def _step(spawned: Spawned, notes: Notes) -> int:

@@ -70,8 +70,16 @@ def describe(status: int) -> str:
 class Child:
     """One process, from its start to its end."""
 
-    def __init__(self, order: Order, alive: int, env: Mapping[str, str], run: UUID | None = None) -> None:
-        """Spawn it, for one `run` or for what is free.
+    def __init__(
+        self,
+        order: Order,
+        alive: int,
+        env: Mapping[str, str],
+        run: UUID | None = None,
+        *,
+        tasks: bool = False,
+    ) -> None:
+        """Spawn it, for one `run`, for `tasks`, or for what runs are free.
 
         `alive` is a descriptor that reads as ended once this process has.
         """
@@ -87,7 +95,15 @@ class Child:
         self._stack = notes.anonymous("stack")
         fd = notes.make()
         own = None if run is None else str(run)
-        spawned = Spawned(order=order, parent=os.getpid(), alive=alive, notes=fd, stack=self._stack, run=own)
+        spawned = Spawned(
+            order=order,
+            parent=os.getpid(),
+            alive=alive,
+            notes=fd,
+            stack=self._stack,
+            run=own,
+            tasks=tasks,
+        )
         self.notes = Notes(fd)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:

@@ -106,11 +106,11 @@ class DoorbellWorker(ChannelsWorker):
 class Doorbell:
     """Listens for one worker, on the layer or, without one, in this process."""
 
-    def __init__(self, hearing: Hearing, *, claims: bool = True) -> None:
-        """`claims`: whether it answers rings for whoever may claim; on some layers each has one hearer."""
+    def __init__(self, hearing: Hearing, *, shared: Sequence[str] = (RUNS_CHANNEL,)) -> None:
+        """It answers the `shared` channels, for whoever may claim; on some layers a ring has one hearer."""
         self._detach = attach(self._hear)
         self._hearing = hearing
-        self._shared = [RUNS_CHANNEL] if claims else []
+        self._shared = list(shared)
         self._thread: LoopThread | None = None
         self._unsubscribe: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []

@@ -17,7 +17,7 @@ from django_livesim.bus import volatile
 from django_livesim.bus.layers import get_layer
 from django_livesim.bus.publisher import Publisher
 from django_livesim.bus.seldom import Seldom
-from django_livesim.protocol.names import VOLATILE
+from django_livesim.protocol.names import RUNS_CHANNEL, VOLATILE
 from django_livesim.protocol.records import Poll
 from django_livesim.runtime.clock import MonotonicClock
 from django_livesim.runtime.loops import LoopThread
@@ -87,7 +87,7 @@ class Engine:
         get_layer()  # its module imported before there are threads, lest two import it at once
         self.publisher = Publisher()
         queues = list(queues)
-        self.doorbell = Doorbell(self.hear, claims=bool(queues) and run is None)
+        self.doorbell = Doorbell(self.hear, shared=[RUNS_CHANNEL] if queues and run is None else [])
         self.announcer = Announcer()
         unshared = Since()
         self.ledger = (ledger if run is None else partial(OwnRun, run=run))(

@@ -41,6 +41,8 @@ class Spawned:
     """Descriptor to which a dying child writes where its threads are."""
     run: str | None = None
     """The id of the run for which alone it is there; None: it takes what is free."""
+    tasks: bool = False
+    """Whether it calls tasks, and steps nothing."""
     arguments: list[str] = field(default_factory=lambda: list(sys.argv))
     """The parent's `sys.argv`, which settings may look at."""
 

@@ -3,7 +3,7 @@
 Each child is a whole worker: its runs, its row, its lease and its beats are its own. The parent does what a
 process cannot do for itself: it sees that one hangs or has died, says by whose code, and replaces it. A
 run of a blocking loop has a child to itself (`loop_places`), and so has one that was struck, until it has
-done well for a while: the parent finds those that are free.
+done well for a while: the parent finds those that are free. Where the code has tasks, one child calls them.
 
 Who owns what: the main thread has the places, the children and their maps, and spawns; it waits for nothing
 but signals, and for 0.2 s at most, so that no database keeps it from watching. The thread of the database
@@ -34,6 +34,7 @@ from typing import Any
 from uuid import UUID
 
 from django_livesim import conf
+from django_livesim.background import handlers
 from django_livesim.worker.children import Child, Death
 from django_livesim.worker.health import HealthFile
 from django_livesim.worker.loads import stepping
@@ -70,6 +71,7 @@ class Parent:
         self._registrar = Registrar(asks=health is not None)
         self._code = CodeWatch() if reload else None
         self._places = [Place(reloads=reload) for _ in range(processes)]
+        self._tasks = [Place(reloads=reload, tasks=True)] if handlers or reload else []
         self._loops = LoopPlaces(order.max_runs)
         self._beating: dict[UUID, Child] = {}  # for whom a beat is under way
         self._told = False
@@ -159,7 +161,7 @@ class Parent:
 
     def _spawn(self, place: Place) -> None:
         try:
-            place.child = Child(self._order, self._alive, self._env, place.run)
+            place.child = Child(self._order, self._alive, self._env, place.run, tasks=place.tasks)
         except OSError as exc:
             place.due = time.monotonic() + AGAIN
             logger.error("no worker process can be started, which is tried again in %g s: %s", AGAIN, exc)
@@ -239,6 +241,9 @@ class Parent:
         """Have those that are free found, by what the children say which code there is, and which blocks."""
         if self._ends:
             self._loops.close()
+            for place in self._tasks:
+                place.close()
+                place.renew()
         elif self._loops.is_due:
             signs = [child.notes.signed() for child in self._children()]
             workers = [sign.worker for sign in signs if sign is not None]
@@ -256,13 +261,14 @@ class Parent:
     # -- what is told -------------------------------------------------------------------------
 
     def _all_places(self) -> list[Place]:
-        return [*self._places, *self._loops]
+        return [*self._places, *self._tasks, *self._loops]
 
     def _children(self) -> list[Child]:
         return [place.child for place in self._all_places() if place.child is not None]
 
     def _facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"children": [_place_facts(place) for place in self._places]}
+        facts["tasks"] = [_place_facts(place) for place in self._tasks]
         facts["loops"] = [{"run": str(place.run), **_place_facts(place)} for place in self._loops]
         facts["database"] = self._registrar.is_answered
         facts["leaving"] = self._leaving

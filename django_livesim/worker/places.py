@@ -40,8 +40,11 @@ class Place:
 
     run: UUID | None = None
     """The one for which alone its child is there."""
+    tasks = False
+    """Whether its child calls tasks, and steps nothing."""
 
-    def __init__(self, *, reloads: bool) -> None:
+    def __init__(self, *, reloads: bool, tasks: bool = False) -> None:
+        self.tasks = tasks
         self.child: Child | None = None
         self.due = 0.0
         """When the next child is to come, by `time.monotonic`; infinite: not by time."""

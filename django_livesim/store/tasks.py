@@ -1,0 +1,232 @@
+"""Tasks and messages of authors' channels: rows that a worker claims before it acts.
+
+A claim is a compare-and-set on `status`, and every later write of the row names the worker and the attempt,
+so that one that was declared gone wrongly writes nothing any more. A claimed row is called by nobody else,
+whatever becomes of who claimed it: where that dies, the row fails, or is tried again if it asked for that.
+
+The messages of a channel are handled one after the other: one that runs, or waits to be tried again, holds
+its channel. Two workers that would begin two of them at once meet in a unique constraint.
+
+The process dies before the COMMIT of a claim: nothing has happened. After it: the row is its own, and is
+freed once its worker is declared gone. Whoever got no answer finds in its next claim what it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+
+from django_livesim import conf
+from django_livesim.models import Task, Worker
+from django_livesim.protocol.names import LONGEST_PAUSE, TaskStatus
+from django_livesim.store.moments import Moment
+
+DIED = "Its worker died while it ran."
+ERROR = 20_000  # characters of a traceback that are kept
+
+WAITING, RUNNING = str(TaskStatus.WAITING), str(TaskStatus.RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Able:
+    """What a process can call: tasks and channels by name, of these queues."""
+
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Called:
+    """What became of one call."""
+
+    task: int
+    attempt: int
+    error: str = ""
+    """The traceback; empty where it came back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a worker sees before it claims anything."""
+
+    gone: bool = False
+    """Its peers have declared it gone."""
+    told_to_leave: bool = False
+    due: bool = False
+    """Whether something waits for nothing but a worker, or for the one before it in its channel."""
+    seconds: float | None = None
+    """Until the next of those that wait for their time is due."""
+
+
+# -- whoever enqueues ------------------------------------------------------------------------
+
+
+def insert(fields: Mapping[str, Any]) -> tuple[Task, bool]:
+    """A row with these fields, in the caller's transaction; or the one that has the same key, and False."""
+    try:
+        with transaction.atomic(using=conf.settings.DATABASE):
+            return Task.objects.create(**fields), True
+    except IntegrityError:
+        key = {name: fields[name] for name in ("kind", "name", "key")}
+        there = None if key["key"] is None else Task.objects.filter(**key).first()
+        if there is None:
+            raise
+        return there, False
+
+
+def insert_many(rows: Iterable[Mapping[str, Any]]) -> list[Task]:
+    """All or none, in order."""
+    return list(Task.objects.bulk_create([Task(**fields) for fields in rows], batch_size=500))
+
+
+def cancel(task: int) -> bool:
+    """Whether it waited, and never will be called now."""
+    waiting = Task.objects.filter(pk=task, status=WAITING)
+    return bool(waiting.update(status=str(TaskStatus.CANCELLED), ended_at=Moment()))
+
+
+def again(tasks: Collection[int]) -> int:
+    """Have those of them that failed or were cancelled called once more, as if never before; how many."""
+    over = [str(TaskStatus.FAILED), str(TaskStatus.CANCELLED)]
+    fresh = {"attempts": 0, "due_at": None, "error": "", "started_at": None, "ended_at": None}
+    return int(Task.objects.filter(pk__in=tasks, status__in=over).update(status=WAITING, **fresh))
+
+
+# -- whoever calls ---------------------------------------------------------------------------
+
+
+def claim(worker: UUID, held: Collection[int], able: Able, limit: int) -> list[Task]:
+    """Claim up to `limit` that are due, lowest id first; and what is the worker's own and not `held`.
+
+    The latter was claimed by a claim of which nobody heard.
+    """
+    ids = _candidates(able, limit)
+    if ids:
+        try:
+            _claimed(ids).update(
+                status=RUNNING, worker=worker, attempts=F("attempts") + 1, started_at=Moment(), error=""
+            )
+        except IntegrityError:  # of one of their channels another worker has just begun a message
+            return []
+    mine: QuerySet[Task] = Task.objects.filter(worker=worker, status=RUNNING).exclude(pk__in=held)
+    return list(mine.order_by("pk"))
+
+
+def _candidates(able: Able, limit: int) -> list[int]:
+    if limit < 1:
+        return []
+    due = _due(able)
+    wanted = [_of(Task.Kind.TASK, able.tasks)]
+    if able.channels:
+        wanted.append(_next_of(able))
+    found: list[int] = []
+    for each in wanted:
+        found += due.filter(each).order_by("pk").values_list("pk", flat=True)[:limit]
+    return sorted(found)[:limit]
+
+
+def _next_of(able: Able) -> Q:
+    """The message of each channel that is next: the one that holds it, or the first that is due."""
+    held = Task.objects.filter(_of(Task.Kind.MESSAGE, able.channels), _holds()).values_list("name", "pk")
+    holding = dict(held)
+    wanted = Q(pk__in=list(holding.values()))
+    for channel in able.channels:
+        if channel not in holding:
+            first = _due(able).filter(kind=Task.Kind.MESSAGE, name=channel).order_by("pk")
+            wanted |= Q(pk=Subquery(first.values("pk")[:1]))
+    return wanted
+
+
+def _due(able: Able) -> QuerySet[Task]:
+    """Those that wait for nothing but a worker."""
+    rows: QuerySet[Task] = Task.objects.filter(status=WAITING, queue__in=able.queues)
+    return rows.filter(Q(due_at=None) | Q(due_at__lte=Moment()))
+
+
+def _of(kind: str, names: Collection[str]) -> Q:
+    return Q(kind=kind, name__in=names)
+
+
+def _holds() -> Q:
+    """Messages that have been begun and not ended: no other of their channel may be."""
+    return Q(status=RUNNING) | Q(status=WAITING, attempts__gt=0)
+
+
+def _claimed(ids: Collection[int]) -> QuerySet[Task]:
+    """Those of them that wait still, and whose channel nobody holds."""
+    others = Task.objects.filter(_holds(), kind=Task.Kind.MESSAGE, name=OuterRef("name"))
+    held = Exists(others.exclude(pk=OuterRef("pk")))
+    rows: QuerySet[Task] = Task.objects.filter(pk__in=ids, status=WAITING)
+    return rows.filter(Q(kind=Task.Kind.TASK) | ~held)
+
+
+def settle(worker: UUID, called: Iterable[Called]) -> None:
+    """Write what became of these calls. What is no longer the worker's stays as it is. May be done again."""
+    called = list(called)
+    came_back = [each.task for each in called if not each.error]
+    with transaction.atomic(using=conf.settings.DATABASE):
+        if came_back:
+            _mine(worker, came_back).update(
+                status=str(TaskStatus.FINISHED), worker=None, ended_at=Moment(), error=""
+            )
+        for each in called:
+            if each.error:
+                _fail(_mine(worker, [each.task]).filter(attempts=each.attempt), each.error)
+
+
+def _mine(worker: UUID, tasks: Collection[int]) -> QuerySet[Task]:
+    rows: QuerySet[Task] = Task.objects.filter(pk__in=tasks, worker=worker, status=RUNNING)
+    return rows
+
+
+def _fail(rows: QuerySet[Task], error: str) -> None:
+    """Those of `rows`, of one worker, that have retries left wait for the next; the others have failed."""
+    for task in rows:
+        row = rows.filter(pk=task.pk, attempts=task.attempts)
+        if task.attempts <= task.retries:
+            pause = min(task.backoff * 2.0 ** min(task.attempts - 1, 40), LONGEST_PAUSE)
+            row.update(
+                status=WAITING, worker=None, due_at=Moment() + timedelta(seconds=pause), error=error[-ERROR:]
+            )
+        else:
+            row.update(status=str(TaskStatus.FAILED), worker=None, ended_at=Moment(), error=error[-ERROR:])
+
+
+def free() -> bool:
+    """Fail, or have tried again, what workers had that are gone; whether there was any."""
+    gone = Q(worker=None) | Q(worker__state=Worker.State.GONE)
+    found = list(Task.objects.filter(gone, status=RUNNING).values_list("pk", flat=True)[:500])
+    if not found:
+        return False
+    with transaction.atomic(using=conf.settings.DATABASE):
+        # By ids, and once more by what they are: an UPDATE has no joins.
+        there = Worker.objects.exclude(state=Worker.State.GONE)
+        _fail(Task.objects.filter(pk__in=found, status=RUNNING).exclude(worker__in=there.values("pk")), DIED)
+    return True
+
+
+def look(worker: UUID, able: Able) -> Look:
+    """What there is to do, in one statement."""
+    names = _of(Task.Kind.TASK, able.tasks) | _of(Task.Kind.MESSAGE, able.channels)
+    later = Task.objects.filter(names, status=WAITING, queue__in=able.queues, due_at__gt=Moment())
+    row = (
+        Worker.objects.filter(pk=worker)
+        .annotate(
+            due=Exists(_due(able).filter(names)),
+            next=Subquery(later.order_by("due_at").values("due_at")[:1]),
+            now=Moment(),
+        )
+        .values("state", "due", "next", "now")
+        .first()
+    )
+    if row is None or row["state"] == Worker.State.GONE:
+        return Look(gone=True)
+    left = None if row["next"] is None else (row["next"] - row["now"]).total_seconds()
+    return Look(told_to_leave=row["state"] == Worker.State.DRAINING, due=row["due"], seconds=left)

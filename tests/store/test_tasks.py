@@ -1,0 +1,242 @@
+"""Claims of tasks and messages: each is called by one worker, those of a channel one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import chain
+from threading import Barrier
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from django_livesim.models import Task, Worker
+from django_livesim.store import tasks
+from django_livesim.store.tasks import Able, Called
+
+pytestmark = pytest.mark.django_db
+THREADS = pytest.mark.django_db(transaction=True)
+
+ABLE = Able(queues=("default",), tasks=("resize",), channels=("first", "second"))
+ALL = 100
+
+
+def worker() -> UUID:
+    return Worker.objects.create(queues=["default"]).id
+
+
+def make(name: str = "resize", **fields: Any) -> int:
+    kind = Task.Kind.TASK if name == "resize" else Task.Kind.MESSAGE
+    return Task.objects.create(name=name, kind=kind, args={}, **fields).pk
+
+
+def claimed(by: UUID, *, limit: int = ALL, held: Any = (), able: Able = ABLE) -> list[int]:
+    return [row.pk for row in tasks.claim(by, held, able, limit)]
+
+
+def end(by: UUID, *which: int, error: str = "") -> None:
+    attempts = dict(Task.objects.filter(pk__in=which).values_list("pk", "attempts"))
+    tasks.settle(by, [Called(task=task, attempt=attempts[task], error=error) for task in which])
+
+
+def seconds_until(task: int) -> float:
+    due = Task.objects.get(pk=task).due_at
+    assert due is not None
+    return float((due - timezone.now()).total_seconds())
+
+
+def status(task: int) -> str:
+    return str(Task.objects.get(pk=task).status)
+
+
+class TestClaiming:
+    def test_the_oldest_come_first_and_no_more_than_there_is_room_for(self) -> None:
+        rows = [make() for _ in range(5)]
+        me = worker()
+        assert claimed(me, limit=2) == rows[:2]
+        assert claimed(me, limit=2, held=rows[:2]) == rows[2:4]
+        assert claimed(me, limit=0, held=rows[:4]) == []
+
+    def test_what_is_claimed_is_nobody_elses(self) -> None:
+        row, me, other = make(), worker(), worker()
+        assert claimed(me) == [row]
+        assert claimed(other) == []
+        kept = Task.objects.get()
+        assert (kept.status, kept.worker_id, kept.attempts) == ("running", me, 1)
+
+    def test_what_a_worker_has_and_does_not_know_of_it_finds(self) -> None:
+        row, me = make(), worker()
+        claimed(me)
+        assert claimed(me, limit=0) == [row]
+
+    def test_only_what_the_code_has_of_its_queues(self) -> None:
+        make(queue="heavy")
+        make("third")
+        row, me = make(), worker()
+        assert claimed(me) == [row]
+
+    def test_nothing_before_its_time(self) -> None:
+        later = make(due_at=timezone.now() + timedelta(hours=1))
+        due = make(due_at=timezone.now() - timedelta(seconds=1))
+        me = worker()
+        assert claimed(me) == [due]
+        look = tasks.look(me, ABLE)
+        assert not look.due and look.seconds is not None and 3500 < look.seconds <= 3600
+        assert status(later) == "waiting"
+
+    @THREADS
+    def test_workers_that_claim_at_once_share_and_never_double(self) -> None:
+        rows = {make() for _ in range(60)}
+        together, found = Barrier(3), list[list[int]]()
+
+        def take(me: UUID) -> None:
+            held: list[int] = []
+            together.wait()
+            try:
+                while len(held) < len(rows) and tasks.look(me, ABLE).due:
+                    held += claimed(me, limit=4, held=held)
+            finally:
+                connections.close_all()
+            found.append(held)
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(take, [worker() for _ in range(3)]))
+        assert sorted(chain.from_iterable(found)) == sorted(rows)
+
+
+class TestChannels:
+    def test_one_message_of_each_at_a_time_in_order(self) -> None:
+        first, second = [make("first") for _ in range(3)], [make("second") for _ in range(2)]
+        me, other = worker(), worker()
+        assert claimed(me) == [first[0], second[0]]
+        assert claimed(other) == []
+        end(me, second[0])
+        assert claimed(other) == [second[1]]
+        end(me, first[0])
+        assert claimed(other, held=[second[1]]) == [first[1]]
+
+    def test_one_that_waits_to_be_tried_again_holds_its_channel(self) -> None:
+        rows = [make("first", retries=1, backoff=60.0) for _ in range(2)]
+        me = worker()
+        assert claimed(me) == rows[:1]
+        end(me, rows[0], error="boom")
+        assert claimed(me) == []
+        Task.objects.filter(pk=rows[0]).update(due_at=timezone.now() - timedelta(seconds=1))
+        assert claimed(me) == rows[:1]
+        end(me, rows[0], error="boom")
+        assert status(rows[0]) == "failed"
+        assert claimed(me) == rows[1:]
+
+    def test_one_that_waits_for_its_time_holds_up_nobody(self) -> None:
+        make("first", due_at=timezone.now() + timedelta(hours=1))
+        now = make("first")
+        assert claimed(worker()) == [now]
+
+    @THREADS
+    def test_two_workers_that_claim_at_once_never_have_one_channel_both(self) -> None:
+        rows = [make("first") for _ in range(12)]
+        order: list[int] = []
+
+        def take(me: UUID) -> None:
+            try:
+                while len(order) < len(rows):
+                    for row in claimed(me, limit=1):
+                        assert Task.objects.filter(name="first", status="running").count() == 1
+                        order.append(row)
+                        end(me, row)
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(take, [worker() for _ in range(3)]))
+        assert order == rows
+
+
+class TestEnding:
+    def test_one_that_came_back_has_finished(self) -> None:
+        row, me = make(), worker()
+        claimed(me)
+        end(me, row)
+        kept = Task.objects.get()
+        assert (kept.status, kept.worker, kept.error) == ("finished", None, "")
+        assert kept.ended_at is not None
+
+    def test_one_that_raised_has_failed_with_its_traceback(self) -> None:
+        row, me = make(), worker()
+        claimed(me)
+        end(me, row, error="Traceback ... ZeroDivisionError")
+        kept = Task.objects.get()
+        assert (kept.status, kept.error) == ("failed", "Traceback ... ZeroDivisionError")
+
+    def test_retries_come_after_pauses_that_grow_up_to_an_hour(self) -> None:
+        row, me = make(retries=1000, backoff=5.0), worker()
+        pauses = []
+        for attempts in (0, 1, 2, 3, 20, 999):
+            Task.objects.filter(pk=row).update(attempts=attempts, due_at=None)
+            claimed(me)
+            end(me, row, error="boom")
+            pauses.append(seconds_until(row))
+        assert pauses == pytest.approx([5, 10, 20, 40, 3600, 3600], abs=2)
+
+    def test_what_a_worker_writes_that_was_declared_gone_changes_nothing(self) -> None:
+        row, me, other = make(retries=1, backoff=0.001), worker(), worker()
+        claimed(me)
+        Worker.objects.filter(id=me).update(state=Worker.State.GONE)
+        assert tasks.free()
+        Task.objects.update(due_at=None)
+        assert claimed(other) == [row]
+        tasks.settle(me, [Called(task=row, attempt=1)])
+        assert status(row) == "running"
+
+    @pytest.mark.parametrize(("retries", "status"), [(0, "failed"), (1, "waiting")])
+    def test_what_a_dead_worker_had_fails_or_is_tried_again_if_it_asked_for_that(
+        self, retries: int, status: str
+    ) -> None:
+        row, me = make(retries=retries), worker()
+        claimed(me)
+        assert not tasks.free()
+        Worker.objects.filter(id=me).update(state=Worker.State.GONE)
+        assert tasks.free()
+        kept = Task.objects.get(pk=row)
+        assert (kept.status, kept.error, kept.worker) == (status, tasks.DIED, None)
+        assert not tasks.free()
+
+    def test_what_a_worker_had_whose_row_is_no_more(self) -> None:
+        row, me = make(), worker()
+        claimed(me)
+        Worker.objects.filter(id=me).delete()
+        assert tasks.free()
+        assert status(row) == "failed"
+
+
+class TestAgain:
+    @pytest.mark.parametrize("ended", ["failed", "cancelled"])
+    def test_one_that_is_over_is_called_as_if_never_before(self, ended: str) -> None:
+        row = make(status=ended, attempts=3, error="boom", ended_at=timezone.now())
+        assert tasks.again([row]) == 1
+        assert claimed(worker()) == [row]
+        assert Task.objects.get().attempts == 1
+
+    @pytest.mark.parametrize("going_on", ["waiting", "running", "finished"])
+    def test_no_other(self, going_on: str) -> None:
+        row = make(status=going_on)
+        assert tasks.again([row]) == 0
+        assert tasks.cancel(row) == (going_on == "waiting")
+
+
+@pytest.mark.parametrize(("state", "seen"), [("gone", "gone"), ("draining", "told_to_leave")])
+def test_a_worker_sees_what_its_row_says(state: str, seen: str) -> None:
+    me = worker()
+    Worker.objects.filter(id=me).update(state=state)
+    assert getattr(tasks.look(me, ABLE), seen)
+
+
+def test_a_look_is_one_statement(django_assert_num_queries: Callable[[int], Any]) -> None:
+    make()
+    me = worker()
+    with django_assert_num_queries(1):
+        assert tasks.look(me, ABLE).due
