@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from django_livesim import registry
+from django_livesim.background import handlers
 from tests.documents import Block, block, blocks
 
 PAGE = "docs/testing.md"
@@ -30,6 +31,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Any:
     exec(compile(block("README.md", "class Pond"), "README", "exec", dont_inherit=True), vars(shop))
     monkeypatch.setitem(sys.modules, "shop", ModuleType("shop"))
     monkeypatch.setitem(sys.modules, "shop.simulations", shop)
+    monkeypatch.setattr(handlers, "tasks", dict(handlers.tasks))
     names: dict[str, Any] = {"__name__": __name__}
     for each in examples():
         exec(compile(each.text, str(each), "exec", dont_inherit=True), names)
@@ -56,3 +58,8 @@ def test_the_test_case_of_the_page_passes(page):
     getattr(case, case._testMethodName)()
     assert result.errors == []
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("livesim-steps")]
+
+
+@pytest.mark.django_db
+def test_the_tasks_of_the_page_are_called(page):
+    page["WelcomeTests"]("test_a_new_user_is_welcomed").test_a_new_user_is_welcomed()
