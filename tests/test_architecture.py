@@ -20,7 +20,7 @@ PACKAGE = "django_livesim"
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "protocol": ("protocol",),
-    "authoring": ("simulation", "jobs", "streaming", "registry", "params", "declarations"),
+    "authoring": ("simulation", "jobs", "streaming", "background", "registry", "params", "declarations"),
     "runtime": ("runtime",),
     "conf": ("conf",),
     "rows": ("models", "store", "signals", "routers"),
@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"protocol", "conf", "authoring", "rows", "bus", "gateway"},
     "cli": {"protocol", "conf", "authoring", "rows", "bus", "gateway", "assembly"},
     "assembly": set(ROOMS),
-    "contrib": {PACKAGE},
+    "contrib": {"protocol", "conf", "bus", "gateway"},
 }
 
 OUTSIDE: dict[str, set[str]] = {

@@ -170,7 +170,7 @@ def test_a_dry_run_counts_and_removes_nothing(old, settings):
 def test_prune_removes_and_tells_in_json(old, settings):
     settings.LIVESIM = {"RETENTION": {"RUNS": 30, "JOURNAL": 30}}
     told: Any = livesim("prune", "--json").json
-    assert told == {"dry_run": False, "runs": 1, "journal": 0, "workers": 0, "kept": []}
+    assert told == {"dry_run": False, "runs": 1, "journal": 0, "tasks": 0, "workers": 0, "kept": []}
     assert not Run.objects.exists()
 
 

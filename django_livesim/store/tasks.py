@@ -134,14 +134,11 @@ def _candidates(able: Able, limit: int) -> list[int]:
 
 def _next_of(able: Able) -> Q:
     """The message of each channel that is next: the one that holds it, or the first that is due."""
-    held = Task.objects.filter(_of(Task.Kind.MESSAGE, able.channels), _holds()).values_list("name", "pk")
-    holding = dict(held)
-    wanted = Q(pk__in=list(holding.values()))
+    wanted = _of(Task.Kind.MESSAGE, able.channels) & Q(attempts__gt=0)
     for channel in able.channels:
-        if channel not in holding:
-            first = _due(able).filter(kind=Task.Kind.MESSAGE, name=channel).order_by("pk")
-            wanted |= Q(pk=Subquery(first.values("pk")[:1]))
-    return wanted
+        first = _due(able).filter(kind=Task.Kind.MESSAGE, name=channel).order_by("pk")
+        wanted |= Q(pk=Subquery(first.values("pk")[:1]))
+    return wanted & ~_is_held()
 
 
 def _due(able: Able) -> QuerySet[Task]:
@@ -159,12 +156,16 @@ def _holds() -> Q:
     return Q(status=RUNNING) | Q(status=WAITING, attempts__gt=0)
 
 
+def _is_held() -> Exists:
+    """Whether another message holds the channel of this one."""
+    others = Task.objects.filter(_holds(), kind=Task.Kind.MESSAGE, name=OuterRef("name"))
+    return Exists(others.exclude(pk=OuterRef("pk")))
+
+
 def _claimed(ids: Collection[int]) -> QuerySet[Task]:
     """Those of them that wait still, and whose channel nobody holds."""
-    others = Task.objects.filter(_holds(), kind=Task.Kind.MESSAGE, name=OuterRef("name"))
-    held = Exists(others.exclude(pk=OuterRef("pk")))
     rows: QuerySet[Task] = Task.objects.filter(pk__in=ids, status=WAITING)
-    return rows.filter(Q(kind=Task.Kind.TASK) | ~held)
+    return rows.filter(Q(kind=Task.Kind.TASK) | ~_is_held())
 
 
 def settle(worker: UUID, called: Iterable[Called]) -> None:

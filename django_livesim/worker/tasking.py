@@ -77,6 +77,9 @@ class TaskWorker:
         self._ended: dict[int, tasks.Called] = {}  # those of them that are to be written
         self._busy = 0  # calls that have not come back, those of a former worker of this process too
         self._beat_due = 0.0
+        self._next_due = (
+            math.inf
+        )  # when the next of those that wait for their time is due, as of the last look
         self._leaves_at = math.inf  # by `time.monotonic`; finite once it was told to leave
         self.told = False
         """Whether it leaves because its row has told it to."""
@@ -121,8 +124,8 @@ class TaskWorker:
             return RETRY
 
     def _ask(self) -> float:
-        worker = self._have()
-        if self._ended:
+        worker, goes_on = self._have(), bool(self._ended)
+        if goes_on:
             tasks.settle(worker, self._ended.values())
             for task in self._ended:
                 del self._held[task]
@@ -131,7 +134,13 @@ class TaskWorker:
             return 0.0
         if self._leaves_at < math.inf:
             return self._leave(worker)
-        return self._begin(worker)
+        if not (goes_on and self._claim(worker)):
+            self._look(worker)
+        return self._left()
+
+    def _left(self) -> float:
+        """Seconds until there is something to look for, if nobody rings."""
+        return max(0.0, min(conf.settings.POLL, min(self._beat_due, self._next_due) - time.monotonic()))
 
     def _have(self) -> UUID:
         if self._worker is None:
@@ -155,26 +164,33 @@ class TaskWorker:
         self._beat_due = time.monotonic() + conf.settings.BEAT
         return True
 
-    def _begin(self, worker: UUID) -> float:
-        able = tasks.Able(queues=self.queues, tasks=tuple(handlers.tasks), channels=tuple(handlers.channels))
-        look = tasks.look(worker, able)
+    def _able(self) -> tasks.Able:
+        names, channels = tuple(handlers.tasks), tuple(handlers.channels)
+        return tasks.Able(queues=self.queues, tasks=names, channels=channels)
+
+    def _look(self, worker: UUID) -> None:
+        """See what there is, and claim it."""
+        look = tasks.look(worker, self._able())
         if look.gone:
             self._lose(worker)
-            return 0.0
-        if look.told_to_leave:
+        elif look.told_to_leave:
             self.told = True
             self.drain()
-            return 0.0
+        elif look.due:
+            self._claim(worker)
+        self._next_due = math.inf if look.seconds is None else time.monotonic() + look.seconds
+
+    def _claim(self, worker: UUID) -> bool:
+        """Have what is due called, where a thread is free for it; whether there was any."""
         room = self._threads - self._busy
-        claimed = tasks.claim(worker, list(self._held), able, room) if look.due and room > 0 else []
+        claimed = tasks.claim(worker, list(self._held), self._able(), room) if room > 0 else []
         for row in claimed:
             known = handlers.channels if row.kind == Task.Kind.MESSAGE else handlers.tasks
             call = Call(row=row, handler=known[row.name], worker=worker)
             self._held[row.pk] = call
             self._busy += 1
             self._calls.put(call)
-        left = min(conf.settings.POLL, self._beat_due - time.monotonic())
-        return max(0.0, left if look.seconds is None else min(left, look.seconds))
+        return bool(claimed)
 
     def _leave(self, worker: UUID) -> float:
         """Where nothing is being called, or it has waited for long enough, let go of everything."""
@@ -193,6 +209,7 @@ class TaskWorker:
         self._held.clear()
         self._ended.clear()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
+        self._wake.set()
 
     def _sign(self, worker: UUID, began: float) -> None:
         if self._notes is not None:
