@@ -12,7 +12,7 @@ import pytest
 
 from scripts import services
 
-PARTS = ("redis", "postgres", "chromium", "node")
+PARTS = ("redis", "postgres", "chromium", "node", "nginx")
 
 
 def required(part: str) -> bool:

@@ -1,0 +1,197 @@
+"""The site of `deploy/`: the processes of its Procfile, behind a real nginx, over PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import string
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.check_sandbox import Visitor, receive
+from scripts.services import dies_with_us, free_port, stop
+from tests import services
+
+BASE = Path(__file__).resolve().parent.parent.parent
+DEPLOY = BASE / "deploy"
+MANAGE = [sys.executable, str(BASE / "sandbox" / "manage.py")]
+PROCFILE = dict(line.split(": ", 1) for line in (DEPLOY / "Procfile").read_text().splitlines())
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SITE = {"web", "http", "worker", "celery"}
+
+
+@pytest.fixture
+def wait(wait: Any) -> Callable[..., Any]:
+    return partial(wait, seconds=90)
+
+
+def test_compose_runs_the_lines_of_the_procfile_and_what_they_need() -> None:
+    names = set(COMPOSE["services"])
+    assert names == {"redis", "postgres", "migrate", "nginx"} | SITE
+    assert set(PROCFILE) == SITE
+    assert {name: COMPOSE["services"][name]["command"] for name in SITE} == {name: [name] for name in SITE}
+    assert COMPOSE["services"]["worker"]["deploy"]["replicas"] == 2
+
+
+def test_compose_has_no_secret_of_its_own() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert re.findall(r"(SECRET_KEY|PASSWORD)[^\n]*: (?!\"?\$\{|postgres)[^\n]*", text) == []
+    required = re.findall(r"\$\{(\w+):\?", text)
+    assert sorted(required) == ["ADMIN_PASSWORD", "POSTGRES_PASSWORD", "POSTGRES_PASSWORD", "SECRET_KEY"]
+
+
+def test_docker_reads_the_compose_file() -> None:
+    docker = services.executable("docker")
+    if subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
+        pytest.skip("docker: it has no compose")
+    given = os.environ | {"SECRET_KEY": "x" * 50, "POSTGRES_PASSWORD": "y", "ADMIN_PASSWORD": "z"}
+    command = [docker, "compose", "--file", str(DEPLOY / "compose.yaml"), "config", "--quiet"]
+    done = subprocess.run(command, env=given, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_unknown_line_is_told_with_those_that_there_are() -> None:
+    done = subprocess.run([DEPLOY / "run", "wbe"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.split() == ["deploy/Procfile", "has", "no", "wbe.", "It", "has:", *PROCFILE]
+
+
+@contextmanager
+def nginx(folder: Path, **given: Any) -> Iterator[None]:
+    """A real one, with the template as its image would fill it in."""
+    program = services.executable("nginx")
+    template = string.Template((DEPLOY / "nginx.conf.template").read_text())
+    (folder / "site.conf").write_text(
+        template.safe_substitute({name: str(each) for name, each in given.items()})
+    )
+    places = " ".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;\n"
+        f"events {{}}\nhttp {{ access_log off; {places} include {folder}/site.conf; }}\n"
+    )
+    if os.geteuid() == 0:
+        (folder / "nginx.conf").write_text("user root;\n" + (folder / "nginx.conf").read_text())
+    command = [program, "-e", f"{folder}/errors", "-c", f"{folder}/nginx.conf"]
+    process = subprocess.Popen(command, preexec_fn=dies_with_us())
+    try:
+        yield
+    finally:
+        stop(process)
+
+
+def start(name: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A line of the Procfile."""
+    return subprocess.Popen([DEPLOY / "run", name], env=env, cwd="/", preexec_fn=dies_with_us())
+
+
+def workers(env: dict[str, str]) -> list[dict[str, Any]]:
+    """Those that are alive, as the command line tells them."""
+    done = subprocess.run([*MANAGE, "livesim", "drain", "--json"], env=env, capture_output=True, text=True)
+    return list(json.loads(done.stdout or "[]"))
+
+
+def sees_ticks(visitor: Visitor, run: str, *, above: int = 0) -> int:
+    """The tick of a frame that came through a socket, beyond that one."""
+    with visitor.socket(run) as socket:
+        tick = 0
+        while tick <= above:
+            tick = int(receive(socket, "snapshot", 60)["tick"])
+        return tick
+
+
+def test_pages_by_wsgi_sockets_by_asgi_and_celery_all_behind_nginx(
+    redis_url: str, wait: Any, tmp_path: Path
+) -> None:
+    services.executable("nginx")
+    asgi, wsgi, port = free_port(), free_port(), free_port()
+    base = f"http://127.0.0.1:{port}"
+    with ExitStack() as stack:
+        database = stack.enter_context(services.postgres())
+        env = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ} | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "SECRET_KEY": "long-and-not-guessed-" * 3,
+            "DEBUG": "0",
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "DATABASE_URL": database,
+            "REDIS_URL": redis_url,
+            "ASGI_PORT": str(asgi),
+            "WSGI_PORT": str(wsgi),
+        }
+        for command in (["migrate", "--verbosity", "0"], ["seed_sandbox"]):
+            subprocess.run([*MANAGE, *command], env=env, check=True, stdout=subprocess.DEVNULL)
+        given = {"ASGI": f"127.0.0.1:{asgi}", "WSGI": f"127.0.0.1:{wsgi}", "PORT": port, "STATIC": tmp_path}
+        stack.enter_context(nginx(tmp_path, **given))
+        processes = {name: start(name, env) for name in ("web", "http", "worker", "celery")}
+        processes["second worker"] = start("worker", env)
+        stack.callback(lambda: [stop(each) for each in processes.values()])
+
+        visitor = Visitor(base)
+        wait(lambda: answers(visitor, "/livesim/"))
+        with visitor.opener.open(base + "/livesim/") as page:
+            assert page.headers["Server"].startswith("nginx")
+        assert "gunicorn" in served_by(wsgi)
+        run = wait(lambda: first_run(visitor))
+        wait(lambda: len(workers(env)) >= 2)
+        tick = sees_ticks(visitor, run)
+
+        for name in ("worker", "second worker"):  # one of them has the run
+            processes[name].send_signal(signal.SIGKILL)
+            assert processes[name].wait(30) == -signal.SIGKILL
+            tick = sees_ticks(visitor, run, above=tick)
+            processes[name] = start("worker", env)
+            wait(lambda: len(workers(env)) >= 2)
+
+        task = begin(visitor, "count")
+        with visitor.open(f"/ws/task_status/{task}/") as socket:
+            until, told = time.monotonic() + 90, dict[str, Any]()
+            while not told.get("complete") and time.monotonic() < until:
+                told = json.loads(socket.recv(timeout=90))
+        assert (told["state"], told["success"]) == ("SUCCESS", True)
+
+
+def answers(visitor: Visitor, path: str) -> bool:
+    try:
+        return bool(visitor.get(path))
+    except OSError:
+        return False
+
+
+def served_by(port: int) -> str:
+    """What the server at that port calls itself."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/livesim/health/", headers={"Host": "127.0.0.1"})
+    try:
+        return connection.getresponse().getheader("Server", "")
+    finally:
+        connection.close()
+
+
+def first_run(visitor: Visitor) -> str | None:
+    """One that started by itself, from the list."""
+    found = re.search(r"/livesim/runs/([0-9a-f-]{36})/", visitor.get("/livesim/"))
+    return found and found[1]
+
+
+def begin(visitor: Visitor, task: str) -> str:
+    """Start a task by the form of its page; its id."""
+    visitor.get("/documents/celery/")
+    form = {"task": task, "csrfmiddlewaretoken": visitor.cookie("csrftoken")}
+    data = urllib.parse.urlencode(form).encode()
+    with visitor.opener.open(visitor.base + "/documents/celery/", data, timeout=30) as page:
+        return str(page.url).rstrip("/").rpartition("/")[2]
