@@ -50,6 +50,9 @@ PERMISSIONS = (
 
 INSPECT = "livesim.inspect_run"
 WORKERS = "livesim.view_worker"
+SEE_TASKS = ("livesim.view_task", "livesim.change_task")
+CHANGE_TASKS = "livesim.change_task"
+DELETE_TASKS = "livesim.delete_task"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +268,26 @@ def inspectable(actor: Actor, runs: Iterable[Run]) -> set[Any]:
 def may_see_workers(actor: Actor) -> bool:
     """Whether `actor` may see processes, their hosts, load and lag, as in the admin."""
     return actor.trusted or _has(actor, WORKERS, None)
+
+
+def may_see_tasks(actor: Actor) -> bool:
+    """Whether `actor` may see the tasks and messages of everybody, without what they were called with."""
+    return actor.trusted or any(_has(actor, name, None) for name in SEE_TASKS)
+
+
+def may_look_into_tasks(actor: Actor) -> bool:
+    """Whether `actor` may see their arguments and tracebacks too."""
+    return may_see_tasks(actor) and (actor.trusted or _has(actor, INSPECT, None))
+
+
+def may_change_tasks(actor: Actor) -> bool:
+    """Whether `actor` may cancel those that wait, and have those called again that failed."""
+    return actor.trusted or _has(actor, CHANGE_TASKS, None)
+
+
+def may_delete_tasks(actor: Actor) -> bool:
+    """Whether `actor` may delete those that are over. Nobody may delete others."""
+    return actor.trusted or (may_see_tasks(actor) and _has(actor, DELETE_TASKS, None))
 
 
 def is_monitor(authorization: str) -> bool:

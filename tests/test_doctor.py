@@ -92,7 +92,7 @@ def test_as_json_it_is_an_array_of_findings(debug, live_row):
     assert {finding["status"] for finding in found} <= {"ok", "advice"}
     assert all(finding.keys() == {"name", "status", "message", "hint"} for finding in found)
     names = {"settings", "simulations", "runserver", "hosts", "origins", "static", "layer", "servers"}
-    assert {finding["name"] for finding in found} == names | {"database", "workers", "runs", "lag"}
+    assert {finding["name"] for finding in found} == names | {"database", "workers", "runs", "lag", "tasks"}
 
 
 def test_a_look_that_fails_is_a_finding_and_keeps_no_other_from_being_made(debug, live_row, settings):

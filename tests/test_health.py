@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Count
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from django_livesim import gateway
-from django_livesim.gateway import examining, vitals
-from django_livesim.models import Command, Run, Worker
+from django_livesim.gateway import backlog, examining, vitals
+from django_livesim.models import Command, Run, Task, Worker
 from django_livesim.store.moments import Moment
 from scripts import services
 
@@ -138,7 +140,7 @@ def test_who_may_see_workers_sees_the_figures(client, redis_layer, worker, djang
     assert ask(client).json() == {"status": "ok"}
     ann.user_permissions.add(Permission.objects.get(codename="view_worker"))
     told = parts(client)
-    assert list(told) == ["layer", "database", "workers", "lag"]
+    assert list(told) == ["layer", "database", "workers", "lag", "tasks"]
     assert told["workers"]["each"][0]["name"] == "a-host:7"
 
 
@@ -180,7 +182,7 @@ def test_a_probe_may_ask_for_some_parts_alone(client, redis_layer):
 def test_a_part_that_there_is_not_is_refused_with_those_there_are(client):
     response = ask(client, "databse")
     assert response.status_code == 400
-    expected = ["layer", "database", "workers", "lag"]
+    expected = ["layer", "database", "workers", "lag", "tasks"]
     assert response.json() == {"status": "unknown", "unknown": "databse", "expected": expected}
 
 
@@ -249,6 +251,82 @@ def test_a_run_of_yesterday_that_was_just_let_go_is_not_late(monitor, redis_laye
     assert runs["waiting"] == 1 and runs["oldest"] < 5
 
 
+@pytest.fixture
+def caller() -> Worker:
+    """One that calls the task `resize`, and the handler of `thumbnails`, of the queue `default`."""
+    told = {"running": 2, "threads": 4, "names": ["resize"], "channels": ["thumbnails"]}
+    return Worker.objects.create(host="a-host", pid=8, queues=["default"], load={"tasks": told})
+
+
+def enqueued(name: str = "resize", seconds: float = 0, **fields: Any) -> Task:
+    """A task that has been due for so many seconds."""
+    row = Task.objects.create(name=name, **fields)
+    since = timezone.now() - timedelta(seconds=seconds)
+    Task.objects.filter(pk=row.pk).update(created_at=since if row.due_at is None else row.created_at)
+    return row
+
+
+def test_tasks_that_are_due_are_counted(monitor, redis_layer, worker, caller):
+    enqueued(seconds=50)
+    enqueued()
+    enqueued("thumbnails", kind="message")
+    enqueued(due_at=timezone.now() + timedelta(hours=1))
+    for status in ("running", "finished", "failed", "cancelled"):
+        enqueued(seconds=500, status=status)
+    told = parts(monitor)["tasks"]
+    assert told["state"] == "ok" and (told["waiting"], told["running"], told["threads"]) == (3, 2, 4)
+    assert 49 < told["oldest_due"] < 59
+    first = told["each"][0]
+    assert (first["name"], first["queue"], first["due"]) == ("resize", "default", 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({}, "ok"),  # a worker calls it, and is behind
+        ({"queue": "heavy"}, "failing"),
+        ({"name": "removed"}, "failing"),
+        ({"name": "thumbnails"}, "failing"),  # a task of that name, and no channel
+        ({"queue": "heavy", "seconds": 30}, "ok"),
+    ],
+)
+def test_what_is_due_for_a_minute_with_no_worker_for_it_is_a_fault(
+    monitor, redis_layer, worker, caller, fields, state
+):
+    enqueued(**({"seconds": 75} | fields))
+    told = ask(monitor).json()
+    assert (told["parts"]["tasks"]["state"], told["status"]) == (state, state)
+    named = fields.get("name", "resize")
+    assert state == "ok" or f"{named} is due for 7" in told["parts"]["tasks"]["problem"]
+
+
+def test_while_its_worker_is_replaced_nothing_is_at_fault(monitor, redis_layer, worker, caller):
+    enqueued(seconds=500)
+    Worker.objects.filter(id=caller.id).update(state="gone")
+    assert states(monitor)["tasks"] == "ok"
+    Worker.objects.filter(id=caller.id).update(beat_at=timezone.now() - timedelta(seconds=61))
+    examining.forget()
+    assert states(monitor)["tasks"] == "failing"
+
+
+def test_a_worker_that_calls_tasks_is_none_that_takes_runs(monitor, redis_layer, caller):
+    told = parts(monitor)["workers"]
+    assert told["problem"] == "no worker is alive" and told["alive"] == 1
+    assert told["each"][0]["load"] == {"tasks": {"running": 2, "threads": 4}}
+
+
+def test_tasks_that_have_ended_are_not_read(worker, caller):
+    """By the partial index of those that wait; a table may have millions of the others."""
+    Task.objects.bulk_create(Task(name=f"t{number % 7}", status="finished") for number in range(5000))
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE livesim_task")
+    assert "livesim_task_waiting" in backlog.due().values("name").annotate(Count("pk")).order_by().explain()
+    with CaptureQueriesContext(connection) as queries:
+        backlog.look_at_tasks()
+    assert len([each for each in queries if "livesim_task" in each["sql"]]) == 1
+
+
 def test_a_migration_that_is_not_applied_is_named(monitor, redis_layer, worker):
     applied = MigrationRecorder(connection).migration_qs.filter(app="livesim")
     last = applied.order_by("name").last()
@@ -302,7 +380,9 @@ def test_a_database_that_hangs_is_named_and_the_layer_is_well(monitor, deaf_data
     response = ask(monitor)
     assert time.monotonic() - began < WITHIN and response.status_code == 503
     found = {name: part["state"] for name, part in response.json()["parts"].items()}
-    assert found == {"layer": "ok", "database": "hung", "workers": "unknown", "lag": "unknown"}
+    assert found == {"layer": "ok", "database": "hung", "workers": "unknown", "lag": "unknown"} | {
+        "tasks": "unknown"
+    }
     wait(lambda: not health_threads())  # a connection that is not answered is given up
 
 

@@ -9,6 +9,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from django_livesim.gateway import harming
+from django_livesim.gateway.vitals import told_of_tasks
 from django_livesim.models import Run
 from django_livesim.protocol.loads import RunLoad
 
@@ -35,6 +36,9 @@ def words(load: RunLoad) -> dict[str, str]:
 def worker_words(load: Mapping[str, Any]) -> list[str]:
     """What a worker told of itself, each part with its unit; what it did not tell is left out."""
     told: list[str] = []
+    if tasks := told_of_tasks(load):
+        counts = {"running": tasks.get("running", 0), "threads": tasks.get("threads", 0)}
+        told.append(_("calls tasks, %(running)s of %(threads)s at once now") % counts)
     if "cpu" in load:
         told.append(_("%(share)s of one core") % {"share": share(load["cpu"])})
     if "memory" in load:

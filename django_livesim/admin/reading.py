@@ -101,7 +101,7 @@ class RecordList(ChangeList):
     def older(self) -> str:
         """The query of the rows after the last page; empty elsewhere, and where there are none."""
         ends = self.paginator.more and self.page_num == self.paginator.num_pages
-        if not (ends and self.model_admin.of_runs and self.last_id):
+        if not (ends and self.model_admin.numbered and self.last_id):
             return ""
         return self.get_query_string({OLDER: self.last_id}, [PAGE_VAR])
 
@@ -109,7 +109,7 @@ class RecordList(ChangeList):
 class RecordAdmin(Admin):
     """Rows to read: those of every run with a permission for it, else those of visible runs."""
 
-    actions = None
+    actions: Any = None
     list_per_page = 100
     sortable_by = ()
     list_max_show_all = 0
@@ -118,6 +118,8 @@ class RecordAdmin(Admin):
     paginator = CountedPaginator
     of_runs: ClassVar[bool] = True
     """Whether each row is of one run."""
+    numbered: ClassVar[bool] = True
+    """Whether newer rows have greater ids, by which a list goes on to older ones."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -136,7 +138,7 @@ class RecordAdmin(Admin):
         return permissions.level(asker(request), obj.run) is not None
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        ours = lookup in (RUN, OLDER) and self.of_runs
+        ours = (lookup == RUN and self.of_runs) or (lookup == OLDER and self.numbered)
         return (ours or is_offered(lookup, self.get_list_filter(request))) and super().lookup_allowed(
             lookup, value, request
         )

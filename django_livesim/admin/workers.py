@@ -19,6 +19,7 @@ from django_livesim.admin.listing import troubles
 from django_livesim.admin.loads import load_words, worker_words
 from django_livesim.admin.reading import RecordAdmin, asker
 from django_livesim.gateway import harming
+from django_livesim.gateway.vitals import told_of_tasks
 from django_livesim.models import Run, Worker
 from django_livesim.views.vitals import workers_alive
 
@@ -27,9 +28,10 @@ HELD_SHOWN = 50
 
 
 class WorkerAdmin(RecordAdmin):
-    """The processes that step runs. They hold everybody's, so they are for who may view every run."""
+    """The processes that step runs, or call tasks. They hold everybody's: for who may view every run."""
 
     of_runs = False
+    numbered = False
     list_display = ("__str__", "state", "queue_names", "held", "load_line", "beat_age", "started_at")
     list_filter = ("state",)
     ordering = ("state", "-started_at")
@@ -40,6 +42,7 @@ class WorkerAdmin(RecordAdmin):
         "pid",
         "queue_names",
         "load_line",
+        "task_names",
         "package",
         "beat",
         "beat_age",
@@ -69,6 +72,13 @@ class WorkerAdmin(RecordAdmin):
     @admin.display(description=gettext_lazy("load"))
     def load_line(self, worker: Worker) -> str:
         return ", ".join(worker_words(worker.load)) or self.get_empty_value_display()
+
+    @admin.display(description=gettext_lazy("tasks and channels"))
+    def task_names(self, worker: Worker) -> str:
+        """What it calls; nothing for one that steps runs."""
+        told = told_of_tasks(worker.load)
+        named = [*told.get("names", ()), *told.get("channels", ())]
+        return ", ".join(map(str, named)) or str(self.get_empty_value_display())
 
     @admin.display(description=gettext_lazy("package"))
     def package(self, worker: Worker) -> str:

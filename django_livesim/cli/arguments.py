@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django_livesim.models import Visibility
-from django_livesim.protocol.names import CLIENT_ID, Status
+from django_livesim.protocol.names import CLIENT_ID, Status, TaskStatus
 
 RUN_HELP = "id, at least 8 of its first digits, key, or simulation:key"
 PAIRS_HELP = "an argument and its value, as in bodies=50; lists and dicts as JSON"
@@ -33,6 +33,7 @@ def add_verbs(parser: ArgumentParser) -> None:
     _delete(_run_verb(verbs, "delete", "remove a run with all that is stored of it"))
     _run_verb(verbs, "inspect", "show a run's state, figures and last commands")
     _run_here(_verb(verbs, "run", "start a run and step it in this process, until it ends or Ctrl-C"))
+    _tasks(_verb(verbs, "tasks", "list tasks and messages of own channels, newest first"))
     _drain(_verb(verbs, "drain", "have a worker store its runs, let them go and end, and wait for that"))
     _prune(_verb(verbs, "prune", "remove what LIVESIM RETENTION says has been kept long enough"))
     _scaffold(_verb(verbs, "scaffold", "write simulations to begin from, with tests, into an app"))
@@ -122,6 +123,18 @@ def _share(parser: ArgumentParser) -> None:
 
 def _delete(parser: ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="delete a run that has not ended, too")
+
+
+def _tasks(parser: ArgumentParser) -> None:
+    statuses = [str(status) for status in TaskStatus]
+    parser.add_argument("--status", choices=statuses, help="only those with this status")
+    parser.add_argument("--name", help="only those of this task or channel")
+    parser.add_argument("--limit", type=_count, default=50, help="at most so many (default 50)")
+    acts = parser.add_mutually_exclusive_group()
+    acts.add_argument("--cancel", metavar="ID", type=_count, help="cancel one that waits, and list nothing")
+    acts.add_argument(
+        "--again", metavar="ID", type=_count, help="call one again that failed or was cancelled"
+    )
 
 
 def _drain(parser: ArgumentParser) -> None:

@@ -25,6 +25,7 @@ from django_livesim.cli.output import Output, compact
 from django_livesim.cli.pruning import prune_rows
 from django_livesim.cli.refs import cli_actor, find_command, find_run
 from django_livesim.cli.scaffold import scaffold
+from django_livesim.cli.tasks import tasks
 from django_livesim.cli.troubles import costs, told, troubles
 from django_livesim.cli.watch import outcome_line
 from django_livesim.cli.workers import how_to_start_one, live_workers, unattended
@@ -312,6 +313,7 @@ VERBS: dict[str, Callable[[Namespace, Output], None]] = {
     "share": share,
     "delete": delete,
     "inspect": inspect,
+    "tasks": tasks,
     "drain": drain,
     "prune": prune_rows,
     "scaffold": scaffold,

@@ -16,15 +16,17 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from django_livesim import conf, declarations, registry
+from django_livesim import conf, declarations, permissions, registry
 from django_livesim.background import ChannelHandler, Handler, handlers
 from django_livesim.bus import doorbells
 from django_livesim.gateway.bridging import in_thread
+from django_livesim.gateway.finding import SERVER
 from django_livesim.models import Task as TaskRow
 from django_livesim.params.signatures import where
+from django_livesim.permissions import Actor
 from django_livesim.protocol import plain
 from django_livesim.protocol.commands import MAX_DELAY
-from django_livesim.protocol.errors import BadArgs, Code, LivesimError, NoRun
+from django_livesim.protocol.errors import BadArgs, Code, Forbidden, LivesimError, NoRun
 from django_livesim.protocol.names import TaskStatus
 from django_livesim.store import tasks
 from django_livesim.store.moments import Moment
@@ -68,8 +70,8 @@ class When:
     def fields(self, handler: Handler) -> dict[str, Any]:
         """As columns. Raises BadArgs."""
         queue = handler.queue if self.queue is None else self.queue
-        if self.queue is not None and queue not in _queues():
-            known = ", ".join(sorted(_queues()))
+        if self.queue is not None and queue not in queues():
+            known = ", ".join(sorted(queues()))
             given = {"given": repr(queue)[:80], "known": known}
             raise _bad("queue", _("There is no queue %(given)s. Expected one of: %(known)s.") % given)
         key = self.id
@@ -193,6 +195,34 @@ async def asend_to(channel: str, message: Mapping[str, Any], **when: Any) -> Tic
     return await in_thread(send_to, channel, message, **when)
 
 
+def cancel(ids: Iterable[int], *, actor: Actor = SERVER) -> list[int]:
+    """Those of these tasks and messages that waited, and will not be called. Raises Forbidden."""
+    _require(permissions.may_change_tasks(actor), permissions.CHANGE_TASKS)
+    return [each for each in ids if tasks.cancel(each)]
+
+
+def again(ids: Iterable[int], *, actor: Actor = SERVER) -> list[int]:
+    """Those of them that had failed, or were cancelled, and are called once more. Raises Forbidden."""
+    _require(permissions.may_change_tasks(actor), permissions.CHANGE_TASKS)
+    done = [each for each in ids if tasks.again([each])]
+    if done:
+        _ring_on_commit()
+    return done
+
+
+def delete(ids: Iterable[int], *, actor: Actor = SERVER) -> list[int]:
+    """Those of them that were over, and whose rows are no more. Raises Forbidden."""
+    _require(permissions.may_delete_tasks(actor), permissions.DELETE_TASKS)
+    over = TaskRow.objects.exclude(status__in=[str(TaskStatus.WAITING), str(TaskStatus.RUNNING)])
+    return [each for each in ids if over.filter(pk=each).delete()[0]]
+
+
+def _require(may: bool, permission: str) -> None:
+    if not may:
+        told = _("This needs the permission %(permission)s; ask an administrator for it.")
+        raise Forbidden(told % {"permission": permission})
+
+
 @overload
 def task(function: Callable[..., Any], /) -> Task: ...
 @overload
@@ -235,7 +265,8 @@ def _checked(function: Any, options: dict[str, Any], *, channel: bool = False) -
     return options
 
 
-def _queues() -> set[str]:
+def queues() -> set[str]:
+    """Those that tasks and simulations of this code name."""
     return {"default", *handlers.queues, *(each.queue for each in registry.all())}
 
 

@@ -1,4 +1,4 @@
-"""What `vitals` and `lagging` find, within a limit, for however many ask at once.
+"""What `vitals`, `lagging` and `backlog` find, within a limit, for however many ask at once.
 
 A look at a layer or a database that hangs may never end, and a server has few
 threads. So looks are made in threads of their own, one at a time of each
@@ -22,7 +22,7 @@ from django.db import connections, transaction
 
 from django_livesim import conf
 from django_livesim.bus.seldom import Seldom
-from django_livesim.gateway import lagging, vitals
+from django_livesim.gateway import backlog, lagging, vitals
 from django_livesim.gateway.vitals import Sign
 
 LIMIT = 1.5  # seconds after its begin for which a look is waited for
@@ -166,12 +166,13 @@ def _make() -> dict[str, Line]:
             "database": _brief(vitals.look_at_database),
             "workers": _brief(vitals.look_at_workers),
             "lag": _brief(lambda: lagging.look_at_lag(waits)),
+            "tasks": _brief(backlog.look_at_tasks),
         },
     )
     return {name: line for line in (layer, rows) for name in line.looks}
 
 
-PARTS = ("layer", "database", "workers", "lag")
+PARTS = ("layer", "database", "workers", "lag", "tasks")
 _lines = _make()
 
 

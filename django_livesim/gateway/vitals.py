@@ -86,21 +86,31 @@ def present() -> QuerySet[Worker]:
     return Worker.objects.heard_of(timedelta(seconds=conf.settings.LEASE_TTL))
 
 
+def told_of_tasks(load: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a worker told of tasks: `running`, `threads`, `names`, `channels`; empty for one that steps."""
+    told = load.get("tasks")
+    return told if isinstance(told, Mapping) else {}
+
+
 def look_at_workers() -> Sign:
-    """Those that are not gone: alive, leaving and silent ones, by queue, with beats, load and runs held."""
+    """Those that are not gone: alive, leaving and silent ones, with beats, load and runs held.
+
+    `queues` counts those that take runs alone.
+    """
     there = Worker.objects.exclude(state=Worker.State.GONE)
     rows: list[Any] = list(there.annotate(now=Moment()).order_by("started_at"))
     held = _held(rows)
     each = [_worker(row, (row.now - row.beat_at).total_seconds(), held[row.id]) for row in rows]
     states = Counter(worker["state"] for worker in each)
     alive = [worker for worker in each if worker["state"] == Worker.State.ALIVE]
+    stepping = [worker for worker in alive if "tasks" not in worker["load"]]
     figures = {
         "alive": states["alive"],
         "draining": states["draining"],
         "silent": states["silent"],
         "oldest_beat": max((worker["beat_age"] for worker in each), default=None),
         "runs": sum(held.values()),
-        "queues": dict(Counter(queue for worker in alive for queue in worker["queues"])),
+        "queues": dict(Counter(queue for worker in stepping for queue in worker["queues"])),
         "each": each[:MOST],
     }
     return Sign(figures=figures, problem="" if figures["queues"] else "no worker is alive")
@@ -115,8 +125,13 @@ def _worker(row: Worker, age: float, held: int) -> dict[str, Any]:
         "queues": row.queues,
         "beat_age": round(age, 1),  # seconds
         "runs": held,
-        "load": {key: row.load[key] for key in ("runs", "cpu", "memory") if key in row.load},
+        "load": {key: row.load[key] for key in ("runs", "cpu", "memory") if key in row.load} | _calls(row),
     }
+
+
+def _calls(row: Worker) -> dict[str, Any]:
+    told = told_of_tasks(row.load)
+    return {"tasks": {key: told.get(key, 0) for key in ("running", "threads")}} if told else {}
 
 
 def _held(rows: list[Worker]) -> Counter[UUID]:

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from django_livesim.cli.doctor import database, hosts, layer, processes, redis, runs, setup, static
+from django_livesim.cli.doctor import database, hosts, layer, processes, redis, runs, setup, static, tasks
 from django_livesim.cli.doctor.finding import PROBLEM, Finding, safely
 from django_livesim.cli.errors import NotDone, one_line
 from django_livesim.cli.output import Output
@@ -35,6 +35,7 @@ ROWS = (
     ("runs", "Run: python manage.py migrate", runs.look_at_waiting),
     ("runs", "Run: python manage.py migrate", runs.look_at_quarantined),
     ("lag", "Run: python manage.py migrate", runs.look_at_lag),
+    ("tasks", "Run: python manage.py migrate", tasks.look),
 )
 """By name what to do where a look itself fails. `ROWS` rest on the database."""
 

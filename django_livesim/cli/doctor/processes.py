@@ -40,6 +40,8 @@ def look_at_workers() -> Iterator[Finding]:
             yield ok("workers", message)
         else:
             queues = ", ".join(worker["queues"]) or "none"
+            if calls := worker["load"].get("tasks"):
+                held = f"{calls['running']} of {calls['threads']} tasks at once"
             message = f"{worker['name']} is alive with {held}, queues {queues}"
             yield ok("workers", message)
 
