@@ -137,7 +137,8 @@ def serve(host: str, port: int) -> int:
                     print(f"The {name} ended with status {status}.", file=sys.stderr)
                     return 1
             if not told and (told := answers(url)):
-                print(f"\n  {url}   user admin, password {password}   Ctrl-C ends it\n", flush=True)
+                print(f"\n  {url}   user admin, password {password}   Ctrl-C ends it")
+                print(f"  {url}documents/   one page for each thing that the documents ask for\n", flush=True)
             time.sleep(0.1)
     return 0
 

@@ -38,6 +38,7 @@ INSTALLING = [
 PROCESSES = [
     "tests/acceptance",
     "tests/process",
+    "tests/sandbox",
     "tests/test_checks_of_a_new_project.py",
     "tests/test_cli.py",
     "tests/test_deploying.py",

@@ -1,8 +1,8 @@
 """Settings of the sandbox. Everything comes from the environment and has a default.
 
 `DATABASE_URL`, `REDIS_URL` or `CHANNELS_REDIS` (which wins), `SECRET_KEY`,
-`DEBUG`, `ALLOWED_HOSTS`, `HTTPS`, `HSTS_SECONDS`. With no Redis at all there is no
-channel layer, and `manage.py runserver` runs the simulations itself.
+`DEBUG`, `ALLOWED_HOSTS`, `HTTPS`, `HSTS_SECONDS`. With no Redis at all
+`manage.py runserver` runs the simulations itself.
 
 `HTTPS=1` is for a site behind a proxy that ends TLS. The proxy has to set the header
 `X-Forwarded-Proto` on each request, whatever the client sent: it is believed.
@@ -59,11 +59,15 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "django_htmx",
+    "sandbox.documents",  # before django_livesim: it has a footer of its own
     "django_livesim",
     "sandbox.config",
     "sandbox.orbit",
     "sandbox.life",
     "sandbox.workshop",
+    "sandbox.entities",
+    "sandbox.prog",
+    "sandbox.chat",
 ]
 if find_spec("mesa") and find_spec("networkx"):
     INSTALLED_APPS += ["sandbox.mesa_models"]
@@ -121,6 +125,15 @@ if REDIS:
             "CONFIG": {"hosts": [{"address": REDIS, "socket_timeout": None}]},
         }
     }
+else:
+    # The documents' sockets want a layer. This one reaches no further than `runserver`: enough there.
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+LIVESIM = {
+    "POLICY": "sandbox.entities.shared.policy",
+    # Of what anybody may start, nobody can fill the workers.
+    "QUOTAS": {"RUNS_PER_USER": 20, "RUNS": 1000},
+}
 
 LOGGING = {
     "version": 1,

@@ -14,7 +14,7 @@ KEY = "sandbox"
 class Command(BaseCommand):
     """Makes what a visitor of the sandbox wants to find; a second time, it changes nothing."""
 
-    help = "Makes the user admin (password: ADMIN_PASSWORD, else admin) and one run of each example."
+    help = "Makes the user admin (password: ADMIN_PASSWORD, else admin) and one run of each simulation."
 
     def handle(self, *args: Any, **options: Any) -> None:
         password = os.environ.get("ADMIN_PASSWORD", "admin")
@@ -25,6 +25,8 @@ class Command(BaseCommand):
             admin.set_password(password)
             admin.save()
         for simulation in registry.all():
+            if simulation.is_job or simulation.sharing != "shared":
+                continue  # whoever wants one starts it
             run = gateway.start(
                 simulation.name, owner=admin, key=KEY, name=str(simulation.label), visibility="public"
             )

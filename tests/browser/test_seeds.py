@@ -1,0 +1,109 @@
+"""The sandbox's pages of the seed documents as a person uses them; a document's own script at our socket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visitor, opened
+from tests.browser.site import Site
+
+Visit = Callable[..., Visitor]
+
+SEEDS = Path(__file__).resolve().parent.parent / "seeds"
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The sandbox as `manage.py runserver` has it with no Redis, under a strict policy."""
+    site = Site(tmp_path_factory.mktemp("sandbox"))
+    site.env["DJANGO_SETTINGS_MODULE"] = "tests.sandbox.settings"
+    site.env.pop("REDIS_URL", None)
+    yield from opened(site)
+
+
+def opened_page(visitor: Visitor, name: str) -> Page:
+    visitor.page.goto(f"{visitor.site.url}/documents/{name}/")
+    expect(visitor.page.locator("[data-doc=connection]")).to_have_text("connected to")
+    return visitor.page
+
+
+def test_the_script_of_the_progress_document_drives_its_socket(sandbox: Site, visit: Visit) -> None:
+    page = visit(sandbox).page
+    page.route("**/prog/progress.js", lambda route: route.fulfill(path=SEEDS / "progrock.js"))
+    heard: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda text: heard.append(str(text))))
+    page.goto(f"{sandbox.url}/documents/progress/")
+    value = page.locator("#prog-val")
+    expect(value).to_have_text("0%")
+    while not heard:
+        page.wait_for_timeout(50)
+    assert heard == ['{"accept":true}']
+    page.click("#go-button")
+    expect(value).to_have_text(re.compile(r"^[1-9]\d?%$"))
+    expect(value).not_to_have_class(re.compile("complete"))
+    expect(value).to_have_text("100%")
+    expect(value).to_have_class(re.compile("complete"))
+
+
+def test_a_job_of_ones_own_is_started_stopped_and_found_again(sandbox: Site, visit: Visit) -> None:
+    visitor = visit(sandbox, viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page = opened_page(visitor, "progress")
+    card = page.locator("[data-socket='/prog/hour/']")
+    card.get_by_role("button", name="Start").click()
+    expect(card.locator(".doc-percent")).to_have_text(re.compile(r"^0\.\d+%$"))
+    page = opened_page(visitor, "progress")  # it went on
+    expect(card.locator(".doc-percent")).to_have_text(re.compile(r"^0\.\d+%$"))
+    card.get_by_role("button", name="Stop").click()
+    expect(card.locator("[data-part=said]")).to_have_text("Stopped.")
+    card.get_by_role("button", name="Stop").click()
+    expect(card.locator("[data-part=said]")).to_have_text("No job of yours is running. Start one.")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    card.get_by_role("link").click()
+    expect(page.locator(".ls-live-head .ls-pill")).to_have_text("stopped")
+
+
+def test_visitors_steer_one_simulation(sandbox: Site, visit: Visit) -> None:
+    visitor = visit(sandbox, viewport={"width": 390, "height": 844})
+    page = opened_page(visitor, "simulation")
+    page.click("[data-part=start]")
+    time = page.locator("[data-part=time]")
+    expect(time).to_have_text(re.compile(r"^\d+0$"))
+    page.fill("#entity_id", "comet")
+    page.click("text=Add >> nth=-1")
+    other = opened_page(visit(sandbox), "simulation")
+    expect(other.locator("[data-part=heard]")).to_contain_text('"comet"')
+    page.fill("#dx", "1000")
+    page.click("text=Add >> nth=-1")
+    expect(page.locator("[data-part=error]")).to_contain_text("two numbers from -100 to 100; got 1000")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.click("[data-part=stop]")
+    page.click("text=Its own page")
+    expect(page.locator(".ls-live-head .ls-pill")).to_have_text("stopped")
+
+
+def test_an_echo_comes_back_where_there_is_a_route(sandbox: Site, visit: Visit) -> None:
+    page = opened_page(visit(sandbox), "chat")
+    heard = page.locator("[data-part=heard]")
+    page.click("text=Send")
+    expect(heard).to_have_text("You said: hello world")
+    for path, said in {
+        "/anywhere/you/like": "You said at /anywhere/you/like: hello world",
+        "/elsewhere/": "/elsewhere/ was refused: 4404",
+    }.items():
+        page.select_option("#path", path)
+        page.click("text=Send")
+        expect(heard).to_contain_text(said)
+
+
+def test_the_pages_are_found_from_the_list_of_runs(sandbox: Site, visit: Visit) -> None:
+    page = visit(sandbox).page
+    page.goto(sandbox.url)
+    page.click("footer a")
+    expect(page.get_by_role("heading", name="What the documents ask for")).to_be_visible()
+    page.click("text=An echo")
+    expect(page.get_by_role("heading", name="An echo")).to_be_visible()
