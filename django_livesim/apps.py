@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 
@@ -16,3 +19,20 @@ class LivesimConfig(AppConfig):
         from django_livesim import checks, registry  # noqa: F401  (checks register themselves)
 
         registry.autodiscover()
+        _hear_celery()
+
+
+def _hear_celery() -> None:
+    """Connect to the signals of Celery, where the settings name tasks of it."""
+    from django_livesim import conf
+
+    with suppress(ImproperlyConfigured):  # which the checks tell
+        if not conf.settings.CELERY:
+            return
+        try:
+            from django_livesim.contrib import celery  # noqa: F401  (its receivers connect themselves)
+        except ModuleNotFoundError as exc:
+            missing = (
+                'LIVESIM["CELERY"] names tasks, and there is no Celery: pip install "django-livesim[celery]"'
+            )
+            raise ModuleNotFoundError(missing, name=exc.name) from exc

@@ -1,7 +1,7 @@
 """Settings of the sandbox. Everything comes from the environment and has a default.
 
-`DATABASE_URL`, `REDIS_URL` or `CHANNELS_REDIS` (which wins), `SECRET_KEY`,
-`DEBUG`, `ALLOWED_HOSTS`, `HTTPS`, `HSTS_SECONDS`. With no Redis at all
+`DATABASE_URL`, `REDIS_URL` or `CHANNELS_REDIS` (which wins), `CELERY_BROKER_URL` (else the same),
+`SECRET_KEY`, `DEBUG`, `ALLOWED_HOSTS`, `HTTPS`, `HSTS_SECONDS`. With no Redis at all
 `manage.py runserver` runs the simulations itself.
 
 `HTTPS=1` is for a site behind a proxy that ends TLS. The proxy has to set the header
@@ -134,6 +134,12 @@ LIVESIM = {
     # Of what anybody may start, nobody can fill the workers.
     "QUOTAS": {"RUNS_PER_USER": 20, "RUNS": 1000},
 }
+
+if REDIS and find_spec("celery"):
+    INSTALLED_APPS += ["sandbox.celery_tasks"]
+    LIVESIM["CELERY"] = ["sandbox.celery_tasks.*"]
+    CELERY_BROKER_URL = env("CELERY_BROKER_URL", default=REDIS)
+    CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
 LOGGING = {
     "version": 1,
