@@ -68,6 +68,8 @@ INSTALLED_APPS = [
     "sandbox.entities",
     "sandbox.prog",
     "sandbox.chat",
+    "sandbox.hello",
+    "sandbox.pictures",
 ]
 if find_spec("mesa") and find_spec("networkx"):
     INSTALLED_APPS += ["sandbox.mesa_models"]
