@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.utils import translation
 
 from django_livesim import gateway, params, registry
-from django_livesim.models import Checkpoint, Command, Run, Worker
+from django_livesim.models import Checkpoint, Command, Run, Task, Worker
 from django_livesim.protocol import plain
 from tests.unusual import pseudo
 
@@ -51,7 +51,7 @@ class Texts(HTMLParser):
 MARKED = re.compile(r"⟦[^⟦⟧]*⟧")
 ROWS = re.compile(
     r"""
-    ada@example\.com | here:0 | my\ own\ run | Traceback | Deutsch | English
+    ada@example\.com | here:0 | photos\.resize | my\ own\ run | Traceback | Deutsch | English
     | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b | \b[0-9a-f]{8}\b | [0-9a-f]{12}… | ^[0-9a-f]{32}$ | https?://\S+
     | \bu:\d+ | ^here$ | ^default$ | \bid-(?:applied|refused)$
     | The\ host's\ own\ administration
@@ -249,6 +249,10 @@ ADMIN = "/sub/de/administration/livesim/"
         "checkpoint/{checkpoint}/change/",
         "worker/",
         "worker/{worker}/change/",
+        "task/",
+        "task/?status=waiting&kind=task&queue=default&q=photos.resize",
+        "task/{task}/change/",
+        "task/{task}/history/",
         "",
     ],
 )
@@ -261,6 +265,7 @@ def test_nothing_of_the_admin_is_left_untranslated(client, ada, all_marked, path
         "command": Command.objects.filter(outcome="refused").get().pk,
         "checkpoint": Checkpoint.objects.get().pk,
         "worker": Worker.objects.get().pk,
+        "task": [tasks(status=each)[-1].pk for each in ("waiting", status)][-1],
     }
     page = client.get(ADMIN + path.format(**ids))
     assert page.status_code == 200
@@ -282,7 +287,25 @@ def test_nor_of_what_its_actions_ask_and_tell(client, ada, all_marked, action, c
     )
 
 
-@pytest.mark.parametrize("model", [Run, Command, Checkpoint, Worker])
+def tasks(count: int = 1, **fields) -> list[Task]:
+    worker = Worker.objects.create(host="here", load={"tasks": {"running": 1, "threads": 4}})
+    given = {"name": "photos.resize", "worker": worker, "ended_at": worker.beat_at} | fields
+    return [Task.objects.create(**given) for _ in range(count)]
+
+
+@pytest.mark.parametrize("action", ["cancel_tasks", "call_again", "delete_selected"])
+@pytest.mark.parametrize("confirmed", [False, True], ids=["asked", "done"])
+def test_nor_of_what_is_done_to_tasks(client, ada, all_marked, action, confirmed):
+    made = [*tasks(25, status="running"), *tasks(25, status="failed"), *tasks(2, status="waiting")]
+    form = {"action": action, "_selected_action": [row.pk for row in made]}
+    page = client.post(f"{ADMIN}task/", form | ({"confirmed": "1"} if confirmed else {}), follow=True)
+    assert untranslated(page.text) == []
+    asked = 'id="confirm" value="⟦Yes, ' in page.text
+    assert asked is not (confirmed or action == "cancel_tasks")
+    assert asked or re.search(r"⟦[0-9]+ tasks? (was|were|are) [^⟦⟧]*⟧", page.text)
+
+
+@pytest.mark.parametrize("model", [Run, Command, Checkpoint, Task, Worker])
 def test_every_field_has_a_label_to_translate(model):
     with translation.override("de"):
         labels = {
