@@ -276,6 +276,7 @@ async def test_a_socket_that_has_closed_has_left_the_group(url: str, redis_url: 
         await sync_to_async(wait)(lambda: not listening())
 
 
+@pytest.mark.timeout(600)
 async def test_of_500_tasks_that_end_before_while_and_after_viewers_connect_none_is_left_hanging(
     url: str, send: Send
 ) -> None:
