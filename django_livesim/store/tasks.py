@@ -138,7 +138,7 @@ def _next_of(able: Able) -> Q:
     for channel in able.channels:
         first = _due(able).filter(kind=Task.Kind.MESSAGE, name=channel).order_by("pk")
         wanted |= Q(pk=Subquery(first.values("pk")[:1]))
-    return wanted & ~_is_held()
+    return wanted & Q(~_is_held())
 
 
 def _due(able: Able) -> QuerySet[Task]:

@@ -11,7 +11,6 @@ Where the database is away, what has come back waits in memory until it is writt
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import math
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import async_to_sync
 from django.db import close_old_connections, connections
 
 from django_livesim import conf
@@ -252,7 +252,7 @@ def _call(call: Call) -> str:
     try:
         args, kwargs = ([row.args], {}) if handler.is_channel else row.args
         if inspect.iscoroutinefunction(handler.function):
-            asyncio.run(handler.function(*args, **kwargs))
+            async_to_sync(handler.function)(*args, **kwargs)  # what it asks the ORM is asked in this thread
         else:
             handler.function(*args, **kwargs)
     except BaseException as exc:  # SystemExit too ends the call, and not the thread

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection
 
 from django_livesim import on_channel, send_to, task
@@ -67,6 +68,23 @@ def test_tasks_are_called_with_their_arguments_sync_and_async(start: Start, wait
     wait(lambda: status(first) == status(second) == "finished")
     assert ((1, [2]), {"key": "x"}, False) in called and "Ann" in called
     assert len(called) == 2
+
+
+def test_what_async_tasks_ask_the_orm_they_ask_in_threads_of_their_own(start: Start, wait: Any) -> None:
+    asked, both = list[str](), threading.Barrier(2)
+
+    def ask() -> None:
+        both.wait(30)
+        asked.append(threading.current_thread().name)
+
+    @task(name="asks")
+    async def asks(number: int) -> None:
+        await sync_to_async(ask)()
+
+    start(threads=2)
+    tickets = asks.enqueue_many([[1], [2]])
+    wait(lambda: {status(each) for each in tickets} == {"finished"})
+    assert sorted(asked) == ["livesim-task-1", "livesim-task-2"]
 
 
 def test_a_task_that_raises_has_failed_with_its_traceback_and_the_worker_goes_on(
