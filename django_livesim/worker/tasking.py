@@ -2,7 +2,8 @@
 
 Who owns what: the thread that is in `run` has the database connection, the lease, the list of what is held
 and what is to be written; each of the other threads has the call that it is at, and the connections that
-this makes. They meet in a queue of calls and one of what became of them.
+this makes. They meet in a queue of calls and one of what became of them, into which rings come too: a queue
+that signal handlers, too, may put something into.
 
 A row is claimed when a thread is free for it, and not before: what the process has not begun when it dies
 waits for another. Where it dies within a call, the row is freed once its worker is declared gone.
@@ -20,6 +21,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -69,8 +71,7 @@ class TaskWorker:
         self._doorbell = Doorbell(self._hear, shared=[TASKS_CHANNEL])
         self._loads = Loads({}, deque(), lambda: ())
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
-        self._came_back: queue.SimpleQueue[tuple[Call, str]] = queue.SimpleQueue()
-        self._wake = threading.Event()
+        self._inbox: queue.SimpleQueue[tuple[Call, str] | None] = queue.SimpleQueue()
         self._worker: UUID | None = None
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._held: dict[int, Call] = {}  # what this worker has claimed, and not written the end of
@@ -88,7 +89,7 @@ class TaskWorker:
         """Claim nothing more, wait for what is being called, GRACE seconds at most, and leave."""
         if self._leaves_at == math.inf:
             self._leaves_at = time.monotonic() + conf.settings.GRACE
-        self._wake.set()
+        self._inbox.put(None)
 
     def run(self) -> None:
         """Call what is due, until it is told to leave and nothing is being called any more."""
@@ -97,7 +98,7 @@ class TaskWorker:
             threading.Thread(target=self._call_all, name=name, daemon=True).start()
         try:
             while not self._is_over():
-                self._wake.wait(self._turn())
+                self._wait(self._turn())
         finally:
             self._doorbell.stop()
             for _ in range(self._threads):
@@ -111,8 +112,6 @@ class TaskWorker:
 
     def _turn(self) -> float:
         """Do what is to be done; the seconds for which there is nothing more."""
-        self._wake.clear()
-        self._take_back()
         try:
             with within(conf.settings.LEASE_TTL / 2):
                 return self._ask()
@@ -209,7 +208,7 @@ class TaskWorker:
         self._held.clear()
         self._ended.clear()
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
-        self._wake.set()
+        self._inbox.put(None)
 
     def _sign(self, worker: UUID, began: float) -> None:
         if self._notes is not None:
@@ -223,22 +222,27 @@ class TaskWorker:
     def _hear(self, message: dict[str, Any]) -> None:
         """Any thread."""
         if message["type"] == "livesim.ring":
-            self._wake.set()
+            self._inbox.put(None)
 
     # -- calls --------------------------------------------------------------------------------
 
-    def _take_back(self) -> None:
-        while not self._came_back.empty():
-            call, error = self._came_back.get()
+    def _wait(self, seconds: float) -> None:
+        """Until somebody rings, or a call has come back; all that has is noted."""
+        with suppress(queue.Empty):
+            self._note(self._inbox.get(timeout=seconds))
+            while True:
+                self._note(self._inbox.get_nowait())
+
+    def _note(self, came_back: tuple[Call, str] | None) -> None:
+        if came_back is not None:
+            call, error = came_back
             self._busy -= 1
             if self._held.get(call.row.pk) is call:
                 self._ended[call.row.pk] = _called(call, error)
 
     def _call_all(self) -> None:
         while (call := self._calls.get()) is not None:
-            error = _call(call)
-            self._came_back.put((call, error))
-            self._wake.set()
+            self._inbox.put((call, _call(call)))
 
 
 def _called(call: Call, error: str) -> tasks.Called:
