@@ -142,9 +142,9 @@ def module_of(site: admin.AdminSite) -> Any:
     return urlconf
 
 
-def test_register_puts_all_four_on_a_site_as_they_are_on_the_default_one() -> None:
+def test_register_puts_all_five_on_a_site_as_they_are_on_the_default_one() -> None:
     site = admin.AdminSite(name="backstage")
     register(site)
     here, there = ({m: type(a) for m, a in each._registry.items()} for each in (site, admin.site))
     assert here == {model: each for model, each in there.items() if model._meta.app_label == "livesim"}
-    assert len(here) == 4
+    assert len(here) == 5
