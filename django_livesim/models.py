@@ -75,6 +75,10 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         """Those not declared gone that gave a sign of life within that time, by the database's clock."""
         return self.exclude(state=Worker.State.GONE).filter(beat_at__gt=Moment() - within)
 
+    def stepping(self) -> WorkerQuerySet:
+        """Those that step runs; the others call tasks."""
+        return self.exclude(load__has_key="tasks")
+
 
 class Worker(models.Model):
     """One start of one process that steps runs."""
@@ -390,9 +394,22 @@ class Task(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["kind", "name", "id"],
+                fields=["kind", "queue", "id"],
                 condition=models.Q(status="waiting"),
                 name="livesim_task_waiting",
+            ),
+            models.Index(
+                fields=["name", "id"],
+                condition=models.Q(kind="message", status="waiting"),
+                name="livesim_task_of_channel",
+            ),
+            models.Index(
+                fields=["worker"], condition=models.Q(status="running"), name="livesim_task_running"
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(status__in=["failed", "cancelled"]),
+                name="livesim_task_not_done",
             ),
             models.Index(
                 fields=["name"],

@@ -12,6 +12,7 @@ from django_livesim import conf
 from django_livesim.cli.errors import NotDone, UsageError
 from django_livesim.cli.output import Output
 from django_livesim.cli.workers import how_to_start_one
+from django_livesim.gateway.vitals import told_of_tasks
 from django_livesim.models import Run, Worker
 from django_livesim.protocol.errors import Code
 from django_livesim.store import identity, leases
@@ -50,9 +51,9 @@ def _seconds(options: Namespace) -> float:
 
 def _meant(options: Namespace, out: Output) -> list[Worker]:
     """The one that is named, all where that was said, or the only one there is."""
-    alive = _alive()
     if options.worker:
-        return [_named(options.worker, alive)]
+        return [_named(options.worker, _alive())]
+    alive = [worker for worker in _alive() if not told_of_tasks(worker.load)]  # it ends with its parent
     if not alive:
         raise NotDone(str(Code.REFUSED), f"no worker is alive. {how_to_start_one()}")
     if len(alive) == 1 or options.all:

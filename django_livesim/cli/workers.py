@@ -22,9 +22,10 @@ NOBODY = "no worker is alive"
 
 
 def live_workers() -> list[Worker]:
-    """Those that said within LEASE_TTL, by the database's clock, that they live."""
+    """Those that step runs, and said within LEASE_TTL, by the database's clock, that they live."""
     silence = timedelta(seconds=conf.settings.LEASE_TTL)
-    return list(Worker.objects.filter(state=Worker.State.ALIVE, beat_at__gte=Moment() - silence))
+    alive = Worker.objects.stepping().filter(state=Worker.State.ALIVE, beat_at__gte=Moment() - silence)
+    return list(alive)
 
 
 def unattended(runs: Iterable[Run]) -> dict[UUID, str]:

@@ -122,13 +122,13 @@ def claim(worker: UUID, held: Collection[int], able: Able, limit: int) -> list[T
 def _candidates(able: Able, limit: int) -> list[int]:
     if limit < 1:
         return []
-    due = _due(able)
-    wanted = [_of(Task.Kind.TASK, able.tasks)]
+    # Queue by queue: an index has each of them in order.
+    wanted = [_due([queue]).filter(_of(Task.Kind.TASK, able.tasks)) for queue in able.queues]
     if able.channels:
-        wanted.append(_next_of(able))
+        wanted.append(_due(able.queues).filter(_next_of(able)))
     found: list[int] = []
-    for each in wanted:
-        found += due.filter(each).order_by("pk").values_list("pk", flat=True)[:limit]
+    for rows in wanted:
+        found += rows.order_by("pk").values_list("pk", flat=True)[:limit]
     return sorted(found)[:limit]
 
 
@@ -136,14 +136,14 @@ def _next_of(able: Able) -> Q:
     """The message of each channel that is next: the one that holds it, or the first that is due."""
     wanted = _of(Task.Kind.MESSAGE, able.channels) & Q(attempts__gt=0)
     for channel in able.channels:
-        first = _due(able).filter(kind=Task.Kind.MESSAGE, name=channel).order_by("pk")
+        first = _due(able.queues).filter(kind=Task.Kind.MESSAGE, name=channel).order_by("pk")
         wanted |= Q(pk=Subquery(first.values("pk")[:1]))
     return wanted & Q(~_is_held())
 
 
-def _due(able: Able) -> QuerySet[Task]:
+def _due(queues: Collection[str]) -> QuerySet[Task]:
     """Those that wait for nothing but a worker."""
-    rows: QuerySet[Task] = Task.objects.filter(status=WAITING, queue__in=able.queues)
+    rows: QuerySet[Task] = Task.objects.filter(status=WAITING, queue__in=queues)
     return rows.filter(Q(due_at=None) | Q(due_at__lte=Moment()))
 
 
@@ -215,19 +215,21 @@ def free() -> bool:
 
 def look(worker: UUID, able: Able) -> Look:
     """What there is to do, in one statement."""
-    names = _of(Task.Kind.TASK, able.tasks) | _of(Task.Kind.MESSAGE, able.channels)
-    later = Task.objects.filter(names, status=WAITING, queue__in=able.queues, due_at__gt=Moment())
+    calls, messages = _of(Task.Kind.TASK, able.tasks), _of(Task.Kind.MESSAGE, able.channels)
+    later = Task.objects.filter(calls | messages, status=WAITING, queue__in=able.queues, due_at__gt=Moment())
     row = (
         Worker.objects.filter(pk=worker)
         .annotate(
-            due=Exists(_due(able).filter(names)),
+            calls=Exists(_due(able.queues).filter(calls)),
+            messages=Exists(_due(able.queues).filter(messages)),
             next=Subquery(later.order_by("due_at").values("due_at")[:1]),
             now=Moment(),
         )
-        .values("state", "due", "next", "now")
+        .values("state", "calls", "messages", "next", "now")
         .first()
     )
     if row is None or row["state"] == Worker.State.GONE:
         return Look(gone=True)
     left = None if row["next"] is None else (row["next"] - row["now"]).total_seconds()
-    return Look(told_to_leave=row["state"] == Worker.State.DRAINING, due=row["due"], seconds=left)
+    due = row["calls"] or row["messages"]
+    return Look(told_to_leave=row["state"] == Worker.State.DRAINING, due=due, seconds=left)

@@ -13,6 +13,6 @@ WANTING = (Status.WAITING, Status.RUNNING, Status.STOPPING)
 
 
 def workers_alive() -> int:
-    """How many workers have given a sign of life lately."""
+    """How many workers that step runs have given a sign of life lately."""
     silence = timedelta(seconds=3 * settings.LEASE_TTL)
-    return int(Worker.objects.heard_of(silence).count())
+    return int(Worker.objects.stepping().heard_of(silence).count())
