@@ -412,8 +412,8 @@ class Task(models.Model):
                 name="livesim_task_not_done",
             ),
             models.Index(
-                fields=["name"],
-                condition=models.Q(kind="message", status="waiting", attempts__gt=0),
+                fields=["name", "attempts"],
+                condition=models.Q(kind="message", status="waiting"),
                 name="livesim_task_again",
             ),
             models.Index(

@@ -134,7 +134,8 @@ def _candidates(able: Able, limit: int) -> list[int]:
 
 def _next_of(able: Able) -> Q:
     """The message of each channel that is next: the one that holds it, or the first that is due."""
-    wanted = _of(Task.Kind.MESSAGE, able.channels) & Q(attempts__gt=0)
+    again = Task.objects.filter(_of(Task.Kind.MESSAGE, able.channels), status=WAITING, attempts__gt=0)
+    wanted = Q(pk__in=again.order_by().values("pk"))
     for channel in able.channels:
         first = _due(able.queues).filter(kind=Task.Kind.MESSAGE, name=channel).order_by("pk")
         wanted |= Q(pk=Subquery(first.values("pk")[:1]))
@@ -203,7 +204,7 @@ def _fail(rows: QuerySet[Task], error: str) -> None:
 def free() -> bool:
     """Fail, or have tried again, what workers had that are gone; whether there was any."""
     gone = Q(worker=None) | Q(worker__state=Worker.State.GONE)
-    found = list(Task.objects.filter(gone, status=RUNNING).values_list("pk", flat=True)[:500])
+    found = list(Task.objects.filter(gone, status=RUNNING).order_by().values_list("pk", flat=True)[:500])
     if not found:
         return False
     with transaction.atomic(using=conf.settings.DATABASE):
