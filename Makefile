@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox test chaos outages matrix bench lint format clean
+.PHONY: help sandbox test processes chaos outages matrix bench lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ sandbox: .venv/installed-$(EXTRAS) ## Run the examples on http://127.0.0.1:8000/
 
 test: .venv/installed-test ## Run the tests: SQLite, PostgreSQL and a browser where they can be had
 	@exec $(BIN)/python scripts/test.py $(ARGS)
+
+processes: .venv/installed-test ## Run the tests of real workers, servers, projects and Celery: killed, drained, upgraded, behind nginx
+	@exec $(BIN)/python scripts/test.py processes $(ARGS)
 
 # With ARGS, the last of the three alone.
 chaos: .venv/installed-test ## Prove the promises at length: simulated, failing SQL, processes killed (ARGS=--short: some kills)

@@ -1,4 +1,4 @@
-"""Runs the whole suite as `make test` does; arguments go on to every pytest call.
+"""Runs the suite as `make test` does; arguments go on to every pytest call.
 
 Five lanes side by side, since most of a test here is waiting for another process:
 
@@ -7,10 +7,13 @@ Five lanes side by side, since most of a test here is waiting for another proces
 2. The same of the files beside them.
 3. What asks the database, again on PostgreSQL (all that touches it there: `make
    matrix`); then workers that are killed, and the parts of workers.
-4. What starts processes of its own.
+4. What starts processes of its own, a worker above all.
 5. The browser, a call of its own, because Playwright's sync API holds an event loop
    that pytest-asyncio and the ORM would stumble over. A host in which everything is
    unusual at once, which has settings of its own, is in `make matrix`.
+
+With `processes` as its first argument, as `make processes` does, it runs what starts real workers, servers and
+projects and takes longer than that, in two lanes.
 
 Each call's output is shown when it ends.
 """
@@ -35,15 +38,16 @@ INSTALLING = [
     "tests/acceptance/test_tutorial.py",
 ]
 """In `make matrix`."""
-PROCESSES = [
-    "tests/acceptance",
-    "tests/process",
-    "tests/sandbox",
+ALWAYS = "tests/process/test_worker.py"
+STARTING = [
+    ALWAYS,
     "tests/test_checks_of_a_new_project.py",
     "tests/test_cli.py",
     "tests/test_deploying.py",
     "tests/test_sandbox.py",
 ]
+AT_LENGTH = ["tests/acceptance", "tests/process", "tests/sandbox"]
+"""In `make processes`."""
 
 
 def without(*paths: str) -> list[str]:
@@ -51,24 +55,33 @@ def without(*paths: str) -> list[str]:
 
 
 FILES = sorted(str(path.relative_to(BASE)) for path in BASE.glob("tests/test_*.py"))
-FILES_IN_PROCESS = [each for each in FILES if each not in {*INSTALLING, *PROCESSES}]
+FILES_IN_PROCESS = [each for each in FILES if each not in {*INSTALLING, *STARTING}]
 WORKERS = ["tests/worker"]
 FOLDERS = without(
-    "tests/browser", "tests/reliability/test_chaos.py", *INSTALLING, *PROCESSES, *WORKERS, *FILES
+    "tests/browser", "tests/reliability/test_chaos.py", *INSTALLING, *AT_LENGTH, *WORKERS, *FILES
 )
-STARTING = [*without(*INSTALLING), *PROCESSES]
 KILLED = [*PYTEST, "tests/reliability/test_chaos.py"]
 WRITING = ["tests/store"]
 POSTGRES = [*ON_POSTGRES, *PYTEST, "-m", "database", *WRITING]
-BROWSER = [*PYTEST, "-p", "no:asyncio", "tests/browser"]
+OF_SITES = ["tests/browser/test_seeds.py", "tests/browser/test_task_status.py"]
+BROWSER = [*without(*OF_SITES), "-p", "no:asyncio", "tests/browser"]
 LANES = [
     {"folders on SQLite": FOLDERS},
     {"files on SQLite": [*PYTEST, *FILES_IN_PROCESS]},
     {"PostgreSQL": POSTGRES, "processes killed": KILLED, "workers": [*PYTEST, *WORKERS]},
-    {"processes": STARTING},
+    {"processes": [*PYTEST, *STARTING]},
     {"browser": BROWSER},
 ]
-ENVIRONMENTS = {"browser": {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}}
+SITES = ["tests/acceptance", "tests/sandbox", "tests/process/test_celery.py", "tests/process/test_site.py"]
+LANES_OF_PROCESSES = [
+    {"workers, killed and told to end": [*without(ALWAYS, *SITES), "tests/process"]},
+    {
+        "projects and sites": [*without(*INSTALLING), *SITES],
+        "sites in a browser": [*PYTEST, "-p", "no:asyncio", *OF_SITES],
+    },
+]
+IN_BROWSERS = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
+ENVIRONMENTS = {"browser": IN_BROWSERS, "sites in a browser": IN_BROWSERS}
 NOT_INHERITED = {"PYTHONDONTWRITEBYTECODE"}
 """Hundreds of processes would each compile the project again."""
 NOTHING_SELECTED = 5  # pytest's status
@@ -99,6 +112,9 @@ def call(name: str, command: list[str], arguments: list[str]) -> int:
 
 def main(arguments: list[str]) -> int:
     """0 where every call passed."""
+    lanes = LANES
+    if arguments[:1] == ["processes"]:
+        lanes, arguments = LANES_OF_PROCESSES, arguments[1:]
 
     def run(lane: dict[str, list[str]]) -> list[int]:
         return [call(name, command, arguments) for name, command in lane.items()]
@@ -106,8 +122,8 @@ def main(arguments: list[str]) -> int:
     # Begun in the background of a script, this would hand on that Ctrl-C is ignored, to what tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print("The tests take some minutes; each part is shown when it ends.", flush=True)
-    with ThreadPoolExecutor(len(LANES)) as lanes:
-        statuses = [status for lane in lanes.map(run, LANES) for status in lane]
+    with ThreadPoolExecutor(len(lanes)) as side_by_side:
+        statuses = [status for lane in side_by_side.map(run, lanes) for status in lane]
     return max(statuses, key=abs)
 
 
