@@ -12,8 +12,8 @@ Five lanes side by side, since most of a test here is waiting for another proces
    that pytest-asyncio and the ORM would stumble over. A host in which everything is
    unusual at once, which has settings of its own, is in `make matrix`.
 
-With `processes` as its first argument, as `make processes` does, it runs what starts real workers, servers and
-projects and takes longer than that, in two lanes.
+With `processes` as its first argument, as `make processes` does, it runs what starts real workers,
+servers and projects and takes longer than that, in two lanes.
 
 Each call's output is shown when it ends.
 """

@@ -188,5 +188,6 @@ def test_prune_that_is_broken_off_says_what_it_has_done(old, settings, monkeypat
 
     monkeypatch.setattr("django_livesim.cli.pruning.prune", prune)
     assert refused("prune") == (
-        "broken off: 1 runs, 0 commands, 0 tasks and 0 workers that are gone are removed. Run it again to go on."
+        "broken off: 1 runs, 0 commands, 0 tasks and 0 workers that are gone are removed."
+        " Run it again to go on."
     )
