@@ -68,11 +68,11 @@ class _Connection:
         try:
             await self._until_over(tasks)
         finally:
+            for writer in self._writers:
+                writer.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for writer in self._writers:
-                writer.close()
 
     async def _until_over(self, tasks: list[asyncio.Task[None]]) -> None:
         """A reader that is at its end has that passed on by its writer; whatever else ends is an error."""
@@ -196,10 +196,9 @@ class Proxy:
     async def _close(self) -> None:
         self._server.close()
         await asyncio.sleep(0)  # what was being accepted has been
-        while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._accepted:
             writer.transport.abort()
         await asyncio.sleep(0)  # and they are closed
