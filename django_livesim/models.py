@@ -344,6 +344,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(status__in=[str(TaskStatus.WAITING), str(TaskStatus.RUNNING)])
 
 
+def new_key() -> str:
+    """The key of a task that is given none."""
+    return uuid.uuid4().hex
+
+
 class Task(models.Model):
     """A call that a worker is to make: of a task, or of the handler of a channel with one message."""
 
@@ -354,7 +359,7 @@ class Task(models.Model):
     id = models.BigAutoField(_("id"), primary_key=True)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.TASK)
     name = models.CharField(_("name"), max_length=200, help_text=_("of the task, or of the channel"))
-    key = models.CharField(_("key"), max_length=200, null=True, blank=True)
+    key = models.CharField(_("key"), max_length=200, default=new_key)
     queue = models.CharField(_("queue"), max_length=64, default="default")
     args = models.JSONField(_("arguments"), default=list, blank=True)
     status = models.CharField(

@@ -22,6 +22,7 @@ from django_livesim.bus import doorbells
 from django_livesim.gateway.bridging import in_thread
 from django_livesim.gateway.finding import SERVER
 from django_livesim.models import Task as TaskRow
+from django_livesim.models import new_key
 from django_livesim.params.signatures import where
 from django_livesim.permissions import Actor
 from django_livesim.protocol import plain
@@ -36,15 +37,20 @@ KEY = 200  # characters of an id
 
 @dataclass(frozen=True)
 class Ticket:
-    """What was enqueued. `id` is that of its row."""
+    """What was enqueued. `id` is that of its row; `key`, by which nobody else's is taken for it, its own.
+
+    SQLite gives the id of a row that was rolled back to the next one.
+    """
 
     id: int
+    key: str
 
     def status(self) -> TaskStatus:
         """Where it stands now. Raises NoRun where its row is no more."""
-        status = TaskRow.objects.filter(pk=self.id).values_list("status", flat=True).first()
-        if status is None:
-            raise NoRun(_("The task %(id)s has been removed.") % {"id": self.id})
+        row = TaskRow.objects.filter(pk=self.id, key=self.key)
+        if (status := row.values_list("status", flat=True).first()) is None:
+            told = _("The task %(id)s is not there: it has been removed, or was rolled back.")
+            raise NoRun(told % {"id": self.id})
         return TaskStatus(status)
 
     async def astatus(self) -> TaskStatus:
@@ -52,7 +58,7 @@ class Ticket:
 
     def cancel(self) -> bool:
         """Whether it waited, and will not be called. One that runs goes on."""
-        return tasks.cancel(self.id)
+        return tasks.cancel(self.id, self.key)
 
     async def acancel(self) -> bool:
         return await in_thread(self.cancel)
@@ -77,7 +83,7 @@ class When:
         key = self.id
         if key is not None and not (isinstance(key, str) and 0 < len(key) <= KEY and key.isprintable()):
             raise _bad("id", _("id is a text of 1 to %(most)s characters.") % {"most": KEY})
-        return {"queue": queue, "key": key, "due_at": self._due()}
+        return {"queue": queue, "key": key or new_key(), "due_at": self._due()}
 
     def _due(self) -> Any:
         if self.delay is not None and self.at is not None:
@@ -155,7 +161,7 @@ class Call:
             raise _bad("id", _("Calls that are enqueued together have no id."))
         rows = tasks.insert_many([self._row(tuple(args), {}) for args in calls])
         _ring_on_commit()
-        return [Ticket(row.pk) for row in rows]
+        return [Ticket(row.pk, row.key) for row in rows]
 
     def _row(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         if handlers.tasks.get(self.task.name) is not self.task:
@@ -287,10 +293,15 @@ def _insert(fields: dict[str, Any]) -> Ticket:
     row, is_new = tasks.insert(fields)
     if is_new:
         _ring_on_commit()
-    elif row.args != fields["args"]:
+    elif row.args != fields["args"] and not _is_same(row, fields["args"]):
         told = _("The id %(id)r was used with other arguments. Expected: a new id for another call.")
         raise LivesimError(told % {"id": fields["key"]}, code=Code.DUPLICATE_ID)
-    return Ticket(row.pk)
+    return Ticket(row.pk, row.key)
+
+
+def _is_same(row: TaskRow, args: Any) -> bool:
+    """To the database, which may have written a number in another way."""
+    return TaskRow.objects.filter(pk=row.pk, args=args).exists()
 
 
 def _ring_on_commit() -> None:

@@ -25,6 +25,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django_livesim import conf
 from django_livesim.models import Task, Worker
 from django_livesim.protocol.names import LONGEST_PAUSE, TaskStatus
+from django_livesim.store import locks
 from django_livesim.store.moments import Moment
 
 DIED = "Its worker died while it ran."
@@ -74,8 +75,7 @@ def insert(fields: Mapping[str, Any]) -> tuple[Task, bool]:
         with transaction.atomic(using=conf.settings.DATABASE):
             return Task.objects.create(**fields), True
     except IntegrityError:
-        key = {name: fields[name] for name in ("kind", "name", "key")}
-        there = None if key["key"] is None else Task.objects.filter(**key).first()
+        there = Task.objects.filter(**{name: fields[name] for name in ("kind", "name", "key")}).first()
         if there is None:
             raise
         return there, False
@@ -86,9 +86,9 @@ def insert_many(rows: Iterable[Mapping[str, Any]]) -> list[Task]:
     return list(Task.objects.bulk_create([Task(**fields) for fields in rows], batch_size=500))
 
 
-def cancel(task: int) -> bool:
-    """Whether it waited, and never will be called now."""
-    waiting = Task.objects.filter(pk=task, status=WAITING)
+def cancel(task: int, key: str | None = None) -> bool:
+    """Whether it, with this key where one is given, waited, and never will be called now."""
+    waiting = Task.objects.filter(pk=task, status=WAITING, **({} if key is None else {"key": key}))
     return bool(waiting.update(status=str(TaskStatus.CANCELLED), ended_at=Moment()))
 
 
@@ -107,21 +107,29 @@ def claim(worker: UUID, held: Collection[int], able: Able, limit: int) -> list[T
 
     The latter was claimed by a claim of which nobody heard.
     """
-    ids = _candidates(able, limit)
-    if ids:
+    if limit:
         try:
-            _claimed(ids).update(
-                status=RUNNING, worker=worker, attempts=F("attempts") + 1, started_at=Moment(), error=""
-            )
+            with locks.brief():
+                _claim(worker, able, limit)
         except IntegrityError:  # of one of their channels another worker has just begun a message
             return []
     mine: QuerySet[Task] = Task.objects.filter(worker=worker, status=RUNNING).exclude(pk__in=held)
     return list(mine.order_by("pk"))
 
 
+def _claim(worker: UUID, able: Able, limit: int) -> None:
+    """Under the lock of the worker's row: nobody declares it gone meanwhile, and who is gone has nothing."""
+    ids = _candidates(able, limit)
+    there = Worker.objects.select_for_update(no_key=True).exclude(state=Worker.State.GONE)
+    if not ids or not there.filter(pk=worker).values_list("pk"):
+        return
+    free = _claimed(ids).select_for_update(skip_locked=True, no_key=True).order_by("pk")
+    Task.objects.filter(pk__in=list(free.values_list("pk", flat=True)), status=WAITING).update(
+        status=RUNNING, worker=worker, attempts=F("attempts") + 1, started_at=Moment(), error=""
+    )
+
+
 def _candidates(able: Able, limit: int) -> list[int]:
-    if limit < 1:
-        return []
     # Queue by queue: an index has each of them in order.
     wanted = [_due([queue]).filter(_of(Task.Kind.TASK, able.tasks)) for queue in able.queues]
     if able.channels:
@@ -169,6 +177,12 @@ def _claimed(ids: Collection[int]) -> QuerySet[Task]:
     return rows.filter(Q(kind=Task.Kind.TASK) | ~_is_held())
 
 
+def give_back(worker: UUID, held: Collection[int]) -> None:
+    """What the worker has claimed and does not know of waits as before: it was never called."""
+    rows = Task.objects.filter(worker=worker, status=RUNNING).exclude(pk__in=held)
+    rows.update(status=WAITING, worker=None, attempts=F("attempts") - 1, started_at=None)
+
+
 def settle(worker: UUID, called: Iterable[Called]) -> None:
     """Write what became of these calls. What is no longer the worker's stays as it is. May be done again."""
     called = list(called)
@@ -190,7 +204,7 @@ def _mine(worker: UUID, tasks: Collection[int]) -> QuerySet[Task]:
 
 def _fail(rows: QuerySet[Task], error: str) -> None:
     """Those of `rows`, of one worker, that have retries left wait for the next; the others have failed."""
-    for task in rows:
+    for task in rows.order_by("pk").only("attempts", "retries", "backoff"):
         row = rows.filter(pk=task.pk, attempts=task.attempts)
         if task.attempts <= task.retries:
             pause = min(task.backoff * 2.0 ** min(task.attempts - 1, 40), LONGEST_PAUSE)

@@ -84,6 +84,7 @@ class Child:
         `alive` is a descriptor that reads as ended once this process has.
         """
         self.born = time.monotonic()
+        self._tasks = tasks
         self.asked: float | None = None
         """When it was asked to end, by `time.monotonic`."""
         self.hanging = Hanging()
@@ -146,8 +147,9 @@ class Child:
         return self.hanging.look(noted, time.monotonic(), stopped=stopped)
 
     def is_dumb(self) -> bool:
-        """Whether it lives and cannot say so: some run's code keeps all its threads from running.
+        """Whether it lives and cannot say so: some run's or task's code keeps all its threads from running.
 
+        One that calls tasks signs how many it calls, in place of how many runs it has.
         Not where it stands still: stopped by a signal, or with a database that hangs. Then its silence is
         to be heard. Where the system does not tell whether a process is stopped, none counts as dumb.
         """
@@ -157,7 +159,9 @@ class Child:
         if self._heard(sign.worker, sign.beaten) + 1.5 * beat > lease_time():
             return False
         now = time.monotonic()
-        return any(now - note.since > beat for note in self.notes.noted()) and state(self.pid) in GOING
+        busy = self._tasks and sign.runs > 0
+        busy = busy or any(now - note.since > beat for note in self.notes.noted())
+        return busy and state(self.pid) in GOING
 
     def _heard(self, worker: UUID, beaten: float) -> float:
         """When somebody has last beaten for it, itself or its parent, by `lease_time`."""

@@ -226,12 +226,15 @@ class Doorbell:
         self._unsubscribe = []
 
     def stop(self) -> None:
-        """Hear nothing more, for good."""
+        """Hear nothing more, for good.
+
+        What is on its way comes to this worker until nobody listens any more: else it would begin another.
+        """
         with self._lock:
             self._stopped = True
-            self._detach()
             self._stop_local()
         if self._ringing is not None:
             concurrent.futures.wait([self._ringing], RING_LIMIT)
         if self._thread is not None:
             self._thread.stop(1.0)
+        self._detach()

@@ -7,7 +7,8 @@ that signal handlers, too, may put something into.
 
 A row is claimed when a thread is free for it, and not before: what the process has not begun when it dies
 waits for another. Where it dies within a call, the row is freed once its worker is declared gone.
-Where the database is away, what has come back waits in memory until it is written; nothing new is begun.
+Where the database is away, what has come back waits in memory until it is written; nothing new is begun. A
+claim of which nothing was heard may have committed: the next one, or the last turn, has what it has claimed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from django_livesim.bus.seldom import Seldom
 from django_livesim.models import Task
 from django_livesim.protocol import plain
 from django_livesim.protocol.names import TASKS_CHANNEL
-from django_livesim.store import clocks, identity, leases, tasks
+from django_livesim.store import clocks, identity, leases, locks, tasks
 from django_livesim.store.deadlines import within
 from django_livesim.worker.doorbell import Doorbell
 from django_livesim.worker.loads import Loads
@@ -44,6 +45,7 @@ from django_livesim.worker.notes import Notes
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
 
+LOCKED = 0.2  # seconds before rows that somebody has locked are looked at again
 RETRY = 1.0  # seconds before the database is asked again after an error
 DIES_WITH = "It took longer than its worker could wait, which was told to end."
 
@@ -78,6 +80,8 @@ class TaskWorker:
         self._ended: dict[int, tasks.Called] = {}  # those of them that are to be written
         self._busy = 0  # calls that have not come back, those of a former worker of this process too
         self._beat_due = 0.0
+        self._beaten = 0.0  # from before the last beat that committed, by `lease_time`
+        self._unsure = False  # whether a claim may have committed, of which nothing was heard
         self._next_due = (
             math.inf
         )  # when the next of those that wait for their time is due, as of the last look
@@ -115,7 +119,10 @@ class TaskWorker:
         try:
             with within(conf.settings.LEASE_TTL / 2):
                 return self._ask()
+        except locks.Locked:
+            return LOCKED
         except Exception as exc:  # the database, or what a host has put before it
+            self._unsure = True
             seldom.warning("the database does not answer, tasks wait for it: %s", exc, exc_info=True)
             connections[conf.settings.DATABASE].close()
             if time.monotonic() > self._leaves_at:
@@ -123,8 +130,9 @@ class TaskWorker:
             return RETRY
 
     def _ask(self) -> float:
-        worker, goes_on = self._have(), bool(self._ended)
-        if goes_on:
+        worker, goes_on = self._have(), bool(self._ended) or self._unsure
+        self._sign(worker)
+        if self._ended:
             tasks.settle(worker, self._ended.values())
             for task in self._ended:
                 del self._held[task]
@@ -147,7 +155,7 @@ class TaskWorker:
             worker = leases.register(self._identity, self.queues, self._load())
             logger.info("task worker registered worker=%s queues=%s", worker, list(self.queues))
             self._worker, self._beat_due = worker, time.monotonic() + conf.settings.BEAT
-            self._sign(worker, began)
+            self._beaten = began
             self._doorbell.listen(worker)
         return self._worker
 
@@ -157,7 +165,8 @@ class TaskWorker:
         if not leases.beat(worker, self._load()):
             self._lose(worker)
             return False
-        self._sign(worker, began)
+        self._beaten = began
+        self._sign(worker)
         self._peers.look(worker)
         tasks.free()
         self._beat_due = time.monotonic() + conf.settings.BEAT
@@ -181,18 +190,26 @@ class TaskWorker:
 
     def _claim(self, worker: UUID) -> bool:
         """Have what is due called, where a thread is free for it; whether there was any."""
-        room = self._threads - self._busy
-        claimed = tasks.claim(worker, list(self._held), self._able(), room) if room > 0 else []
+        room = max(0, self._threads - self._busy)
+        if not room and not self._unsure:
+            return False
+        claimed = tasks.claim(worker, list(self._held), self._able(), room)
+        self._unsure = False
         for row in claimed:
             known = handlers.channels if row.kind == Task.Kind.MESSAGE else handlers.tasks
             call = Call(row=row, handler=known[row.name], worker=worker)
             self._held[row.pk] = call
             self._busy += 1
             self._calls.put(call)
+        self._sign(worker)
         return bool(claimed)
 
     def _leave(self, worker: UUID) -> float:
         """Where nothing is being called, or it has waited for long enough, let go of everything."""
+        self._doorbell.deafen()
+        if self._unsure:
+            tasks.give_back(worker, list(self._held))
+            self._unsure = False
         left = self._leaves_at - time.monotonic()
         if self._held and left > 0:
             return min(left, max(0.0, self._beat_due - time.monotonic()))
@@ -210,9 +227,10 @@ class TaskWorker:
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._inbox.put(None)
 
-    def _sign(self, worker: UUID, began: float) -> None:
+    def _sign(self, worker: UUID) -> None:
+        """For the parent, which beats in its place while a task lets no other thread run."""
         if self._notes is not None:
-            self._notes.sign(worker, began, 0)
+            self._notes.sign(worker, self._beaten, self._busy)
 
     def _load(self) -> dict[str, Any]:
         told = {"running": self._busy, "threads": self._threads}
@@ -242,7 +260,11 @@ class TaskWorker:
 
     def _call_all(self) -> None:
         while (call := self._calls.get()) is not None:
-            self._inbox.put((call, _call(call)))
+            try:
+                error = _call(call)
+            except BaseException as exc:  # of what a host has put around it, as into its logging
+                error = f"What is around the call raised {type(exc).__name__}."
+            self._inbox.put((call, error))
 
 
 def _called(call: Call, error: str) -> tasks.Called:

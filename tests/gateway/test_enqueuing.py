@@ -138,11 +138,24 @@ class TestWhen:
     def test_the_status_of_a_row_that_is_no_more(self, resize: Any) -> None:
         ticket = resize.enqueue(3)
         Task.objects.all().delete()
-        with pytest.raises(NoRun, match="has been removed"):
+        with pytest.raises(NoRun, match="it has been removed, or was rolled back"):
             ticket.status()
+
+    def test_the_ticket_of_what_was_rolled_back_is_nobody_elses(self, resize: Any) -> None:
+        with transaction.atomic():
+            mine = resize.enqueue(3)
+            transaction.set_rollback(True)
+        other = resize.enqueue(4)
+        with pytest.raises(NoRun):
+            mine.status()
+        assert not mine.cancel()
+        assert other.status() is TaskStatus.WAITING
 
 
 class TestId:
+    def test_a_number_that_the_database_writes_in_another_way_is_the_same(self, resize: Any) -> None:
+        assert resize.using(id="7").enqueue(1e23) == resize.using(id="7").enqueue(1e23)
+
     @COMMITS
     def test_of_one_id_there_is_one_row(self, resize: Any, rings: list[Any]) -> None:
         first, second = (resize.using(id="upload-7").enqueue(7) for _ in range(2))

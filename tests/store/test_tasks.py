@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from django_livesim.models import Task, Worker
@@ -51,6 +51,14 @@ def seconds_until(task: int) -> float:
 
 def status(task: int) -> str:
     return str(Task.objects.get(pk=task).status)
+
+
+def apart(act: Callable[[], Any]) -> Any:
+    """In a thread of its own, whose connection is closed after it."""
+    try:
+        return act()
+    finally:
+        connections.close_all()
 
 
 class TestClaiming:
@@ -106,6 +114,27 @@ class TestClaiming:
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(take, [worker() for _ in range(3)]))
         assert sorted(chain.from_iterable(found)) == sorted(rows)
+
+    def test_a_worker_that_is_gone_claims_nothing(self) -> None:
+        row, me, other = make("first"), worker(), worker()
+        Worker.objects.filter(id=me).update(state=Worker.State.GONE)
+        assert claimed(me) == []
+        assert claimed(other) == [row]
+
+    def test_what_was_claimed_and_is_given_back_was_never_called(self) -> None:
+        rows, me = [make() for _ in range(2)], worker()
+        claimed(me)
+        tasks.give_back(me, rows[:1])
+        assert [status(row) for row in rows] == ["running", "waiting"]
+        assert Task.objects.get(pk=rows[1]).attempts == 0
+
+    @THREADS
+    def test_what_somebody_has_locked_holds_up_no_other(self, row_locks: None) -> None:
+        locked, other, me = make(), make(), worker()
+        with transaction.atomic():
+            assert tasks.cancel(locked)
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(apart, lambda: claimed(me)).result(30) == [other]
 
 
 class TestChannels:

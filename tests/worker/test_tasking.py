@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import OperationalError, connection
 
 from django_livesim import on_channel, send_to, task
 from django_livesim.background import handlers
 from django_livesim.models import Task, Worker
+from django_livesim.store import tasks
 from django_livesim.worker.tasking import DIES_WITH, TaskWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -238,6 +240,50 @@ def test_one_that_was_declared_gone_begins_anew_and_calls_nothing_twice(
     wait(lambda: status(following) == "finished")
     assert begun == [1, 2] and status(lost) == "failed"
     assert "declared gone" in caplog.text
+
+
+def test_what_was_claimed_unheard_is_called_and_not_lost(
+    start: Start, wait: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[int] = []
+    claim, lost = tasks.claim, list[int]()
+
+    def unheard(*args: Any) -> list[Task]:
+        rows = claim(*args)
+        if rows and not lost:
+            lost.append(rows[0].pk)
+            raise OperationalError("the answer to COMMIT was lost")
+        return rows
+
+    monkeypatch.setattr(tasks, "claim", unheard)
+
+    @task(name="once")
+    def once(number: int) -> None:
+        called.append(number)
+
+    start()
+    ticket = once.enqueue(1)
+    wait(lambda: status(ticket) == "finished")
+    assert lost and called == [1]
+
+
+def test_what_a_host_has_put_around_a_call_ends_no_thread(start: Start, wait: Any) -> None:
+    class Breaks(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise LookupError
+
+    @task(name="fails")
+    def fails() -> None:
+        raise ValueError
+
+    log, breaks = logging.getLogger("django_livesim.worker.tasking"), Breaks()
+    log.addFilter(breaks)
+    try:
+        start(threads=1)
+        tickets = fails.enqueue_many([[], []])
+        wait(lambda: {status(each) for each in tickets} == {"failed"})
+    finally:
+        log.removeFilter(breaks)
 
 
 def test_one_whose_row_tells_it_to_leave_does(start: Start, wait: Any) -> None:
