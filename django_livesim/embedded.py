@@ -16,6 +16,7 @@ from django.core.files import locks
 
 from django_livesim import conf
 from django_livesim.bus.layers import is_local
+from django_livesim.gateway.enqueuing import queues
 from django_livesim.worker.background import start_background
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def ensure_started() -> None:
         _tried = time.monotonic()
         _held = _take_lock()
         if _held is not None:
-            start_background()
+            start_background(sorted(queues()))  # there is no other worker that would have them
             logger.info("embedded worker started; simulations run inside this server")
 
 

@@ -1,4 +1,4 @@
-"""The embedded worker's lock."""
+"""The embedded worker's lock, and its queues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from django_livesim import embedded
+from django_livesim import embedded, task
+from django_livesim.background import handlers
 
 
 @pytest.fixture
@@ -33,3 +34,17 @@ def test_a_lock_that_cannot_be_opened_is_said_once(temporary: Path, monkeypatch:
     assert embedded._take_lock() is None
     (record,) = caplog.records
     assert "its lock cannot be opened" in record.getMessage()
+
+
+def test_it_has_every_queue_that_the_code_names(temporary: Path, monkeypatch: Any, settings: Any) -> None:
+    begun: list[list[str]] = []
+    monkeypatch.setattr(embedded, "start_background", begun.append)
+    monkeypatch.setattr(embedded, "_held", None)
+    monkeypatch.setattr(embedded, "_tried", -embedded.RETRY)
+    settings.DEBUG, settings.LIVESIM = True, {"EMBEDDED_WORKER": True}
+    monkeypatch.setattr(handlers, "tasks", dict(handlers.tasks))
+    task(name="films.encode", queue="heavy")(lambda: None)
+    embedded.ensure_started()
+    assert {"default", "heavy"} <= set(*begun)
+    assert embedded._held is not None
+    embedded._held.close()

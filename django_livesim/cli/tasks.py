@@ -87,7 +87,8 @@ def mend(wait: Wait, lack: Lack) -> str:
     if wait.name in known:
         return "The workers have other code than is here: have them leave by livesim drain, and start anew"
     return (
-        "The code here does not know it either: install its app, or take them back one by one:"
+        "The code here does not know it either: install its app, import it in that app's simulations.py,"
+        " or take them back one by one:"
         " livesim tasks --cancel ID"
     )
 

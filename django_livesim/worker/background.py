@@ -19,8 +19,8 @@ _lock = threading.Lock()
 _engine: Engine | None = None
 
 
-def start_background() -> Engine:
-    """The engine of this process, started at the first call.
+def start_background(queues: Iterable[str] = ("default",)) -> Engine:
+    """The engine of this process, started at the first call; it and its tasks are of these `queues`.
 
     When the interpreter ends, by Ctrl-C, `sys.exit` or a reload, it stores its
     runs and lets them go. After a signal that kills, they go on elsewhere from
@@ -29,11 +29,12 @@ def start_background() -> Engine:
     global _engine
     with _lock:
         if _engine is None:
-            _engine = Engine()
+            queues = tuple(queues)
+            _engine = Engine(queues=queues)
             thread = threading.Thread(target=_engine.run, name="livesim-steps", daemon=True)
             thread.start()
             atexit.register(_leave, _engine, thread)
-            start_tasks()
+            start_tasks(queues)
         return _engine
 
 
@@ -50,7 +51,9 @@ def _leave(worker: Engine | TaskWorker, thread: threading.Thread) -> None:
     worker.drain()
     thread.join(LEAVE)
     if thread.is_alive():
-        logger.warning("the worker in this process did not end in time; its runs go on from what was stored")
+        logger.warning(
+            "the worker in this process did not end in time; what it had goes on as it was stored"
+        )
 
 
 def ensure_engine() -> None:

@@ -175,3 +175,14 @@ def test_commands_are_answered_and_runs_stepped_while_every_task_thread_is_busy(
     command = gateway.send(run, "add", {"n": 5}, wait=True)
     assert command.outcome == "applied"
     assert statuses() == {"running": 4, "waiting": 16}
+
+
+def test_a_task_that_lets_no_other_thread_run_keeps_its_worker_alive(
+    manage: Any, wait: Any, tasks: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "calls"
+    manage("livesim_worker")
+    wait(callers)
+    ticket = tasks.hog.enqueue(str(file), 1)
+    wait(lambda: ticket.status() in ("finished", "failed"))
+    assert (str(ticket.status()), [number for number, *_ in calls(file)]) == ("finished", [1])

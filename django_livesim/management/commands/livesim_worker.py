@@ -46,9 +46,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if is_local():
+            lines = LAYER_LINES % conf.settings.CHANNEL_LAYER
             raise CommandError(
                 "The channel layer stays in its process: no page would get a frame of this worker."
-                f" Under DEBUG, `runserver` steps runs itself; else set:\n{LAYER_LINES}"
+                f" Under DEBUG, `runserver` steps runs itself; else set:\n{lines}"
             )
         from django_livesim import worker
 

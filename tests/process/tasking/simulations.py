@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -45,3 +46,10 @@ def slow_once(file: str, number: int) -> None:
 @on_channel("lines")
 def handle(message: dict[str, Any]) -> None:
     note(message["file"], message["number"])
+
+
+@task
+def hog(file: str, number: int) -> None:
+    """Lets no other thread of its process run for longer than its lease: `PyDLL` keeps the GIL."""
+    note(file, number)
+    ctypes.PyDLL(None).sleep(9)
