@@ -44,7 +44,7 @@ def test_they_are_listed_newest_first_with_how_many_wait_and_for_how_long() -> N
     enqueued(seconds=75)
     printed = livesim("tasks")
     first, head, *rows = printed.out.splitlines()
-    assert first.startswith("1 wait to be called, the oldest for 7")
+    assert first.startswith("1 are due, the oldest for 7")
     assert head.split()[:3] == ["TASK", "STATUS", "NAME"]
     assert [row.split()[1:3] for row in rows] == [
         ["waiting", "resize"],
@@ -57,7 +57,7 @@ def test_they_are_listed_newest_first_with_how_many_wait_and_for_how_long() -> N
 
 
 def test_without_any_it_says_so() -> None:
-    assert livesim("tasks").out == "None waits to be called\n"
+    assert livesim("tasks").out == "None is due\n"
 
 
 def test_they_are_narrowed_by_status_and_name_and_to_so_many() -> None:

@@ -72,9 +72,9 @@ COLUMNS = ("TASK", "STATUS", "NAME", "QUEUE", "ATTEMPTS", "CREATED", "DUE", "WOR
 
 def _summary(waiting: list[Wait]) -> str:
     if not waiting:
-        return "None waits to be called"
+        return "None is due"
     count = sum(wait.count for wait in waiting)
-    return f"{count} wait to be called, the oldest for {waiting[0].seconds:.0f} s"
+    return f"{count} are due, the oldest for {waiting[0].seconds:.0f} s"
 
 
 def mend(wait: Wait, lack: Lack) -> str:

@@ -51,9 +51,7 @@ def _leave(worker: Engine | TaskWorker, thread: threading.Thread) -> None:
     worker.drain()
     thread.join(LEAVE)
     if thread.is_alive():
-        logger.warning(
-            "the worker in this process did not end in time; what it had goes on as it was stored"
-        )
+        logger.warning("the worker in this process did not end in time; what it had goes on as it was stored")
 
 
 def ensure_engine() -> None:

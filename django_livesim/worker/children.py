@@ -54,7 +54,7 @@ class Death:
 
     @property
     def how(self) -> str:
-        return describe(self.status)
+        return "in good order" if self.left else describe(self.status)
 
 
 def describe(status: int) -> str:
