@@ -20,6 +20,19 @@ WAITING = 20  # answers that one socket waits for at once
 logger = logging.getLogger(__name__)
 
 
+def named(value: Any) -> str:
+    """A JSON value in an error, in at most 80 characters; of what holds others the brackets alone.
+
+    A `repr` goes as deep as the client has nested it, which may be deeper than Python goes.
+    """
+    match value:
+        case dict():
+            return "{...}"
+        case list():
+            return "[...]"
+    return repr(value)[:80]
+
+
 class JsonSocket(AsyncWebsocketConsumer):
     """An ordinary Channels consumer: `take` gets each JSON object, as sent by `actor`.
 
@@ -51,7 +64,7 @@ class JsonSocket(AsyncWebsocketConsumer):
 
     async def _take(self, message: Any) -> None:
         if not isinstance(message, dict):
-            raise LivesimError(f'Expected a JSON object, such as {{"a": 1}}; got {repr(message)[:80]}.')
+            raise LivesimError(f'Expected a JSON object, such as {{"a": 1}}; got {named(message)}.')
         await self.take(message)
 
     async def take(self, message: dict[str, Any]) -> None:

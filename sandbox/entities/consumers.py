@@ -8,7 +8,7 @@ from django_livesim import gateway
 from django_livesim.models import Command
 from django_livesim.protocol.errors import UnknownCommand
 from django_livesim.protocol.names import Outcome
-from sandbox.documents.sockets import JsonSocket
+from sandbox.documents.sockets import JsonSocket, named
 from sandbox.entities.shared import GROUP, KEY, SIMULATION
 
 RUN = f"{SIMULATION}:{KEY}"
@@ -32,7 +32,7 @@ class SimulationSocket(JsonSocket):
                 row = await gateway.asend(RUN, "add_entity", args, actor=self.actor)
                 await self.later(self._tell_refusal(row))
             case other:
-                told = f"There is no command {repr(other)[:80]}. Expected one of: {', '.join(COMMANDS)}."
+                told = f"There is no command {named(other)}. Expected one of: {', '.join(COMMANDS)}."
                 raise UnknownCommand(told)
 
     async def _tell_refusal(self, row: Command) -> None:

@@ -9,9 +9,11 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from django_livesim import send_to
+from django_livesim.models import Task
 from sandbox.pictures.drawing import draw, png
 from sandbox.pictures.models import Picture
 
+CHANNEL = "thumbnails"
 SEVERAL = 6
 KEPT = 24  # pictures: anybody may come here
 
@@ -23,7 +25,7 @@ def pictures(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"pictures": Picture.objects.order_by("-pk")[:KEPT]}
     if request.method != "POST":
         return render(request, "pictures/pictures.html", context)
-    if Picture.objects.filter(made_at=None).count() >= KEPT:
+    if Task.objects.filter(kind=Task.Kind.MESSAGE, name=CHANNEL).open().count() >= KEPT:
         context["refused"] = f"{KEPT} wait already. Come back when a worker has made their thumbnails."
         return render(request, "pictures/pictures.html", context, status=429)
     add(SEVERAL if "several" in request.POST else 1)
@@ -35,7 +37,7 @@ def add(number: int) -> None:
     """Make so many pictures: a row and a message each, or neither."""
     for _ in range(number):
         image = Picture.objects.create()
-        send_to("thumbnails", {"image_id": image.pk})
+        send_to(CHANNEL, {"image_id": image.pk})
     Picture.objects.filter(pk__lte=image.pk - KEPT).delete()
 
 

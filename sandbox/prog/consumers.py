@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from hashlib import blake2b
 from typing import Any
 
@@ -12,10 +13,12 @@ from django_livesim import Refused, gateway, registry
 from django_livesim.models import Run
 from django_livesim.protocol.errors import UnknownCommand
 from django_livesim.protocol.names import Status
-from sandbox.documents.sockets import JsonSocket
+from sandbox.documents.sockets import JsonSocket, named
 from sandbox.prog.shared import progress_group
 
 AGAIN = 2.0  # seconds between two looks at a job that goes on, since a message may be lost
+
+logger = logging.getLogger(__name__)
 
 
 class ProgSocket(JsonSocket):
@@ -53,7 +56,7 @@ class ProgSocket(JsonSocket):
             case "stop":
                 await self._stop()
             case other:
-                told = f"There is no action {repr(other)[:80]}. Expected one of: start, stop."
+                told = f"There is no action {named(other)}. Expected one of: start, stop."
                 raise UnknownCommand(told)
         await self.look()
         await self.channel_layer.group_send(self.person, {"type": "job.look"})
@@ -101,11 +104,15 @@ class ProgSocket(JsonSocket):
         self.run, self.percent = run, 0
 
     async def _remind(self) -> None:
-        """For as long as the socket is open."""
+        """For as long as the socket is open, whatever the channel layer does meanwhile."""
         while True:
             await asyncio.sleep(AGAIN)
-            if self.run is not None and not self.run.ended:
+            if self.run is None or self.run.ended:
+                continue
+            try:
                 await self.channel_layer.send(self.channel_name, {"type": "job.look"})
+            except Exception:
+                logger.warning("A socket could not be reminded of its job; tried again", exc_info=True)
 
     async def _show(self, message: dict[str, Any]) -> None:
         if message != self.told:

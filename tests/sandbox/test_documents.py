@@ -107,9 +107,16 @@ def test_it_stops_and_a_start_goes_on_from_the_stored_state(steered: Line, perso
     assert "late" not in again["entities"]
 
 
+DEEP = "[" * 1000 + "]" * 1000
+"""Less than a JSON parser takes, and more than Python may write again by `repr`."""
+
 BAD = [
     ('{"command": "add_entity"', "Invalid JSON"),
     ("[1]", "Expected a JSON object, such as"),
+    (DEEP, 'Expected a JSON object, such as {"a": 1}; got [...].'),
+    (f'{{"command": {DEEP}}}', "There is no command [...]. Expected one of: "),
+    (f'{{"command": {{"a": {DEEP}}}}}', "There is no command {...}. Expected one of: "),
+    (f'{{"command": "add_entity", "entity_id": "x", "entity_data": {{"a": {DEEP}}}}}', "nested"),
     ('{"command": "run_simulation"}', "Expected one of: start_simulation, stop_simulation, add_entity."),
     ('{"type": "simulation.update", "state": {}}', "There is no command None."),
     ('{"command": "add_entity", "entity_id": "x"}', "entity_data: "),
@@ -216,9 +223,11 @@ def test_whoever_asks_is_answered_and_nobody_else(worker: Person) -> None:
     assert (asker.hear(), other.hear()) == ({"accept": True}, {"accept": True})
     asker.connection.send("{")
     asker.say(action="dance")
+    asker.connection.send(f'{{"action": {DEEP}}}')
     asker.say(action="stop")
     assert asker.hear() == {"error": "Invalid JSON"}
     assert asker.hear() == {"error": "There is no action 'dance'. Expected one of: start, stop."}
+    assert asker.hear() == {"error": "There is no action [...]. Expected one of: start, stop."}
     assert asker.hear() == {"error": "No job of yours is running. Start one."}
     other.connection.send("{")
     assert other.hear() == {"error": "Invalid JSON"}  # its own; nothing came before it

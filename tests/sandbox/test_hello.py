@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -119,3 +120,22 @@ def test_a_channel_of_ones_own_carries_ids_of_images_to_a_worker_in_order(
     for path in (f"{sent[0]}.png", f"{sent[0]}/thumbnail.png"):
         with visitor.opener.open(f"{visitor.base}/documents/pictures/{path}", timeout=30) as answer:
             assert answer.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+CANCEL = """
+from django_livesim.models import Task
+from django_livesim.store import tasks
+for message in Task.objects.filter(name="thumbnails", status="waiting"):
+    tasks.cancel(message.pk)
+"""
+
+
+def test_only_so_many_pictures_wait_and_those_whose_messages_were_cancelled_do_not(
+    visitor: Visitor, env: dict[str, str]
+) -> None:
+    for _six in range(4):
+        post(visitor, "/documents/pictures/", several="")
+    with pytest.raises(urllib.error.HTTPError, match="429"):
+        post(visitor, "/documents/pictures/", one="")
+    subprocess.run([*MANAGE, "shell", "--command", CANCEL], env=env, cwd=BASE, check=True)
+    post(visitor, "/documents/pictures/", one="")
