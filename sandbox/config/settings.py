@@ -1,7 +1,7 @@
 """Settings of the sandbox. Everything comes from the environment and has a default.
 
 `DATABASE_URL`, `REDIS_URL` or `CHANNELS_REDIS` (which wins), `CELERY_BROKER_URL` (else the same),
-`SECRET_KEY`, `DEBUG`, `ALLOWED_HOSTS`, `HTTPS`, `HSTS_SECONDS`. With no Redis at all
+`SECRET_KEY`, `DEBUG`, `ALLOWED_HOSTS`, `HTTPS`, `HSTS_SECONDS`, `STATIC_ROOT`. With no Redis at all
 `manage.py runserver` runs the simulations itself.
 
 `HTTPS=1` is for a site behind a proxy that ends TLS. The proxy has to set the header
@@ -102,8 +102,9 @@ ROOT_URLCONF = "sandbox.config.urls"
 ASGI_APPLICATION = "sandbox.config.asgi.application"
 LOGIN_URL = "admin:login"
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR / "static"  # for `collectstatic`, where a web server gives them out
+STATIC_ROOT = env("STATIC_ROOT", default=str(VAR / "static"))  # where a web server gives them out
 USE_TZ = True
+TIME_ZONE = env("TIME_ZONE", default="UTC")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR}/sandbox.sqlite3")}

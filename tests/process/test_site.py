@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -9,11 +10,13 @@ import signal
 import string
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,72 @@ def test_docker_reads_the_compose_file() -> None:
     command = [docker, "compose", "--file", str(DEPLOY / "compose.yaml"), "config", "--quiet"]
     done = subprocess.run(command, env=given, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nginx_serves_the_files_that_each_start_puts_into_its_volume() -> None:
+    """Docker fills a volume from an image only while it is empty."""
+    volumes = {name: each.get("volumes", []) for name, each in COMPOSE["services"].items()}
+    fills = {name for name, given in volumes.items() if "static:/app/var/static" in given}
+    assert fills == {"migrate"}
+    assert "static:/srv/static:ro" in volumes["nginx"]
+    assert COMPOSE["services"]["nginx"]["environment"]["STATIC"] == "/srv/static"
+
+
+def test_nothing_that_was_made_here_goes_into_the_image() -> None:
+    if not (BASE / ".gitignore").exists():
+        pytest.skip("an sdist has no .gitignore")
+    ignored = (BASE / ".gitignore").read_text().split()
+    expected = {line.strip("/") if line.startswith("/") else f"**/{line.strip('/')}" for line in ignored}
+    left_out = [
+        line for line in (BASE / ".dockerignore").read_text().splitlines() if not line.startswith("#")
+    ]
+    assert set(left_out) == expected | {".git"}
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the headers that came."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[int]:
+    """The port of a server that stands behind nginx in the place of the site."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, name="echo").start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("https", ["0", "1", "true"])
+def test_a_header_that_tells_of_tls_is_believed_only_where_a_proxy_in_front_sets_it(
+    https: str, echo: int, tmp_path: Path, wait: Any
+) -> None:
+    port, behind = free_port(), f"127.0.0.1:{echo}"
+    with nginx(tmp_path, ASGI=behind, WSGI=behind, PORT=port, STATIC=tmp_path, HTTPS=https):
+        visitor = Visitor(f"http://127.0.0.1:{port}")
+        wait(lambda: answers(visitor, "/"))
+
+        def came(**headers: str) -> dict[str, str]:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            with closing(connection):
+                connection.request("GET", "/", headers=headers)
+                return dict(json.load(connection.getresponse()))
+
+        proto = "X-Forwarded-Proto"
+        assert came(**{proto: "https"})["x-forwarded-proto"] == ("http" if https == "0" else "https")
+        for said in ({}, {proto: "http"}, {proto: "https, http"}, {proto: "xhttps"}):
+            assert came(**said)["x-forwarded-proto"] == "http"
+        assert "connection" not in came(Connection="Upgrade", Upgrade="h2c")
+        assert came(Connection="Upgrade", Upgrade="websocket")["connection"] == "upgrade"
 
 
 def test_an_unknown_line_is_told_with_those_that_there_are() -> None:
@@ -135,11 +204,17 @@ def test_pages_by_wsgi_sockets_by_asgi_and_celery_all_behind_nginx(
             "REDIS_URL": redis_url,
             "ASGI_PORT": str(asgi),
             "WSGI_PORT": str(wsgi),
+            "STATIC_ROOT": str(tmp_path / "static"),
         }
-        for command in (["migrate", "--verbosity", "0"], ["seed_sandbox"]):
-            subprocess.run([*MANAGE, *command], env=env, check=True, stdout=subprocess.DEVNULL)
-        given = {"ASGI": f"127.0.0.1:{asgi}", "WSGI": f"127.0.0.1:{wsgi}", "PORT": port, "STATIC": tmp_path}
-        stack.enter_context(nginx(tmp_path, **given))
+        static = Path(env["STATIC_ROOT"])
+        newest = BASE / "django_livesim" / "static" / "django_livesim" / "livesim.css"
+        outdated = static / "django_livesim" / "livesim.css"
+        outdated.parent.mkdir(parents=True)
+        outdated.write_text("of an older image, and written after the new one was built")
+        prepare = COMPOSE["services"]["migrate"]["entrypoint"]
+        subprocess.run(prepare, env=env, cwd=BASE, check=True, stdout=subprocess.DEVNULL)
+        given = {"ASGI": f"127.0.0.1:{asgi}", "WSGI": f"127.0.0.1:{wsgi}", "PORT": port, "STATIC": static}
+        stack.enter_context(nginx(tmp_path, HTTPS="0", **given))
         processes = {name: start(name, env) for name in ("web", "http", "worker", "celery")}
         processes["second worker"] = start("worker", env)
         stack.callback(lambda: [stop(each) for each in processes.values()])
@@ -149,6 +224,7 @@ def test_pages_by_wsgi_sockets_by_asgi_and_celery_all_behind_nginx(
         with visitor.opener.open(base + "/livesim/") as page:
             assert page.headers["Server"].startswith("nginx")
         assert "gunicorn" in served_by(wsgi)
+        assert visitor.get("/static/django_livesim/livesim.css") == newest.read_text()
         run = wait(lambda: first_run(visitor))
         wait(lambda: workers(env) >= 2)
         tick = sees_ticks(visitor, run)
@@ -177,8 +253,6 @@ def answers(visitor: Visitor, path: str) -> bool:
 
 def served_by(port: int) -> str:
     """What the server at that port calls itself."""
-    import http.client
-
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", "/livesim/health/", headers={"Host": "127.0.0.1"})
     try:
