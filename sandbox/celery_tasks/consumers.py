@@ -15,7 +15,8 @@ from django_livesim.permissions import Actor
 from sandbox.celery_tasks.statuses import run_of, status_of
 
 LOOK = 5.0  # seconds after which the row is read, though no message came
-SEARCH = 1.0  # seconds, while there is no run yet
+SEARCH = 1.0  # seconds, while there is no run yet; after each look in vain twice as many
+LONGEST = 30.0  # seconds between two looks for a run: anybody may ask for any id
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +60,18 @@ class TaskStatusConsumer(AsyncWebsocketConsumer):
         """What became of somebody's *stop*: the status says it."""
 
     async def _follow(self) -> None:
+        search = SEARCH
         while True:
             is_over = False
             try:
                 is_over = await self._say()
             except Exception:
                 logger.warning("How a task stands could not be told; tried again", exc_info=True)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if is_over else LOOK if self.groups else SEARCH):
+            try:
+                async with asyncio.timeout(None if is_over else LOOK if self.groups else search):
                     await self.changed.wait()
+            except TimeoutError:
+                search = min(2 * search, LONGEST)
             self.changed.clear()
 
     async def _say(self) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import urllib.error
+import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -15,12 +18,18 @@ import redis
 from asgiref.sync import sync_to_async
 from celery import Celery
 from channels.layers import get_channel_layer
+from channels.routing import URLRouter
+from channels.testing import WebsocketCommunicator
+from django.urls import path
+from django.utils import timezone
 from websockets.asyncio.client import connect
 
 from django_livesim import gateway, publish_state
 from django_livesim.contrib.celery import key_of, owned_by
 from django_livesim.models import Run
-from sandbox.celery_tasks.consumers import LOOK
+from sandbox.celery_tasks.consumers import LOOK, TaskStatusConsumer
+from sandbox.celery_tasks.views import FORGOTTEN, MOST
+from scripts.check_sandbox import Visitor
 from tests.conftest import database_url
 from tests.contrib import site
 from tests.test_socket import log_in, make_user
@@ -259,6 +268,51 @@ async def test_server_code_may_send_to_the_group_and_a_browser_may_not(url: str,
             await other.until(lambda status, state=state: status["state"] == state)
         assert time.monotonic() - began < 4 * LOOK  # eight looks that nobody asked for take twice as long
     assert {each["state"] for each in one.heard + other.heard} == {"PENDING", "STARTED"}
+
+
+async def test_an_id_of_no_task_is_looked_for_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.celery_tasks.consumers.SEARCH", 0.02)
+    monkeypatch.setattr("sandbox.celery_tasks.consumers.LONGEST", 0.2)
+    looks: list[float] = []
+    enough = asyncio.Event()
+
+    class Counting(TaskStatusConsumer):  # type: ignore[misc]
+        async def _look(self) -> tuple[dict[str, Any], bool]:
+            looks.append(time.monotonic())
+            if len(looks) == 7:
+                enough.set()
+            return {"state": "PENDING"}, False
+
+    socket = WebsocketCommunicator(URLRouter([path("<str:task_id>/", Counting.as_asgi())]), "/none/")
+    await socket.connect(timeout=MINUTE)
+    async with asyncio.timeout(MINUTE):
+        await enough.wait()
+    await socket.disconnect(timeout=MINUTE)
+    gaps = [later - earlier for earlier, later in pairwise(looks)]
+    least = [0.02, 0.04, 0.08, 0.16, 0.2, 0.2]
+    assert all(gap > 0.9 * expected for gap, expected in zip(gaps, least, strict=True)), gaps
+
+
+def test_only_so_many_of_the_examples_are_open_at_once_and_those_that_are_lost_do_not_count(
+    url: str, wait: Any
+) -> None:
+    visitor = Visitor(url)
+    visitor.get("/documents/celery/")
+    for number in range(MOST):
+        publish_state(key_of(f"lost-{number}"), name=f"{TASKS}count", status="waiting", visibility="public")
+    with pytest.raises(urllib.error.HTTPError, match="429") as refused:
+        start(visitor, "at_once")
+    assert f"{MOST} wait or run already." in refused.value.read().decode()
+    Run.objects.filter(key=key_of("lost-0")).update(created_at=timezone.now() - FORGOTTEN)
+    start(visitor, "at_once")
+    wait(lambda: Run.objects.filter(status="finished").exists())
+
+
+def start(visitor: Visitor, task: str) -> None:
+    """Send the form of the page."""
+    form = {"task": task, "csrfmiddlewaretoken": visitor.cookie("csrftoken")}
+    data = urllib.parse.urlencode(form).encode()
+    visitor.opener.open(f"{visitor.base}/documents/celery/", data, timeout=MINUTE).close()
 
 
 async def test_a_socket_that_has_closed_has_left_the_group(url: str, redis_url: str, wait: Any) -> None:
