@@ -1,9 +1,9 @@
 """What becomes of Celery's tasks, told on runs by Celery's signals: `LIVESIM["CELERY"]` names which.
 
-Nothing is kept here but until when progress is not told. Each word is one transaction of the process that
-has it to say, after the one that may be open: the sender's, the child's that runs the task, the worker's
-where that child is gone. What cannot be told is logged and passed over: the task goes on. A process that dies
-before its word has committed has not said it; Celery is not asked later.
+Nothing is kept here but until when progress is not told, and whether this is beat. Each word is one
+transaction of the process that has it to say, after the one that may be open: the sender's, the child's that
+runs the task, the worker's where that child is gone. What cannot be told is logged and passed over: the task
+goes on. A process that dies before its word has committed has not said it; Celery is not asked later.
 
 The order is that in which things happen: *waiting* is for a task of which nothing was told before, a further
 attempt is told before the message for it is sent, and an end is final.
@@ -32,6 +32,7 @@ from django.db import Error, connections, transaction
 
 from django_livesim import conf
 from django_livesim.bus.seldom import Seldom
+from django_livesim.contrib.soft_limits import unbroken
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadArgs, BadState, NoRun, RunEnded
 from django_livesim.protocol.names import EXTERNAL, Role
@@ -56,6 +57,7 @@ seldom = Seldom(logging.getLogger(__name__))
 
 _whose: ContextVar[dict[str, Any] | None] = ContextVar("livesim_celery", default=None)
 _silent_until = 0.0
+_is_beat = False
 
 
 class _Late(Exception):
@@ -132,6 +134,7 @@ def _is_shown(name: str) -> bool:
 
 
 @signals.before_task_publish.connect
+@unbroken(task_goes_on=True)
 def _is_sent(sender: str, headers: dict[str, Any] | None = None, **kwargs: Any) -> None:
     """Write on the message whose it is. One with the id of the task that runs here is its next attempt."""
     if not headers or "id" not in headers or not _is_shown(sender):
@@ -158,13 +161,26 @@ def _seconds_until(eta: str | None) -> int:
 
 
 @signals.after_task_publish.connect
+@unbroken(task_goes_on=True)
 def _was_sent(sender: str, headers: dict[str, Any] | None = None, **kwargs: Any) -> None:
     """The broker has taken it. A worker may have told of it meanwhile, or be done with it."""
     if headers and "id" in headers and not (current_task and current_task.request.id == headers["id"]):
+        was_open = connections[conf.settings.DATABASE].connection is not None
         _tell(sender, headers["id"], headers, "waiting", states.PENDING, BEGUN, first=True)
+        if _is_beat and not was_open:
+            _leave()
+
+
+@signals.beat_init.connect
+@signals.beat_embedded_init.connect
+def _beats(**kwargs: Any) -> None:
+    """This is Celery's beat: no request and no task ends here, at which connections would be closed."""
+    global _is_beat
+    _is_beat = True
 
 
 @signals.task_prerun.connect
+@unbroken(task_goes_on=True)
 def _begins(task_id: str, task: Any, **kwargs: Any) -> None:
     words = {**BEGUN, "retries": task.request.retries or 0}
     _tell(task.name, task_id, task.request, "running", states.STARTED, words)
@@ -196,12 +212,14 @@ def _progressed(task: Any, task_id: str | None, state: str, meta: Any) -> None:
 
 
 @signals.task_success.connect
+@unbroken(task_goes_on=False)
 def _succeeded(sender: Any, result: Any, **kwargs: Any) -> None:
     _tell(sender.name, sender.request.id, sender.request, "finished", states.SUCCESS, result=result)
 
 
 @signals.task_failure.connect
 @signals.task_internal_error.connect
+@unbroken(task_goes_on=False)
 def _failed(sender: Any, task_id: str, exception: BaseException, einfo: Any = None, **kwargs: Any) -> None:
     text = str(exception) if isinstance(exception, LOST) else f"its code raised {type(exception).__name__}"
     error = str(getattr(einfo, "traceback", None) or exception)
@@ -210,6 +228,7 @@ def _failed(sender: Any, task_id: str, exception: BaseException, einfo: Any = No
 
 
 @signals.task_postrun.connect
+@unbroken(task_goes_on=False)
 def _is_over(task_id: str, task: Any, state: str, retval: Any, **kwargs: Any) -> None:
     """Ends that have no signal of their own."""
     if state == states.REJECTED and isinstance(retval, Reject):
@@ -234,7 +253,7 @@ def _is_unknown(name: str, id: str, message: Any = None, **kwargs: Any) -> None:
 
 
 def _leave() -> None:
-    """Close what the worker's main process has opened: the children that it forks are to have their own."""
+    """Close what a worker's main process or beat has opened. Children that it forks are to have their own."""
     with suppress(Error):
         connection = connections[conf.settings.DATABASE]
         if not current_task and not connection.in_atomic_block:
