@@ -32,7 +32,6 @@ from django.db import Error, connections, transaction
 
 from django_livesim import conf
 from django_livesim.bus.seldom import Seldom
-from django_livesim.contrib.soft_limits import unbroken
 from django_livesim.protocol import plain
 from django_livesim.protocol.errors import BadArgs, BadState, NoRun, RunEnded
 from django_livesim.protocol.names import EXTERNAL, Role
@@ -134,7 +133,6 @@ def _is_shown(name: str) -> bool:
 
 
 @signals.before_task_publish.connect
-@unbroken(task_goes_on=True)
 def _is_sent(sender: str, headers: dict[str, Any] | None = None, **kwargs: Any) -> None:
     """Write on the message whose it is. One with the id of the task that runs here is its next attempt."""
     if not headers or "id" not in headers or not _is_shown(sender):
@@ -161,7 +159,6 @@ def _seconds_until(eta: str | None) -> int:
 
 
 @signals.after_task_publish.connect
-@unbroken(task_goes_on=True)
 def _was_sent(sender: str, headers: dict[str, Any] | None = None, **kwargs: Any) -> None:
     """The broker has taken it. A worker may have told of it meanwhile, or be done with it."""
     if headers and "id" in headers and not (current_task and current_task.request.id == headers["id"]):
@@ -180,7 +177,6 @@ def _beats(**kwargs: Any) -> None:
 
 
 @signals.task_prerun.connect
-@unbroken(task_goes_on=True)
 def _begins(task_id: str, task: Any, **kwargs: Any) -> None:
     words = {**BEGUN, "retries": task.request.retries or 0}
     _tell(task.name, task_id, task.request, "running", states.STARTED, words)
@@ -212,14 +208,12 @@ def _progressed(task: Any, task_id: str | None, state: str, meta: Any) -> None:
 
 
 @signals.task_success.connect
-@unbroken(task_goes_on=False)
 def _succeeded(sender: Any, result: Any, **kwargs: Any) -> None:
     _tell(sender.name, sender.request.id, sender.request, "finished", states.SUCCESS, result=result)
 
 
 @signals.task_failure.connect
 @signals.task_internal_error.connect
-@unbroken(task_goes_on=False)
 def _failed(sender: Any, task_id: str, exception: BaseException, einfo: Any = None, **kwargs: Any) -> None:
     text = str(exception) if isinstance(exception, LOST) else f"its code raised {type(exception).__name__}"
     error = str(getattr(einfo, "traceback", None) or exception)
@@ -228,7 +222,6 @@ def _failed(sender: Any, task_id: str, exception: BaseException, einfo: Any = No
 
 
 @signals.task_postrun.connect
-@unbroken(task_goes_on=False)
 def _is_over(task_id: str, task: Any, state: str, retval: Any, **kwargs: Any) -> None:
     """Ends that have no signal of their own."""
     if state == states.REJECTED and isinstance(retval, Reject):

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 from celery import Celery, signals
 from celery.app.trace import trace_task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
@@ -23,7 +18,6 @@ from kombu.exceptions import OperationalError as ConnectionRefused
 
 from django_livesim import BadArgs, gateway, publish_state
 from django_livesim.contrib import celery as mirror
-from django_livesim.contrib import soft_limits
 from django_livesim.contrib.celery import LivesimTask, key_of, owned_by
 from django_livesim.models import Run
 from tests.test_socket import make_user
@@ -377,85 +371,6 @@ def test_a_soft_time_limit_is_the_tasks_own(task):
     caught: list[bool] = []
     work(task(slow), task_id := str(uuid4()))
     assert (caught, told(task_id)) == ([True], ("finished", "SUCCESS"))
-
-
-@pytest.fixture
-def limit() -> Iterator[Callable[..., None]]:
-    """`limit()` is what a worker does when the soft time limit is over: it is the child's own handler."""
-    before = signal.signal(SIG_SOFT_TIMEOUT, soft_timeout_sighandler)
-    yield lambda: os.kill(os.getpid(), SIG_SOFT_TIMEOUT)
-    signal.signal(SIG_SOFT_TIMEOUT, before)
-
-
-@contextmanager
-def at_first_query(act: Callable[[], None]) -> Iterator[None]:
-    """While the next word is told, `act`."""
-    acts = [act]
-
-    def asking(execute: Any, *args: Any) -> Any:
-        if acts:
-            acts.pop()()
-        return execute(*args)
-
-    with connection.execute_wrapper(asking):
-        yield
-
-
-def is_caught() -> bool:
-    """Whether the limit comes here while we wait for it."""
-    until = time.monotonic() + 30
-    try:
-        while time.monotonic() < until:
-            time.sleep(0.01)
-    except SoftTimeLimitExceeded:
-        return True
-    return False
-
-
-def test_a_soft_time_limit_that_comes_while_its_beginning_is_told_reaches_the_task(task, limit):
-    def slow(self):
-        seen.append((told(self.request.id), is_caught()))
-
-    seen: list[Any] = []
-    with at_first_query(limit):
-        work(task(slow), task_id := str(uuid4()))
-    assert seen == [(("running", "STARTED"), True)]
-    assert told(task_id) == ("finished", "SUCCESS")
-
-
-def test_a_soft_time_limit_that_comes_while_another_task_is_sent_reaches_the_task(task, limit):
-    def parent(self):
-        with at_first_query(limit):
-            sent.append(child.delay().id)
-        caught.append(is_caught())
-
-    sent, caught = [], []
-    child, parent = task(nothing), task(parent)
-    work(parent, str(uuid4()))
-    assert (caught, told(sent[0])) == ([True], ("waiting", "PENDING"))
-
-
-def test_a_soft_time_limit_that_comes_while_the_end_is_told_is_over_with_the_task(task, limit):
-    def last(self):
-        stack.enter_context(at_first_query(limit))
-
-    with ExitStack() as stack:
-        work(task(last), task_id := str(uuid4()))
-    assert told(task_id) == ("finished", "SUCCESS")
-    assert soft_limits._again is None
-
-
-def test_a_soft_time_limit_that_was_held_back_does_not_reach_the_next_task(task, limit, monkeypatch):
-    def short(self):
-        held.append(soft_limits._again)
-
-    monkeypatch.setattr(soft_limits, "SOON", 60.0)
-    held: list[Any] = []
-    with at_first_query(limit):
-        work(task(short), str(uuid4()))
-    held[0].join(10)  # it has been cancelled
-    assert not held[0].is_alive()
-    assert soft_limits._again is None
 
 
 @pytest.mark.parametrize(("beat", "open_before"), [(True, False), (True, True), (False, False)])
