@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import multiprocessing
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -1067,6 +1069,19 @@ async def test_a_forked_child_rings(layer: str) -> None:
         assert await hearing == {"type": "livesim.ring"}
     finally:
         await asyncio.to_thread(child.join, 5)
+
+
+@pytest.mark.parametrize("ring", ["submit", "submit_tasks"])
+def test_a_ring_for_which_the_loop_has_ended_leaves_nothing_that_is_never_awaited(ring: str) -> None:
+    ringer = doorbells._Ringer()
+    ringer.thread.stop(10)
+    arguments = (uuid4(), None, False) if ring == "submit" else ()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(RuntimeError):
+            getattr(ringer, ring)(*arguments)
+        gc.collect()
+    assert [str(each.message) for each in warned if "never awaited" in str(each.message)] == []
 
 
 def test_local_listeners_hear_copies_and_may_fail(caplog: pytest.LogCaptureFixture) -> None:

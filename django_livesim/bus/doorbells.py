@@ -14,7 +14,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -58,21 +59,22 @@ class _Ringer:
     def submit(
         self, run_id: UUID | None, worker_id: UUID | None, look: bool
     ) -> concurrent.futures.Future[None]:
-        return self._submit(self._send(run_id, worker_id, look))
+        return self._submit(partial(self._send, run_id, worker_id, look))
 
     def submit_tasks(self) -> concurrent.futures.Future[None]:
-        return self._submit(self._send_tasks())
+        return self._submit(self._send_tasks)
 
-    def _submit(self, sending: Coroutine[Any, Any, None]) -> concurrent.futures.Future[None]:
-        done = self.thread.submit(self._within_limit(sending))
+    def _submit(self, send: Callable[[], Awaitable[None]]) -> concurrent.futures.Future[None]:
+        done = self.thread.submit(self._within_limit(send))
         self.under_way.add(done)
         done.add_done_callback(self.under_way.discard)
         return done
 
-    async def _within_limit(self, sending: Coroutine[Any, Any, None]) -> None:
+    async def _within_limit(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Begins it here: where this is never begun, as in a loop that is closed, nothing was."""
         try:
             async with asyncio.timeout(LIMIT):
-                await sending
+                await send()
         except Exception as exc:
             self.sulks_until = time.monotonic() + SULK
             _unheard(exc)
