@@ -82,9 +82,7 @@ class TaskWorker:
         self._beat_due = 0.0
         self._beaten = 0.0  # from before the last beat that committed, by `lease_time`
         self._unsure = False  # whether a claim may have committed, of which nothing was heard
-        self._next_due = (
-            math.inf
-        )  # when the next of those that wait for their time is due, as of the last look
+        self._next_due = math.inf  # when the next is due that waits for its time, as of the last look
         self._leaves_at = math.inf  # by `time.monotonic`; finite once it was told to leave
         self.told = False
         """Whether it leaves because its row has told it to."""
