@@ -124,7 +124,7 @@ def _claim(worker: UUID, able: Able, limit: int) -> None:
     if not ids or not there.filter(pk=worker).values_list("pk"):
         return
     free = _claimed(ids).select_for_update(skip_locked=True, no_key=True).order_by("pk")
-    Task.objects.filter(pk__in=list(free.values_list("pk", flat=True)), status=WAITING).update(
+    _claimed(list(free.values_list("pk", flat=True))).update(
         status=RUNNING, worker=worker, attempts=F("attempts") + 1, started_at=Moment(), error=""
     )
 
