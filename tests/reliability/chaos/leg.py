@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 import sys
 import tempfile
@@ -249,6 +250,8 @@ class Leg:
 
     def _note_takeover(self, death: Death, run: str, seconds: float | None) -> None:
         result, what = self._result, f"{death.nemesis} {death.point}".strip()
+        if seconds is None and death.limit == math.inf:
+            return  # it held the one lock there is, so that nobody else could: its runs may stay its own
         if seconds is None:
             result.unseen += 1
             result.findings.lines.append(f"no heir seen: {result.plan.name}: {what}: {run}")
