@@ -128,9 +128,6 @@ class Handlers:
             )
         known[handler.name] = handler
 
-    def remove(self, handler: Handler) -> None:
-        (self.channels if handler.is_channel else self.tasks).pop(handler.name)
-
     @property
     def queues(self) -> set[str]:
         return {each.queue for each in (*self.tasks.values(), *self.channels.values())}

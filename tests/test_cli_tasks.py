@@ -119,7 +119,7 @@ def test_a_worker_with_older_code_is_to_be_started_anew() -> None:
         enqueued("newer")
         assert "have them leave by livesim drain" in livesim("tasks").err
     finally:
-        handlers.remove(newer)
+        handlers.tasks.pop(newer.name)
 
 
 def test_one_that_waits_is_cancelled_and_called_again() -> None:

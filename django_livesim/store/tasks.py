@@ -160,14 +160,14 @@ def _of(kind: str, names: Collection[str]) -> Q:
     return Q(kind=kind, name__in=names)
 
 
-def _holds() -> Q:
+def holds() -> Q:
     """Messages that have been begun and not ended: no other of their channel may be."""
     return Q(status=RUNNING) | Q(status=WAITING, attempts__gt=0)
 
 
 def _is_held() -> Exists:
     """Whether another message holds the channel of this one."""
-    others = Task.objects.filter(_holds(), kind=Task.Kind.MESSAGE, name=OuterRef("name"))
+    others = Task.objects.filter(holds(), kind=Task.Kind.MESSAGE, name=OuterRef("name"))
     return Exists(others.exclude(pk=OuterRef("pk")))
 
 

@@ -62,12 +62,10 @@ class Call:
 class TaskWorker:
     """`run` it in a thread of its own; `drain` from any thread, and from signal handlers."""
 
-    def __init__(
-        self, *, queues: Iterable[str] = ("default",), threads: int | None = None, notes: Notes | None = None
-    ) -> None:
-        """It calls what is in `queues`, `threads` at a time (TASK_THREADS); its parent reads `notes`."""
+    def __init__(self, *, queues: Iterable[str] = ("default",), notes: Notes | None = None) -> None:
+        """It calls what is in `queues`, TASK_THREADS at a time; its parent reads `notes`."""
         self.queues = tuple(queues)
-        self._threads = threads or conf.settings.TASK_THREADS
+        self._threads = conf.settings.TASK_THREADS
         self._notes = notes
         self._identity = identity.this_process()
         self._doorbell = Doorbell(self._hear, shared=[TASKS_CHANNEL])

@@ -195,7 +195,7 @@ class TestList:
             assert rows(look(boss, q=str(gone.pk))) == [gone]
             assert rows(look(boss, q="9" * 40)) == []
         finally:
-            handlers.remove(resize)
+            handlers.tasks.pop(resize.name)
 
     @pytest.mark.parametrize(
         "lookup", ["args__icontains", "error__contains", "worker__host", "key__startswith"]

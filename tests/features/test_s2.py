@@ -16,7 +16,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import NoReverseMatch, re_path, reverse
 
-from django_livesim import task
+from django_livesim import conf, task
 from django_livesim.background import handlers
 from django_livesim.models import Task
 from django_livesim.worker.tasking import TaskWorker
@@ -24,7 +24,7 @@ from django_livesim.worker.tasking import TaskWorker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TIMES = 40
-AT_ONCE = 4
+AT_ONCE = conf.DEFAULTS["TASK_THREADS"]
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def _registered() -> Iterator[None]:
 @pytest.fixture
 def worker() -> Iterator[None]:
     """One that calls tasks, in a thread."""
-    calling = TaskWorker(threads=AT_ONCE)
+    calling = TaskWorker()
     thread = threading.Thread(target=calling.run)
     thread.start()
     yield

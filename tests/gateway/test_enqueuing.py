@@ -199,7 +199,7 @@ class TestArguments:
         assert not Task.objects.exists()
 
     def test_a_function_that_was_taken_out_is_refused(self, resize: Any) -> None:
-        handlers.remove(resize)
+        handlers.tasks.pop(resize.name)
         with pytest.raises(BadArgs, match="not registered"):
             resize.enqueue(3)
 

@@ -35,8 +35,9 @@ def start(settings: Any) -> Iterator[Start]:
     settings.LIVESIM = {**settings.LIVESIM, "BEAT": 0.1, "LEASE_TTL": 5.0, "GRACE": 10.0}
     begun: list[tuple[TaskWorker, threading.Thread]] = []
 
-    def start(**options: Any) -> TaskWorker:
-        worker = TaskWorker(**options)
+    def start(*, threads: int = 4) -> TaskWorker:
+        settings.LIVESIM = {**settings.LIVESIM, "TASK_THREADS": threads}
+        worker = TaskWorker()
         thread = threading.Thread(target=worker.run)
         begun.append((worker, thread))
         thread.start()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db.models import Q
-
 from django_livesim import conf
 from django_livesim.cli.doctor.finding import Finding, advice, ok, problem
 from django_livesim.cli.tasks import mend
@@ -14,6 +12,7 @@ from django_livesim.gateway.backlog import LATE, Lack, Wait
 from django_livesim.gateway.vitals import told_of_tasks
 from django_livesim.models import Task, Worker
 from django_livesim.protocol.names import TaskStatus
+from django_livesim.store.tasks import holds
 
 NAMED = 3  # of them by name
 
@@ -64,9 +63,8 @@ def _is_busy(worker: Worker) -> bool:
 
 def _held(wait: Wait) -> str:
     """Which message the others of its channel wait for; empty where there is none, and for tasks."""
-    holds = Q(status=str(TaskStatus.RUNNING)) | Q(status=str(TaskStatus.WAITING), attempts__gt=0)
     of_channel = Task.objects.filter(kind=Task.Kind.MESSAGE, name=wait.name)
-    row = of_channel.filter(holds).first() if wait.kind == Task.Kind.MESSAGE else None
+    row = of_channel.filter(holds()).first() if wait.kind == Task.Kind.MESSAGE else None
     if row is None:
         return ""
     if row.status == TaskStatus.RUNNING:
