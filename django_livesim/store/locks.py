@@ -31,11 +31,15 @@ def brief(patience: int = PATIENCE) -> Iterator[None]:
 
     Where this process stands still within it, PostgreSQL ends it after LEASE_TTL, with the connection: what
     it has locked would keep the heirs of its runs waiting until it goes on.
+
+    Within a transaction of the caller's, such as a test's, neither is so: both settings would last to the end
+    of that one, and be those of all else that it does.
     """
+    connection = connections[conf.settings.DATABASE]
+    outermost = not connection.in_atomic_block
     try:
         with transaction.atomic(using=conf.settings.DATABASE):
-            connection = connections[conf.settings.DATABASE]
-            if connection.vendor == "postgresql":
+            if outermost and connection.vendor == "postgresql":
                 idle = max(1, round(1000 * conf.settings.LEASE_TTL))
                 with connection.cursor() as cursor:
                     cursor.execute(

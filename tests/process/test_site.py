@@ -83,6 +83,7 @@ def test_nothing_that_was_made_here_goes_into_the_image() -> None:
         line for line in (BASE / ".dockerignore").read_text().splitlines() if not line.startswith("#")
     ]
     assert set(left_out) == expected | {".git"}
+    assert "**/.env" in left_out  # where compose reads passwords
 
 
 class Echo(BaseHTTPRequestHandler):

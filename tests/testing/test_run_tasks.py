@@ -157,6 +157,26 @@ def test_a_task_that_breaks_the_transaction_of_the_test_tells_its_own_error() ->
         run_tasks()
 
 
+def test_the_transaction_of_the_test_waits_for_locks_as_it_did(row_locks: None) -> None:
+    def limits() -> list[Any]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name, setting FROM pg_settings WHERE name IN"
+                " ('lock_timeout', 'idle_in_transaction_session_timeout') ORDER BY name"
+            )
+            return cursor.fetchall()
+
+    @task(name="looks")
+    def looks() -> None:
+        called.append(limits())
+
+    before = limits()
+    looks.enqueue()
+    run_tasks()
+    assert called == [before]
+    assert limits() == before
+
+
 class InATestCase(TestCase):
     """Whose transaction is rolled back in the end."""
 
