@@ -8,11 +8,12 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+import orjson
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 
 from django_livesim.permissions import Actor
 from sandbox.celery_tasks.statuses import run_of, status_of
+from sandbox.documents.sockets import MOST, Accompanied
 
 LOOK = 5.0  # seconds after which the row is read, though no message came
 SEARCH = 1.0  # seconds, while there is no run yet; after each look in vain twice as many
@@ -21,7 +22,7 @@ LONGEST = 30.0  # seconds between two looks for a run: anybody may ask for any i
 logger = logging.getLogger(__name__)
 
 
-class TaskStatusConsumer(AsyncWebsocketConsumer):
+class TaskStatusConsumer(Accompanied):
     """Listens to the group of the task's run, and says what its row says.
 
     Messages only wake it: the row is read after it has begun to listen, again after each message, and every
@@ -34,15 +35,13 @@ class TaskStatusConsumer(AsyncWebsocketConsumer):
         self.changed = asyncio.Event()
         self.asked, self.told = True, {}
         await self.accept()
-        self.following = asyncio.create_task(self._follow(), name=f"task-{self.task_id}")
-
-    async def disconnect(self, code: int) -> None:
-        self.following.cancel()
+        self.beside(self._follow(), name=f"task-{self.task_id}")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Of a browser's messages one asks for something; it can name no group and no handler."""
-        with suppress(ValueError):
-            message = json.loads(text_data or "")
+        text = text_data or ""
+        with suppress(orjson.JSONDecodeError):
+            message = orjson.loads(text if len(text) <= MOST else "")
             if isinstance(message, dict) and message.get("type") == "check_task_completion":
                 self.asked = True
                 self.changed.set()

@@ -1,10 +1,10 @@
-"""What the sockets of the documents share: JSON objects in, errors to whoever asked."""
+"""What the sockets of the examples share: tasks that end with them, JSON in, errors to whoever asked."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import orjson
@@ -33,7 +33,30 @@ def named(value: Any) -> str:
     return repr(value)[:80]
 
 
-class JsonSocket(AsyncWebsocketConsumer):
+class Accompanied(AsyncWebsocketConsumer):
+    """A consumer with tasks beside it, which are cancelled when it ends, however it ends.
+
+    `disconnect` is not called where a handler raises, nor where the server cancels the consumer.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._beside: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, *args: Any) -> None:
+        try:
+            await super().__call__(*args)
+        finally:
+            for task in self._beside:
+                task.cancel()
+
+    def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+
+class JsonSocket(Accompanied):
     """An ordinary Channels consumer: `take` gets each JSON object, as sent by `actor`.
 
     What is no such object, and what `take` refuses by a LivesimError, is told to its sender alone,
@@ -43,13 +66,8 @@ class JsonSocket(AsyncWebsocketConsumer):
     actor: Actor
 
     async def connect(self) -> None:
-        self._waiting: set[asyncio.Task[None]] = set()
         self.actor = await database_sync_to_async(Actor.from_scope)(self.scope)
         await self.accept()
-
-    async def disconnect(self, code: int) -> None:
-        for task in self._waiting:
-            task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or "") > MOST:
@@ -72,12 +90,10 @@ class JsonSocket(AsyncWebsocketConsumer):
         raise NotImplementedError
 
     async def later(self, answer: Awaitable[None]) -> None:
-        """Go on listening while `answer` is waited for. It is cancelled when the socket closes."""
-        while len(self._waiting) >= WAITING:
-            await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(self._logged(answer), name=f"answer-{self.channel_name}")
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+        """Go on listening while `answer` is waited for. It is cancelled when the socket ends."""
+        while len(self._beside) >= WAITING:
+            await asyncio.wait(self._beside, return_when=asyncio.FIRST_COMPLETED)
+        self.beside(self._logged(answer), name=f"answer-{self.channel_name}")
 
     async def _logged(self, answer: Awaitable[None]) -> None:
         try:

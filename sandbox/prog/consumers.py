@@ -44,7 +44,6 @@ class ProgSocket(JsonSocket):
         await self.later(self._remind())
 
     async def disconnect(self, code: int) -> None:
-        await super().disconnect(code)
         await self.channel_layer.group_discard(self.person, self.channel_name)
         await self._listen(None)
 
