@@ -21,13 +21,22 @@ from django.db import InterfaceError, OperationalError, connections
 
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
 from django_livesim.runtime.harm import Harm
-from django_livesim.store import journal, leases, loading, looking, striking, together, transitions
+from django_livesim.store import (
+    balancing,
+    journal,
+    leases,
+    loading,
+    looking,
+    striking,
+    together,
+    transitions,
+)
 from django_livesim.store.claiming import CLAIM_BATCH, claim, held_back
 from django_livesim.store.looking import Look
 from django_livesim.store.together import Together
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
-from django_livesim.worker.keeping import Lease, code, versions
+from django_livesim.worker.keeping import Lease, code, movable, versions
 from django_livesim.worker.notes import Notes
 from django_livesim.worker.strikes import Strikes
 from django_livesim.worker.writing import Waiting, Writes
@@ -36,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds that pass at least between two looks at everything,
 SWEEP_EVERY = 0.9  # and between two that ask for commands that came while their run ended
+BALANCE_EVERY = 1.0  # seconds between two comparisons with what other workers have
+GIVEN = 3.0  # seconds for which a run that was let go is left to them
 LOADS = 3  # failures to load a run before it is left out
 LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
 
@@ -77,7 +88,7 @@ class Ledger:
             self._asking,
             queues=queues,
             registered=registered,
-            load=load,
+            load=load if max_runs is None else lambda: load() | {"most": max_runs},
             tell=tell,
             lost=self._drop_all,
             drain=lambda: self._drain(),
@@ -96,7 +107,8 @@ class Ledger:
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._writes = Writes(self._asking, tell)
         self._strikes = Strikes(self._asking, tell)
-        self._look_due = self._sweep_due = 0.0
+        self._look_due = self._sweep_due = self._balance_due = 0.0
+        self._given: dict[UUID, float] = {}  # runs that were let go, and until when they are for others
         self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or that wait to be
 
@@ -236,6 +248,7 @@ class Ledger:
             left=waiting.left,
             horizons=horizons,
             lost=lost,
+            spare=() if claimed or not claiming else self._spare(worker, mine),
         )
 
     def _reserve(
@@ -249,6 +262,17 @@ class Ledger:
         asked = {run for run, at in held.items() if at.horizon is not None} - self._writing
         horizons = journal.reserve(worker, {run: held[run] for run in asked})
         return horizons, {run: held[run] for run in asked - horizons.keys()}
+
+    def _spare(self, worker: UUID, held: list[UUID]) -> tuple[UUID, ...]:
+        """Runs that are to be let go for another worker that has far fewer."""
+        now = time.monotonic()
+        if now < self._balance_due:
+            return ()
+        self._balance_due = now + BALANCE_EVERY
+        self._given = {run: until for run, until in self._given.items() if until > now}
+        spare = balancing.spare(worker, held, self._lease.peers.alive, movable())
+        self._given |= dict.fromkeys(spare, now + GIVEN)
+        return tuple(spare)
 
     def _look(self, worker: UUID) -> Look | None:
         """What there is to do; None where that was asked just now, and doorbells ring."""
@@ -300,6 +324,7 @@ class Ledger:
             simulations=self._claimable(),
             limit=limit,
             struck=self._struck,
+            without=[run for run, until in self._given.items() if until > time.monotonic()],
             tell=self._tell,
         )
 

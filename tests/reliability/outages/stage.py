@@ -38,6 +38,7 @@ ANSWERED = 60.0  # seconds for everything that was sent to be answered
 GAP = 1.0  # seconds between an answer and the next command of one person
 
 STEADY = "steady"
+UNEVEN = 0.34  # share of its runs that one worker may have more than another
 
 
 class Workers(Processes):
@@ -186,11 +187,6 @@ class Stage:
         finally:
             _send_all(pids, signal.SIGCONT)
 
-    def busiest(self) -> UUID:
-        """The worker that has most of the runs."""
-        found = self._by_worker()
-        return max(found, key=lambda worker: len(found[worker]))
-
     def _persons(self, users: Iterator[Any]) -> list[Person]:
         persons = []
         for place, run in enumerate(self.runs):
@@ -229,8 +225,14 @@ class Stage:
         """How many runs each worker has."""
         return " and ".join(str(len(runs)) for runs in sorted(self._by_worker().values(), key=len))
 
-    def _by_worker(self) -> dict[UUID, list[UUID]]:
-        found: dict[UUID, list[UUID]] = {}
+    @property
+    def is_even(self) -> bool:
+        """Whether no worker has many more of the runs than another."""
+        held = [len(runs) for worker, runs in self._by_worker().items() if worker is not None]
+        return len(held) == self._size * self._processes and max(held) - min(held) <= UNEVEN * max(held)
+
+    def _by_worker(self) -> dict[UUID | None, list[UUID]]:
+        found: dict[UUID | None, list[UUID]] = {}
         for run, worker in Run.objects.filter(id__in=[run.id for run in self.runs]).values_list(
             "id", "worker"
         ):
