@@ -6,7 +6,8 @@ runs the task, the worker's where that child is gone. What cannot be told is log
 goes on. A process that dies before its word has committed has not said it; Celery is not asked later.
 
 The order is that in which things happen: *waiting* is for a task of which nothing was told before, a further
-attempt is told before the message for it is sent, and an end is final.
+attempt is told before the message for it is sent, and an end is final. What is sent for a further attempt
+within a transaction is told once this attempt is over, unless that one has begun by then.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import wraps
+from functools import partial, wraps
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ REPR = 1000  # characters of a result that is no plain JSON
 
 BEGUN = {"retries": 0, "current": 0, "total": 0, "description": ""}
 ENDS = {states.SUCCESS: "finished", states.FAILURE: "failed", states.REVOKED: "stopped"}
+ASKED = ("stopping", "stopped")
 LOST = (WorkerLostError, TimeLimitExceeded)
 """Failures that are Celery's own, so that everybody may read what they say."""
 
@@ -60,7 +62,7 @@ _is_beat = False
 
 
 class _Late(Exception):
-    """Something was told of the task before."""
+    """Something was told of the task meanwhile."""
 
 
 def _passed_over(function: Callable[..., None]) -> Callable[..., None]:
@@ -110,7 +112,7 @@ class LivesimTask(DjangoTask):
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether somebody had asked that its run stop, when `update_state` was last told."""
+        """Whether somebody had asked that its run stop, or ended it, when `update_state` was last told."""
         return bool(getattr(self.request, "livesim_stop", False))
 
     def update_state(
@@ -149,7 +151,12 @@ def _is_sent_again(name: str, headers: dict[str, Any], request: Any) -> None:
     raised = sys.exception()
     why = "" if raised is None else f"its code raised {type(raised).__name__}; "
     words = {"retries": headers.get("retries", 0), "retry_in": _seconds_until(headers.get("eta"))}
-    _tell(name, headers["id"], request, "waiting", states.RETRY, words, text=f"{why}it is to be tried again")
+    text = f"{why}it is to be tried again"
+    tell = partial(_tell, name, headers["id"], request, "waiting", states.RETRY, words, text=text)
+    is_open = connections[conf.settings.DATABASE].in_atomic_block
+    request.livesim_untold = tell if is_open else None
+    if not is_open:
+        tell()
 
 
 def _seconds_until(eta: str | None) -> int:
@@ -163,7 +170,7 @@ def _was_sent(sender: str, headers: dict[str, Any] | None = None, **kwargs: Any)
     """The broker has taken it. A worker may have told of it meanwhile, or be done with it."""
     if headers and "id" in headers and not (current_task and current_task.request.id == headers["id"]):
         was_open = connections[conf.settings.DATABASE].connection is not None
-        _tell(sender, headers["id"], headers, "waiting", states.PENDING, BEGUN, first=True)
+        _tell(sender, headers["id"], headers, "waiting", states.PENDING, BEGUN, after=0)
         if _is_beat and not was_open:
             _leave()
 
@@ -178,8 +185,14 @@ def _beats(**kwargs: Any) -> None:
 
 @signals.task_prerun.connect
 def _begins(task_id: str, task: Any, **kwargs: Any) -> None:
-    words = {**BEGUN, "retries": task.request.retries or 0}
-    _tell(task.name, task_id, task.request, "running", states.STARTED, words)
+    request = task.request
+    words = {**BEGUN, "retries": request.retries or 0}
+    _tell(task.name, task_id, request, "running", states.STARTED, words, heard=partial(_note, request))
+
+
+def _note(request: Any, run: Run) -> None:
+    """Where the run stood when this attempt told of it last."""
+    request.livesim_tick = run.tick
 
 
 @_passed_over
@@ -189,15 +202,18 @@ def _progressed(task: Any, task_id: str | None, state: str, meta: Any) -> None:
     meta = meta if isinstance(meta, dict) else {}
     current, total = _number(meta.get("current")), _number(meta.get("total"))
     description = plain.storable(str(meta.get("description") or ""))[:TEXT]
-    words = {"retries": task.request.retries or 0, "current": current, "total": total}
+    request = task.request
+    words = {"retries": request.retries or 0, "current": current, "total": total}
 
     def heard(run: Run) -> None:
-        task.request.livesim_stop = run.status == "stopping"
+        request.livesim_stop = run.status in ASKED
+        if task_id == request.id:
+            _note(request, run)
 
     _tell(
         task.name,
         task_id,
-        task.request,
+        request,
         ENDS.get(state, "running"),
         state,
         {**words, "description": description},
@@ -223,12 +239,15 @@ def _failed(sender: Any, task_id: str, exception: BaseException, einfo: Any = No
 
 @signals.task_postrun.connect
 def _is_over(task_id: str, task: Any, state: str, retval: Any, **kwargs: Any) -> None:
-    """Ends that have no signal of their own."""
+    """Ends that have no signal of their own, and that it goes on, where that could not be told before."""
+    request = task.request
     if state == states.REJECTED and isinstance(retval, Reject):
         how = ("waiting", states.PENDING) if retval.requeue else ("failed", states.FAILURE)
-        _tell(task.name, task_id, task.request, *how, text="it was rejected")
-    elif state == states.IGNORED and not getattr(task.request, "livesim_goes_on", False):
-        _tell(task.name, task_id, task.request, "stopped", states.IGNORED, text="its result is ignored")
+        _tell(task.name, task_id, request, *how, text="it was rejected")
+    elif untold := getattr(request, "livesim_untold", None):
+        untold(after=getattr(request, "livesim_tick", None))
+    elif state == states.IGNORED and not getattr(request, "livesim_goes_on", False):
+        _tell(task.name, task_id, request, "stopped", states.IGNORED, text="its result is ignored")
 
 
 @signals.task_revoked.connect
@@ -265,14 +284,15 @@ def _tell(
     state: str,
     words: Mapping[str, Any] | None = None,
     *,
-    first: bool = False,
+    after: int | None = None,
     heard: Callable[[Run], None] | None = None,
     **told: Any,
 ) -> None:
     """Tell it once the transaction that may be open has committed.
 
     `whose` is a request or the headers of a message; `words` go into the state, where those stay that
-    are not among them. With `first` it is told only where nothing was told before.
+    are not among them. With `after` it is told only where nothing was since that tick of the run: with 0,
+    where nothing ever was. `heard` gets the run that was told of, or had ended.
     """
     if not _is_shown(name):
         return
@@ -281,7 +301,7 @@ def _tell(
 
     @_passed_over
     def tell() -> None:
-        run = _asked(lambda: _publish(key_of(task_id), words, told, first))
+        run = _asked(lambda: _publish(key_of(task_id), words, told, after))
         if run is not None and heard is not None:
             heard(run)
 
@@ -323,25 +343,36 @@ def _asked(tell: Callable[[], Run | None]) -> Run | None:
         return asked(tell, LIMIT)()
 
 
-def _publish(key: str, words: dict[str, Any], told: dict[str, Any], first: bool) -> Run | None:
-    """The run; None where it had ended, or where this was to be the first word and is not."""
+def _publish(key: str, words: dict[str, Any], told: dict[str, Any], after: int | None) -> Run | None:
+    """The run, as it ended where it had; None where something was told after that tick."""
     if "current" not in words:
         words = {**_told_before(key), **words}
-    with suppress(RunEnded, _Late), transaction.atomic(using=conf.settings.DATABASE):
-        run = _publish_what_fits(key, told | {"state": words})
-        if first and run.tick > 1:
-            raise _Late
-        return run
+    try:
+        with transaction.atomic(using=conf.settings.DATABASE):
+            run = _publish_what_fits(key, told | {"state": words})
+            if after is not None and run.tick > after + 1:
+                raise _Late
+            return run
+    except _Late:
+        return None
+    except RunEnded:
+        return _shown(key)
+
+
+def _shown(key: str) -> Run | None:
+    from django_livesim import gateway
+
+    with suppress(NoRun):
+        return gateway.get(f"{EXTERNAL}:{key}")
     return None
 
 
 def _told_before(key: str) -> dict[str, Any]:
     from django_livesim import gateway
 
-    with suppress(NoRun):
-        _tick, state = gateway.stored_view(gateway.get(f"{EXTERNAL}:{key}"), Role.VIEW) or (0, {})
-        return dict(state)
-    return {}
+    run = _shown(key)
+    _tick, state = (run and gateway.stored_view(run, Role.VIEW)) or (0, {})
+    return dict(state)
 
 
 def _publish_what_fits(key: str, told: dict[str, Any]) -> Run:

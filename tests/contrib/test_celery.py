@@ -6,20 +6,25 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from celery import Celery, signals
+from celery.app.task import Context
 from celery.app.trace import trace_task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from django.db import OperationalError, connection, connections, transaction
+from django.utils import timezone
 from kombu.exceptions import OperationalError as ConnectionRefused
 
 from django_livesim import BadArgs, gateway, publish_state
 from django_livesim.contrib import celery as mirror
 from django_livesim.contrib.celery import LivesimTask, key_of, owned_by
-from django_livesim.models import Run
+from django_livesim.models import Command, Run
 from tests.test_socket import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -222,6 +227,20 @@ def test_somebodys_stop_is_seen_by_the_task(task):
     assert told(task_id) == ("finished", "SUCCESS")
 
 
+def test_a_stop_that_has_ended_the_run_is_seen_by_the_task(task):
+    def patient(self):
+        gateway.stop(run_of(self.request.id))
+        Command.objects.update(applied_at=timezone.now() - timedelta(minutes=1))
+        gateway.stop(run_of(self.request.id))
+        for current in (1, 2):
+            self.update_state(state="PROGRESS", meta={"current": current, "total": 2})
+            seen.append(self.asked_to_stop)
+
+    seen: list[bool] = []
+    work(task(patient), task_id := str(uuid4()))
+    assert (run_of(task_id).status, seen) == ("stopped", [True, True])
+
+
 @pytest.mark.parametrize(
     ("result", "shown"),
     [({"rows": [1]}, {"rows": [1]}), ({1, 2}, "{1, 2}"), (b"\x00", "b'\\x00'"), ("x" * 5000, "x" * 5000)],
@@ -266,9 +285,42 @@ def test_another_attempt_waits_before_its_message_is_sent(task, app, monkeypatch
     assert told(task_id) == ("finished", "SUCCESS")
 
 
-def test_one_that_is_replaced_by_another_goes_on(task):
+@pytest.mark.parametrize("leaves", ["the block", "the task"])
+def test_another_attempt_that_is_asked_for_in_a_transaction_waits_when_this_one_is_over(task, leaves):
+    def again(self):
+        with transaction.atomic():
+            self.update_state(state="PROGRESS", meta={"current": 1, "total": 2})
+            retry = self.retry(exc=ValueError("busy"), countdown=3600, throw=False)
+            if leaves == "the block":
+                raise retry
+        raise retry
+
+    work(task(again), task_id := str(uuid4()))
+    assert told(task_id) == ("waiting", "RETRY")
+    assert run_of(task_id).reason == "it is to be tried again"
+    view = gateway.stored_view(run_of(task_id), "view")
+    assert (view[1]["retries"], 3590 <= view[1]["retry_in"] <= 3600) == (1, True)
+
+
+def test_another_attempt_that_begins_before_the_one_that_asked_for_it_is_over_is_not_said_to_wait(task):
+    def again(self):
+        try:
+            with transaction.atomic():
+                self.retry(countdown=0)
+        finally:
+            request = Context(id=self.request.id, retries=1)
+            begins = SimpleNamespace(name="polls.again", request=request)
+            in_another_thread(mirror._begins, self.request.id, begins)
+
+    work(task(again), task_id := str(uuid4()))
+    assert told(task_id) == ("running", "STARTED")
+
+
+@pytest.mark.parametrize("in_a_transaction", [False, True])
+def test_one_that_is_replaced_by_another_goes_on(task, in_a_transaction):
     def first(self):
-        self.replace(second.s())
+        with transaction.atomic() if in_a_transaction else nullcontext():
+            self.replace(second.s())
 
     second, first = task(nothing), task(first)
     work(first, task_id := str(uuid4()))
