@@ -29,7 +29,7 @@ from django_livesim.store import locks, striking
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition, log
 
-CLAIM_BATCH = 20
+CLAIM_BATCH = 50
 SUSPECT = 2  # deaths of its worker before it has stored a state
 AT_LEAST = 3  # of them are needed for quarantine, however few strikes are
 

@@ -30,6 +30,7 @@ LATE_SHORT = 4.0  # in the short form, which is to work beside anything else
 MEMORY = 512  # megabytes of each process
 GOOD = 60  # ticks before the harm, of a run that is to store a state before
 JUDGED = 60.0  # seconds until no worker takes it any more
+SENDING = 10  # of the runs get commands: senders, site and workers are to have enough of two cores
 CALM = 5.0  # seconds of nothing, by which to judge the machine
 SETTLED = 30.0  # seconds for everything to move again
 
@@ -66,7 +67,8 @@ def leg(servers: Servers, short: bool) -> Found:
     if not short:
         cases = [Case(how, after) for after in (GOOD, 0) for how in HOWS]
     options = ("--memory", str(MEMORY))
-    with Stage(runs=12 if short else 50, options=options, livesim={"STRIKES": strikes}) as stage:
+    runs = 12 if short else 50
+    with Stage(runs=runs, sending=SENDING, options=options, livesim={"STRIKES": strikes}) as stage:
         found.figures["runs of each worker"] = stage.shares()
         limit = LATE_SHORT if short else LATE
         bad = {one(stage, case, found, limit).id for case in cases}
