@@ -22,8 +22,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as ConnectionRefused
 
 from django_livesim import BadArgs, gateway, publish_state
-from django_livesim.contrib import celery as mirror
-from django_livesim.contrib.celery import LivesimTask, key_of, owned_by
+from django_livesim.contrib.celery import LivesimTask, key_of, owned_by, receivers, telling
 from django_livesim.models import Command, Run
 from tests.test_socket import make_user
 
@@ -33,8 +32,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def polls_are_shown(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.LIVESIM = {"CELERY": ["polls.*"]}
-    monkeypatch.setattr(mirror, "_silent_until", 0.0)
-    monkeypatch.setattr(mirror, "seldom", mirror.Seldom(mirror.logging.getLogger(mirror.__name__)))
+    monkeypatch.setattr(telling, "_silent_until", 0.0)
+    monkeypatch.setattr(telling, "seldom", telling.Seldom(telling.logging.getLogger(telling.__name__)))
 
 
 @pytest.fixture
@@ -147,12 +146,12 @@ def test_what_is_sent_in_a_transaction_is_told_after_it_or_by_the_worker(task):
 
 def test_one_that_runs_or_is_done_before_its_sender_comes_to_tell_of_it_waits_no_more(task):
     def late(self):
-        in_another_thread(mirror._was_sent, "polls.late", {"id": self.request.id})
+        in_another_thread(receivers._was_sent, "polls.late", {"id": self.request.id})
         seen.append(told(self.request.id))
 
     seen: list[tuple[str, str]] = []
     work(task(late), task_id := str(uuid4()))
-    mirror._was_sent("polls.late", {"id": task_id})
+    receivers._was_sent("polls.late", {"id": task_id})
     assert (seen, told(task_id)) == ([("running", "STARTED")], ("finished", "SUCCESS"))
 
 
@@ -199,7 +198,7 @@ def test_whatever_is_told_as_progress_the_task_goes_on(task, meta, caplog):
 
     work(task(odd), task_id := str(uuid4()))
     assert told(task_id) == ("finished", "SUCCESS")
-    assert [record for record in caplog.records if record.name == mirror.__name__] == []
+    assert [record for record in caplog.records if record.name == telling.__name__] == []
 
 
 def test_progress_in_a_transaction_is_told_after_it_and_locks_nothing(task):
@@ -261,7 +260,7 @@ def test_a_result_that_is_too_large_is_cut(task, settings):
 
     work(task(large), task_id := str(uuid4()))
     assert told(task_id) == ("finished", "SUCCESS")
-    assert len(run_of(task_id).result) <= 2 * mirror.REPR
+    assert len(run_of(task_id).result) <= 2 * telling.REPR
 
 
 def test_another_attempt_waits_before_its_message_is_sent(task, app, monkeypatch):
@@ -310,7 +309,7 @@ def test_another_attempt_that_begins_before_the_one_that_asked_for_it_is_over_is
         finally:
             request = Context(id=self.request.id, retries=1)
             begins = SimpleNamespace(name="polls.again", request=request)
-            in_another_thread(mirror._begins, self.request.id, begins)
+            in_another_thread(receivers._begins, self.request.id, begins)
 
     work(task(again), task_id := str(uuid4()))
     assert told(task_id) == ("running", "STARTED")
@@ -351,7 +350,7 @@ def test_an_end_is_final(task):
     task = task(nothing)
     work(task, task_id := str(uuid4()))
     work(task, task_id)
-    mirror._failed(task, task_id, RuntimeError("late"))
+    receivers._failed(task, task_id, RuntimeError("late"))
     assert told(task_id) == ("finished", "SUCCESS")
 
 
@@ -373,7 +372,7 @@ def test_where_the_database_is_away_the_task_goes_on_and_the_log_says_it_once(ta
         work(task(count), task_id := str(uuid4()))
     assert done == [True]
     assert len(asked) < 20  # its beginning and its end, and no progress after the first
-    lines = [record for record in caplog.records if record.name == mirror.__name__]
+    lines = [record for record in caplog.records if record.name == telling.__name__]
     assert [line.getMessage() for line in lines] == [
         "What became of a Celery task could not be told; the task goes on"
     ]
@@ -433,7 +432,7 @@ def test_beat_leaves_no_connection_open_that_it_did_not_have(task, monkeypatch, 
         sent.append(nothing_more.delay().id)
         is_open.append(connection.connection is not None)
 
-    monkeypatch.setattr(mirror, "_is_beat", False)
+    monkeypatch.setattr(receivers, "_is_beat", False)
     if beat:
         signals.beat_init.send(sender=None)
     sent, is_open = [], []
