@@ -83,7 +83,7 @@ def _steps(pruned: Pruned, retention: Mapping[str, Any]) -> Iterator[None]:
 def _deleted(rows: Any) -> Iterator[int]:
     """Delete all the rows; how many at each step."""
     number, last = pruning.delete_next(rows)
-    while number:
+    while last is not None:
         yield number
         number, last = pruning.delete_next(rows, last)
 

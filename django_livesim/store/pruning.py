@@ -67,14 +67,17 @@ def gone_workers() -> QuerySet[Worker]:
 def delete_next(rows: QuerySet[Any], after: Any = None) -> tuple[int, Any]:
     """Delete the next rows by their key after `after`, `BATCH` at most: how many, and the last one's key.
 
-    For rows to which nothing points, and which never become younger.
+    For rows to which nothing points. One that is none of `rows` any more when it is deleted, as a task that
+    somebody has had called again since it was found, stays: the DELETE asks for what they are, too. There
+    are no more where the key is None.
     """
     following = rows if after is None else rows.filter(pk__gt=after)
     found = list(following.order_by("pk").values_list("pk", flat=True)[:BATCH])
-    if found:
-        with transaction.atomic(using=conf.settings.DATABASE):
-            rows.model.objects.filter(pk__in=found)._raw_delete(conf.settings.DATABASE)
-    return len(found), found[-1] if found else None
+    if not found:
+        return 0, None
+    using = conf.settings.DATABASE
+    with transaction.atomic(using=using):
+        return rows.filter(pk__in=found)._raw_delete(using), found[-1]
 
 
 def _ago(days: float) -> Any:

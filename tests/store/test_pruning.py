@@ -7,16 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from django_livesim import Simulation, gateway, registry
 from django_livesim.gateway import deleting
 from django_livesim.gateway.pruning import Pruned, prune
-from django_livesim.models import Checkpoint, Command, Run, Worker
+from django_livesim.models import Checkpoint, Command, Run, Task, Worker
 from django_livesim.protocol import packed, plain
 from django_livesim.protocol.errors import BadState
 from django_livesim.runtime import taking_up
-from django_livesim.store import loading, pruning
+from django_livesim.store import loading, pruning, tasks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -279,3 +280,31 @@ def test_a_retention_longer_than_calendars_reckon_removes_nothing(keep):
     keep(RUNS=1e9, JOURNAL=1e9)
     ended(4000)
     assert prune().runs == 0
+
+
+@pytest.fixture
+def called_again_meanwhile(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A task is called again between the SELECT of the next rows to go and their DELETE."""
+    begin = transaction.atomic
+
+    def call_again(row: Task) -> None:
+        def meanwhile(*args: Any, **kwargs: Any) -> Any:
+            monkeypatch.setattr(pruning.transaction, "atomic", begin)
+            assert tasks.again([row.pk]) == 1
+            return begin(*args, **kwargs)
+
+        monkeypatch.setattr(pruning.transaction, "atomic", meanwhile)
+
+    return call_again
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+def test_a_task_that_is_called_again_after_it_was_found_to_be_old_stays(
+    keep, called_again_meanwhile, monkeypatch, batch
+):
+    keep(TASKS=30)
+    monkeypatch.setattr(pruning, "BATCH", batch)
+    rows = [Task.objects.create(name="resize", status="failed", ended_at=ago(days=31)) for _ in range(3)]
+    called_again_meanwhile(rows[0])
+    assert prune().tasks == 2
+    assert Task.objects.get().pk == rows[0].pk
