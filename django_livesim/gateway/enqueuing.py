@@ -219,8 +219,7 @@ def again(ids: Iterable[int], *, actor: Actor = SERVER) -> list[int]:
 def delete(ids: Iterable[int], *, actor: Actor = SERVER) -> list[int]:
     """Those of them that were over, and whose rows are no more. Raises Forbidden."""
     _require(permissions.may_delete_tasks(actor), permissions.DELETE_TASKS)
-    over = TaskRow.objects.exclude(status__in=[str(TaskStatus.WAITING), str(TaskStatus.RUNNING)])
-    return [each for each in ids if over.filter(pk=each).delete()[0]]
+    return [each for each in ids if tasks.delete(each)]
 
 
 def _require(may: bool, permission: str) -> None:

@@ -14,6 +14,7 @@ freed once its worker is declared gone. Whoever got no answer finds in its next 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from django_livesim import conf
 from django_livesim.models import Task, Worker
@@ -61,7 +63,7 @@ class Look:
     """Its peers have declared it gone."""
     told_to_leave: bool = False
     due: bool = False
-    """Whether something waits for nothing but a worker, or for the one before it in its channel."""
+    """Whether something waits for nothing but a worker."""
     seconds: float | None = None
     """Until the next of those that wait for their time is due."""
 
@@ -93,10 +95,22 @@ def cancel(task: int, key: str | None = None) -> bool:
 
 
 def again(tasks: Collection[int]) -> int:
-    """Have those of them that failed or were cancelled called once more, as if never before; how many."""
+    """Have those of them that failed or were cancelled called once more, as if never before; how many.
+
+    They are due from now on, and not since they were enqueued.
+    """
     over = [str(TaskStatus.FAILED), str(TaskStatus.CANCELLED)]
-    fresh = {"attempts": 0, "due_at": None, "error": "", "started_at": None, "ended_at": None}
+    fresh = {"attempts": 0, "due_at": Moment(), "error": "", "started_at": None, "ended_at": None}
     return int(Task.objects.filter(pk__in=tasks, status__in=over).update(status=WAITING, **fresh))
+
+
+def delete(task: int) -> bool:
+    """Whether it was over, and its row is no more."""
+    over = Task.objects.exclude(status__in=[WAITING, RUNNING])
+    with transaction.atomic(using=conf.settings.DATABASE):
+        # Under its lock: where the host hears of deletions Django deletes by the id alone.
+        row = over.select_for_update().filter(pk=task).first()
+        return row is not None and bool(row.delete()[0])
 
 
 # -- whoever calls ---------------------------------------------------------------------------
@@ -105,55 +119,58 @@ def again(tasks: Collection[int]) -> int:
 def claim(worker: UUID, held: Collection[int], able: Able, limit: int) -> list[Task]:
     """Claim up to `limit` that are due, lowest id first; and what is the worker's own and not `held`.
 
-    The latter was claimed by a claim of which nobody heard.
+    The latter was claimed by a claim of which nobody heard. A worker that was told to leave claims nothing.
     """
     if limit:
-        try:
-            with locks.brief():
-                _claim(worker, able, limit)
-        except IntegrityError:  # of one of their channels another worker has just begun a message
-            return []
+        # An IntegrityError: of one of their channels another worker has just begun a message.
+        with suppress(IntegrityError), locks.brief():
+            _claim(worker, able, limit)
     mine: QuerySet[Task] = Task.objects.filter(worker=worker, status=RUNNING).exclude(pk__in=held)
     return list(mine.order_by("pk"))
 
 
 def _claim(worker: UUID, able: Able, limit: int) -> None:
     """Under the lock of the worker's row: nobody declares it gone meanwhile, and who is gone has nothing."""
-    ids = _candidates(able, limit)
-    there = Worker.objects.select_for_update(no_key=True).exclude(state=Worker.State.GONE)
-    if not ids or not there.filter(pk=worker).values_list("pk"):
-        return
-    free = _claimed(ids).select_for_update(skip_locked=True, no_key=True).order_by("pk")
-    _claimed(list(free.values_list("pk", flat=True))).update(
-        status=RUNNING, worker=worker, attempts=F("attempts") + 1, started_at=Moment(), error=""
-    )
+    there = Worker.objects.select_for_update(no_key=True).filter(pk=worker, state=Worker.State.ALIVE)
+    if there.values_list("pk") and (ids := _candidates(able, limit)):
+        _claimed(ids).update(
+            status=RUNNING, worker=worker, attempts=F("attempts") + 1, started_at=Moment(), error=""
+        )
 
 
 def _candidates(able: Able, limit: int) -> list[int]:
+    """Locked; behind those that somebody else has locked, the next. A locked message holds its channel."""
     # Queue by queue: an index has each of them in order.
     wanted = [_due([queue]).filter(_of(Task.Kind.TASK, able.tasks)) for queue in able.queues]
-    if able.channels:
-        wanted.append(_due(able.queues).filter(_next_of(able)))
     found: list[int] = []
-    for rows in wanted:
-        found += rows.order_by("pk").values_list("pk", flat=True)[:limit]
+    for rows in (*wanted, _next_of_channels(able)):
+        found += _unlocked(rows).order_by("pk").values_list("pk", flat=True)[:limit]
     return sorted(found)[:limit]
 
 
-def _next_of(able: Able) -> Q:
-    """The message of each channel that is next: the one that holds it, or the first that is due."""
-    again = Task.objects.filter(_of(Task.Kind.MESSAGE, able.channels), status=WAITING, attempts__gt=0)
-    wanted = Q(pk__in=again.order_by().values("pk"))
+def _next_of_channels(able: Able) -> QuerySet[Task]:
+    """Of each channel the message that is next, if it is due: the one that holds it, or the first of all.
+
+    Be that in another queue: then it, and those behind it, wait for a worker that has this.
+    """
+    waiting = Task.objects.filter(kind=Task.Kind.MESSAGE, status=WAITING).values("pk")
+    following: list[Any] = []
     for channel in able.channels:
-        first = _due(able.queues).filter(kind=Task.Kind.MESSAGE, name=channel).order_by("pk")
-        wanted |= Q(pk=Subquery(first.values("pk")[:1]))
-    return wanted & Q(~_is_held())
+        of_it = waiting.filter(name=channel)
+        # Ordered as the indexes have them.
+        again, first = of_it.filter(attempts__gt=0).order_by("attempts"), of_it.filter(_is_due())
+        following.append(Coalesce(Subquery(again[:1]), Subquery(first.order_by("pk")[:1])))
+    return _due(able.queues).filter(_is_free(), pk__in=following)
 
 
 def _due(queues: Collection[str]) -> QuerySet[Task]:
     """Those that wait for nothing but a worker."""
-    rows: QuerySet[Task] = Task.objects.filter(status=WAITING, queue__in=queues)
-    return rows.filter(Q(due_at=None) | Q(due_at__lte=Moment()))
+    rows: QuerySet[Task] = Task.objects.filter(_is_due(), status=WAITING, queue__in=queues)
+    return rows
+
+
+def _is_due() -> Q:
+    return Q(due_at=None) | Q(due_at__lte=Moment())
 
 
 def _of(kind: str, names: Collection[str]) -> Q:
@@ -165,16 +182,22 @@ def holds() -> Q:
     return Q(status=RUNNING) | Q(status=WAITING, attempts__gt=0)
 
 
-def _is_held() -> Exists:
-    """Whether another message holds the channel of this one."""
-    others = Task.objects.filter(holds(), kind=Task.Kind.MESSAGE, name=OuterRef("name"))
-    return Exists(others.exclude(pk=OuterRef("pk")))
+def _is_free() -> Q:
+    """Whether no other message holds the channel of this one. Two questions: an index answers each."""
+    others = Task.objects.filter(kind=Task.Kind.MESSAGE, name=OuterRef("name")).exclude(pk=OuterRef("pk"))
+    again = others.filter(status=WAITING, attempts__gt=0)
+    return ~Exists(others.filter(status=RUNNING)) & ~Exists(again)
 
 
 def _claimed(ids: Collection[int]) -> QuerySet[Task]:
     """Those of them that wait still, and whose channel nobody holds."""
     rows: QuerySet[Task] = Task.objects.filter(pk__in=ids, status=WAITING)
-    return rows.filter(Q(kind=Task.Kind.TASK) | ~_is_held())
+    return rows.filter(Q(kind=Task.Kind.TASK) | _is_free())
+
+
+def _unlocked(rows: QuerySet[Task]) -> QuerySet[Task]:
+    """Those that nobody else has locked; they are this transaction's then."""
+    return rows.select_for_update(skip_locked=True, no_key=True)
 
 
 def give_back(worker: UUID, held: Collection[int]) -> None:
@@ -183,48 +206,66 @@ def give_back(worker: UUID, held: Collection[int]) -> None:
     rows.update(status=WAITING, worker=None, attempts=F("attempts") - 1, started_at=None)
 
 
-def settle(worker: UUID, called: Iterable[Called]) -> None:
-    """Write what became of these calls. What is no longer the worker's stays as it is. May be done again."""
-    called = list(called)
-    came_back = [each.task for each in called if not each.error]
-    with transaction.atomic(using=conf.settings.DATABASE):
-        if came_back:
-            _mine(worker, came_back).update(
-                status=str(TaskStatus.FINISHED), worker=None, ended_at=Moment(), error=""
-            )
-        for each in called:
-            if each.error:
-                _fail(_mine(worker, [each.task]).filter(attempts=each.attempt), each.error)
+def settle(worker: UUID, called: Iterable[Called]) -> set[int]:
+    """Write what became of these calls, but for those that somebody has locked, which it gives: for later.
+
+    What is no longer the worker's stays as it is. May be done again.
+    """
+    became = {each.task: each for each in called}
+    mine = _mine(worker, became)
+    with locks.brief():
+        rows = list(_unlocked(mine).order_by("pk").only(*SETTLED))
+        ended = [row for row in rows if became[row.pk].attempt == row.attempts]
+        came_back = [row.pk for row in ended if not became[row.pk].error]
+        mine.filter(pk__in=came_back).update(
+            status=str(TaskStatus.FINISHED), worker=None, ended_at=Moment(), error=""
+        )
+        for row in ended:
+            if error := became[row.pk].error:
+                _fail(row, error)
+    left = became.keys() - {row.pk for row in rows}
+    return set(mine.filter(pk__in=left).values_list("pk", flat=True)) if left else set()
+
+
+def leave_behind(worker: UUID, tasks: Collection[int], why: str) -> None:
+    """These go on, and their worker will not hear of them: whoever frees them says `why`."""
+    with locks.brief():
+        mine = _mine(worker, tasks)
+        mine.filter(pk__in=list(_unlocked(mine).values_list("pk", flat=True))).update(error=why)
 
 
 def _mine(worker: UUID, tasks: Collection[int]) -> QuerySet[Task]:
-    rows: QuerySet[Task] = Task.objects.filter(pk__in=tasks, worker=worker, status=RUNNING)
+    rows: QuerySet[Task] = Task.objects.filter(pk__in=list(tasks), worker=worker, status=RUNNING)
     return rows
 
 
-def _fail(rows: QuerySet[Task], error: str) -> None:
-    """Those of `rows`, of one worker, that have retries left wait for the next; the others have failed."""
-    for task in rows.order_by("pk").only("attempts", "retries", "backoff"):
-        row = rows.filter(pk=task.pk, attempts=task.attempts)
-        if task.attempts <= task.retries:
-            pause = min(task.backoff * 2.0 ** min(task.attempts - 1, 40), LONGEST_PAUSE)
-            row.update(
-                status=WAITING, worker=None, due_at=Moment() + timedelta(seconds=pause), error=error[-ERROR:]
-            )
-        else:
-            row.update(status=str(TaskStatus.FAILED), worker=None, ended_at=Moment(), error=error[-ERROR:])
+SETTLED = ("attempts", "retries", "backoff", "worker", "error")
+
+
+def _fail(task: Task, error: str) -> None:
+    """One that has retries left waits for the next; another has failed. By compare-and-set."""
+    row = Task.objects.filter(pk=task.pk, status=RUNNING, worker=task.worker_id, attempts=task.attempts)
+    if task.attempts <= task.retries:
+        pause = min(task.backoff * 2.0 ** min(task.attempts - 1, 40), LONGEST_PAUSE)
+        row.update(
+            status=WAITING, worker=None, due_at=Moment() + timedelta(seconds=pause), error=error[-ERROR:]
+        )
+    else:
+        row.update(status=str(TaskStatus.FAILED), worker=None, ended_at=Moment(), error=error[-ERROR:])
 
 
 def free() -> bool:
-    """Fail, or have tried again, what workers had that are gone; whether there was any."""
-    gone = Q(worker=None) | Q(worker__state=Worker.State.GONE)
-    found = list(Task.objects.filter(gone, status=RUNNING).order_by().values_list("pk", flat=True)[:500])
-    if not found:
+    """Fail, or have tried again, what workers had that are gone; whether there was any.
+
+    What somebody has locked is left for another time.
+    """
+    there = Worker.objects.exclude(state=Worker.State.GONE)
+    nobodys = Task.objects.filter(status=RUNNING).exclude(worker__in=there.values("pk"))
+    if not nobodys.exists():
         return False
-    with transaction.atomic(using=conf.settings.DATABASE):
-        # By ids, and once more by what they are: an UPDATE has no joins.
-        there = Worker.objects.exclude(state=Worker.State.GONE)
-        _fail(Task.objects.filter(pk__in=found, status=RUNNING).exclude(worker__in=there.values("pk")), DIED)
+    with locks.brief():
+        for row in _unlocked(nobodys).order_by("pk").only(*SETTLED)[:500]:
+            _fail(row, row.error or DIED)
     return True
 
 
@@ -236,7 +277,7 @@ def look(worker: UUID, able: Able) -> Look:
         Worker.objects.filter(pk=worker)
         .annotate(
             calls=Exists(_due(able.queues).filter(calls)),
-            messages=Exists(_due(able.queues).filter(messages)),
+            messages=Exists(_next_of_channels(able)),
             next=Subquery(later.order_by("due_at").values("due_at")[:1]),
             now=Moment(),
         )

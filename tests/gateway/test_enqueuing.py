@@ -14,6 +14,7 @@ from django.utils import timezone
 from django_livesim import BadArgs, LivesimError, RegistrationError, asend_to, on_channel, send_to, task
 from django_livesim.background import handlers
 from django_livesim.bus import local
+from django_livesim.gateway import backlog, enqueuing
 from django_livesim.models import Task
 from django_livesim.protocol.errors import NoRun
 from django_livesim.protocol.names import TASKS_CHANNEL, TaskStatus
@@ -272,3 +273,11 @@ class TestEntering:
     def test_only_functions(self, enter: Callable[[Any], Any]) -> None:
         with pytest.raises(RegistrationError, match="Expected: a function"):
             enter(type("Class", (), {}))
+
+
+def test_what_is_called_again_is_late_from_then_on_and_not_from_when_it_was_enqueued(resize: Any) -> None:
+    ticket = resize.enqueue(3)
+    long_ago = timezone.now() - timedelta(days=3)
+    Task.objects.update(status="failed", created_at=long_ago, ended_at=long_ago)
+    assert enqueuing.again([ticket.id]) == [ticket.id]
+    assert 0 <= backlog.waits()[0].seconds < 60

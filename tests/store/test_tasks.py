@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
 from threading import Barrier
@@ -11,11 +12,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
+from django.db.models import signals
 from django.utils import timezone
 
+from django_livesim.gateway import enqueuing
 from django_livesim.models import Task, Worker
 from django_livesim.store import tasks
+from django_livesim.store.deadlines import within
 from django_livesim.store.tasks import Able, Called
 
 pytestmark = pytest.mark.django_db
@@ -54,9 +58,10 @@ def status(task: int) -> str:
 
 
 def apart(act: Callable[[], Any]) -> Any:
-    """In a thread of its own, whose connection is closed after it."""
+    """In a thread of its own, whose connection is closed after it, and that waits ten seconds for a lock."""
     try:
-        return act()
+        with within(10.0):
+            return act()
     finally:
         connections.close_all()
 
@@ -121,6 +126,24 @@ class TestClaiming:
         assert claimed(me) == []
         assert claimed(other) == [row]
 
+    def test_a_worker_that_was_told_to_leave_claims_nothing(self) -> None:
+        row, me, other = make(), worker(), worker()
+        Worker.objects.filter(id=me).update(state=Worker.State.DRAINING)
+        assert claimed(me) == []
+        assert claimed(other) == [row]
+
+    def test_what_a_worker_has_and_does_not_know_of_it_finds_though_another_was_quicker(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row, me = make(), worker()
+        claimed(me)
+
+        def collide(*args: Any) -> None:
+            raise IntegrityError
+
+        monkeypatch.setattr(tasks, "_claim", collide)
+        assert claimed(me) == [row]
+
     def test_what_was_claimed_and_is_given_back_was_never_called(self) -> None:
         rows, me = [make() for _ in range(2)], worker()
         claimed(me)
@@ -135,6 +158,22 @@ class TestClaiming:
             assert tasks.cancel(locked)
             with ThreadPoolExecutor(1) as pool:
                 assert pool.submit(apart, lambda: claimed(me)).result(30) == [other]
+
+    @THREADS
+    def test_those_behind_what_somebody_has_locked_are_claimed(self, row_locks: None) -> None:
+        locked, others, me = [make() for _ in range(4)], [make() for _ in range(5)], worker()
+        with transaction.atomic():
+            assert all(tasks.cancel(row) for row in locked)
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(apart, lambda: claimed(me, limit=4)).result(30) == others[:4]
+
+    @THREADS
+    def test_beside_a_claim_that_has_not_committed_another_has_the_next(self, row_locks: None) -> None:
+        rows, me, other = [make() for _ in range(10)], worker(), worker()
+        with transaction.atomic():
+            assert claimed(me, limit=4) == rows[:4]
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(apart, lambda: claimed(other, limit=4)).result(30) == rows[4:8]
 
 
 class TestChannels:
@@ -159,6 +198,44 @@ class TestChannels:
         end(me, rows[0], error="boom")
         assert status(rows[0]) == "failed"
         assert claimed(me) == rows[1:]
+
+    @THREADS
+    def test_the_first_that_somebody_has_locked_is_not_passed_over(self, row_locks: None) -> None:
+        first, second, me = make("first"), make("first"), worker()
+        with transaction.atomic():
+            Task.objects.select_for_update().get(pk=first)
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(apart, lambda: claimed(me)).result(30) == []
+        assert claimed(me) == [first]
+        assert status(second) == "waiting"
+
+    def test_the_order_survives_a_change_of_the_queue(self) -> None:
+        old, new = make("first", queue="old"), make("first", queue="new")
+        me, other = worker(), worker()
+        able, able_too = replace(ABLE, queues=("new",)), replace(ABLE, queues=("new", "old"))
+        assert claimed(me, able=able) == []
+        assert not tasks.look(me, able).due
+        assert claimed(other, able=able_too) == [old]
+        assert claimed(me, able=able) == []
+        end(other, old)
+        assert claimed(me, able=able) == [new]
+
+    def test_one_that_is_tried_again_comes_before_an_older_one_that_is_due_since(self) -> None:
+        older, holder = make("first", due_at=timezone.now() + timedelta(hours=1)), make("first", retries=1)
+        me = worker()
+        assert claimed(me) == [holder]
+        end(me, holder, error="boom")
+        Task.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+        assert claimed(me) == [holder]
+        end(me, holder)
+        assert claimed(me) == [older]
+
+    def test_what_waits_for_the_one_before_it_is_not_due(self) -> None:
+        make("first"), make("first")
+        me = worker()
+        assert tasks.look(me, ABLE).due
+        claimed(me)
+        assert not tasks.look(me, ABLE).due
 
     def test_one_that_waits_for_its_time_holds_up_nobody(self) -> None:
         make("first", due_at=timezone.now() + timedelta(hours=1))
@@ -234,6 +311,35 @@ class TestEnding:
         assert (kept.status, kept.error, kept.worker) == (status, tasks.DIED, None)
         assert not tasks.free()
 
+    @THREADS
+    def test_what_somebody_has_locked_is_settled_later_and_holds_up_no_other(self, row_locks: None) -> None:
+        me, rows = worker(), [make() for _ in range(3)]
+        claimed(me)
+        called = [
+            Called(task=row, attempt=1, error=error)
+            for row, error in zip(rows, ("", "", "boom"), strict=True)
+        ]
+        with transaction.atomic():
+            Task.objects.select_for_update().get(pk=rows[0])
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(apart, lambda: tasks.settle(me, called)).result(30) == {rows[0]}
+            assert [status(row) for row in rows] == ["running", "finished", "failed"]
+        assert tasks.settle(me, called) == set()
+        assert [status(row) for row in rows] == ["finished", "finished", "failed"]
+
+    @THREADS
+    def test_what_somebody_has_locked_is_freed_later_and_holds_up_no_other(self, row_locks: None) -> None:
+        me, rows = worker(), [make() for _ in range(2)]
+        claimed(me)
+        Worker.objects.filter(id=me).update(state=Worker.State.GONE)
+        with transaction.atomic():
+            Task.objects.select_for_update().get(pk=rows[0])
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(apart, tasks.free).result(30)
+            assert [status(row) for row in rows] == ["running", "failed"]
+        assert tasks.free()
+        assert [status(row) for row in rows] == ["failed", "failed"]
+
     def test_what_a_worker_had_whose_row_is_no_more(self) -> None:
         row, me = make(), worker()
         claimed(me)
@@ -255,6 +361,36 @@ class TestAgain:
         row = make(status=going_on)
         assert tasks.again([row]) == 0
         assert tasks.cancel(row) == (going_on == "waiting")
+
+    def test_it_is_due_from_then_on(self) -> None:
+        row = make(status="failed", due_at=timezone.now() - timedelta(days=3), ended_at=timezone.now())
+        tasks.again([row])
+        assert -60 < seconds_until(row) <= 0
+
+
+class TestDeleting:
+    @pytest.mark.parametrize(("state", "deleted"), [("failed", True), ("running", False), ("waiting", False)])
+    def test_only_what_is_over(self, state: str, deleted: bool) -> None:
+        row = make(status=state)
+        assert tasks.delete(row) == deleted
+        assert Task.objects.exists() != deleted
+
+    @THREADS
+    def test_one_that_is_called_again_meanwhile_is_not_deleted(self, row_locks: None) -> None:
+        row, again = make(status="failed", ended_at=timezone.now()), list[Future[int]]()
+
+        def meanwhile(sender: Any, **told: Any) -> None:
+            again.append(pool.submit(apart, lambda: tasks.again([row])))
+            wait([*again], timeout=1.0)  # it may have to wait for the deletion
+
+        signals.pre_delete.connect(meanwhile, sender=Task)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                deleted = bool(enqueuing.delete([row]))
+        finally:
+            signals.pre_delete.disconnect(meanwhile, sender=Task)
+        assert deleted != again[0].result()
+        assert Task.objects.exists() != deleted
 
 
 @pytest.mark.parametrize(("state", "seen"), [("gone", "gone"), ("draining", "told_to_leave")])
