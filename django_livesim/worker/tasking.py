@@ -6,9 +6,13 @@ this makes. They meet in a queue of calls and one of what became of them, into w
 that signal handlers, too, may put something into.
 
 A row is claimed when a thread is free for it, and not before: what the process has not begun when it dies
-waits for another. Where it dies within a call, the row is freed once its worker is declared gone.
-Where the database is away, what has come back waits in memory until it is written; nothing new is begun. A
-claim of which nothing was heard may have committed: the next one, or the last turn, has what it has claimed.
+waits for another. Where it dies within a call, the row is freed once its worker is declared gone; and so it
+is with what does not come back in time when it is told to leave, so that nobody handles the next message of
+a channel beside it. Where the database is away, what has come back waits in memory until it is written;
+nothing new is begun. A claim of which nothing was heard may have committed: before the next one, or in the
+last turn, it is asked what it has claimed.
+
+Who was declared gone though it lives has a new row, and handles nothing of a channel that it is at still.
 """
 
 from __future__ import annotations
@@ -50,7 +54,7 @@ RETRY = 1.0  # seconds before the database is asked again after an error
 DIES_WITH = "It took longer than its worker could wait, which was told to end."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Call:
     """One row that is called, for the worker that has claimed it."""
 
@@ -76,7 +80,7 @@ class TaskWorker:
         self._peers = leases.Peers(self._identity, conf.settings.LEASE_TTL)
         self._held: dict[int, Call] = {}  # what this worker has claimed, and not written the end of
         self._ended: dict[int, tasks.Called] = {}  # those of them that are to be written
-        self._busy = 0  # calls that have not come back, those of a former worker of this process too
+        self._out: set[Call] = set()  # not come back, those of a former worker of this process too
         self._beat_due = 0.0
         self._beaten = 0.0  # from before the last beat that committed, by `lease_time`
         self._unsure = False  # whether a claim may have committed, of which nothing was heard
@@ -128,29 +132,36 @@ class TaskWorker:
     def _ask(self) -> float:
         worker, goes_on = self._have(), bool(self._ended) or self._unsure
         self._sign(worker)
-        if self._ended:
-            tasks.settle(worker, self._ended.values())
-            for task in self._ended:
-                del self._held[task]
-            self._ended.clear()
         if time.monotonic() >= self._beat_due and not self._beat(worker):
             return 0.0
+        self._settle(worker)
         if self._leaves_at < math.inf:
             return self._leave(worker)
+        if self._unsure:
+            self._begin(worker, 0)
+            self._unsure = False
         if not (goes_on and self._claim(worker)):
             self._look(worker)
-        return self._left()
+        return self._left(min(self._beat_due, self._next_due))
 
-    def _left(self) -> float:
-        """Seconds until there is something to look for, if nobody rings."""
-        return max(0.0, min(conf.settings.POLL, min(self._beat_due, self._next_due) - time.monotonic()))
+    def _left(self, until: float) -> float:
+        """Seconds until there is something to look for, if nobody rings; `until` then at most."""
+        most = LOCKED if self._ended else conf.settings.POLL
+        return max(0.0, min(most, until - time.monotonic()))
+
+    def _settle(self, worker: UUID) -> None:
+        """Write what has come back; what is locked is left for a further turn."""
+        if self._ended:
+            locked = tasks.settle(worker, self._ended.values())
+            for task in self._ended.keys() - locked:
+                del self._held[task], self._ended[task]
 
     def _have(self) -> UUID:
         if self._worker is None:
             began = clocks.lease_time()
             worker = leases.register(self._identity, self.queues, self._load())
             logger.info("task worker registered worker=%s queues=%s", worker, list(self.queues))
-            self._worker, self._beat_due = worker, time.monotonic() + conf.settings.BEAT
+            self._worker, self._beat_due = worker, time.monotonic()  # and so frees what others had
             self._beaten = began
             self._doorbell.listen(worker)
         return self._worker
@@ -169,33 +180,40 @@ class TaskWorker:
         return True
 
     def _able(self) -> tasks.Able:
-        names, channels = tuple(handlers.tasks), tuple(handlers.channels)
-        return tasks.Able(queues=self.queues, tasks=names, channels=channels)
+        at_one = {call.row.name for call in self._out if call.handler.is_channel}
+        channels = tuple(channel for channel in handlers.channels if channel not in at_one)
+        return tasks.Able(queues=self.queues, tasks=tuple(handlers.tasks), channels=channels)
 
     def _look(self, worker: UUID) -> None:
         """See what there is, and claim it."""
         look = tasks.look(worker, self._able())
+        seconds = math.inf if look.seconds is None else look.seconds
         if look.gone:
             self._lose(worker)
         elif look.told_to_leave:
             self.told = True
             self.drain()
-        elif look.due:
-            self._claim(worker)
-        self._next_due = math.inf if look.seconds is None else time.monotonic() + look.seconds
+        elif look.due and self._room() and not self._claim(worker):
+            seconds = min(seconds, LOCKED)  # somebody has locked it, or was quicker
+        self._next_due = time.monotonic() + seconds
+
+    def _room(self) -> int:
+        """Threads that are free."""
+        return max(0, self._threads - len(self._out))
 
     def _claim(self, worker: UUID) -> bool:
         """Have what is due called, where a thread is free for it; whether there was any."""
-        room = max(0, self._threads - self._busy)
-        if not room and not self._unsure:
-            return False
+        room = self._room()
+        return bool(room) and self._begin(worker, room)
+
+    def _begin(self, worker: UUID, room: int) -> bool:
+        """Claim so many, and have them called, and what was claimed unheard; whether there was any."""
         claimed = tasks.claim(worker, list(self._held), self._able(), room)
-        self._unsure = False
         for row in claimed:
             known = handlers.channels if row.kind == Task.Kind.MESSAGE else handlers.tasks
             call = Call(row=row, handler=known[row.name], worker=worker)
             self._held[row.pk] = call
-            self._busy += 1
+            self._out.add(call)
             self._calls.put(call)
         self._sign(worker)
         return bool(claimed)
@@ -206,12 +224,14 @@ class TaskWorker:
         if self._unsure:
             tasks.give_back(worker, list(self._held))
             self._unsure = False
-        left = self._leaves_at - time.monotonic()
-        if self._held and left > 0:
-            return min(left, max(0.0, self._beat_due - time.monotonic()))
-        tasks.settle(worker, [_called(call, DIES_WITH) for call in self._held.values()])
+        if self._held and time.monotonic() < self._leaves_at:
+            return self._left(min(self._beat_due, self._leaves_at))
+        if self._held:  # its row is not gone before its process is, which ends now
+            logger.warning("left with calls that take longer than GRACE worker=%s", worker)
+            tasks.leave_behind(worker, self._held.keys() - self._ended.keys(), DIES_WITH)
+        else:
+            leases.leave(worker)
         self._held.clear()
-        leases.leave(worker)
         self._worker = None
         return 0.0
 
@@ -226,10 +246,10 @@ class TaskWorker:
     def _sign(self, worker: UUID) -> None:
         """For the parent, which beats in its place while a task lets no other thread run."""
         if self._notes is not None:
-            self._notes.sign(worker, self._beaten, self._busy)
+            self._notes.sign(worker, self._beaten, len(self._out))
 
     def _load(self) -> dict[str, Any]:
-        told = {"running": self._busy, "threads": self._threads}
+        told = {"running": len(self._out), "threads": self._threads}
         names = {"names": sorted(handlers.tasks), "channels": sorted(handlers.channels)}
         return self._loads.tell() | {"simulations": {}, "blocking": {}, "tasks": told | names}
 
@@ -250,17 +270,21 @@ class TaskWorker:
     def _note(self, came_back: tuple[Call, str] | None) -> None:
         if came_back is not None:
             call, error = came_back
-            self._busy -= 1
-            if self._held.get(call.row.pk) is call:
+            self._out.remove(call)
+            if self._is_held(call):
                 self._ended[call.row.pk] = _called(call, error)
 
     def _call_all(self) -> None:
         while (call := self._calls.get()) is not None:
             try:
-                error = _call(call)
+                error = _call(call) if self._is_held(call) else ""
             except BaseException as exc:  # of what a host has put around it, as into its logging
                 error = f"What is around the call raised {type(exc).__name__}."
             self._inbox.put((call, error))
+
+    def _is_held(self, call: Call) -> bool:
+        """Any thread. False where its worker was declared gone since it was claimed."""
+        return self._held.get(call.row.pk) is call
 
 
 def _called(call: Call, error: str) -> tasks.Called:

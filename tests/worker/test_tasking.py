@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections, transaction
 
 from django_livesim import on_channel, send_to, task
 from django_livesim.background import handlers
 from django_livesim.models import Task, Worker
 from django_livesim.store import tasks
-from django_livesim.worker.tasking import DIES_WITH, TaskWorker
+from django_livesim.worker.tasking import DIES_WITH, LOCKED, TaskWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,6 +50,26 @@ def start(settings: Any) -> Iterator[Start]:
     for _, thread in begun:
         thread.join(30)
         assert not thread.is_alive()
+
+
+def on_its_own(act: Callable[[], Any]) -> Any:
+    """In a thread, whose connection is closed after it."""
+
+    def close_after() -> Any:
+        try:
+            return act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(close_after).result(30)
+
+
+def call_here(worker: TaskWorker) -> None:
+    """What it has claimed, as by one of its threads."""
+    worker._calls.put(None)
+    worker._call_all()
+    worker._wait(0.0)
 
 
 def status(ticket: Any) -> str:
@@ -195,7 +216,7 @@ def test_one_that_drains_waits_for_what_runs_and_begins_nothing(start: Start, wa
     assert Worker.objects.get().explained
 
 
-def test_what_takes_longer_than_the_grace_has_failed_unless_it_has_retries(
+def test_what_takes_longer_than_the_grace_is_left_until_its_process_is_known_to_be_gone(
     start: Start, wait: Any, settings: Any
 ) -> None:
     go, begun = threading.Event(), list[str]()
@@ -211,11 +232,79 @@ def test_what_takes_longer_than_the_grace_has_failed_unless_it_has_retries(
         tickets = [once.enqueue("once"), again.enqueue("again")]
         wait(lambda: len(begun) == 2)
         worker.drain()
-        wait(lambda: Worker.objects.get().state == "gone")
+        wait(lambda: worker._is_over())
+        assert [status(each) for each in tickets] == ["running", "running"]
+        assert Worker.objects.get().state == "alive"
+        Worker.objects.update(state=Worker.State.GONE)  # as whoever sees that its process has ended
+        tasks.free()
         assert [status(each) for each in tickets] == ["failed", "waiting"]
         assert set(Task.objects.values_list("error", flat=True)) == {DIES_WITH}
     finally:
         go.set()
+
+
+class Handler:
+    """Of a channel: the first message waits until it may go on. What was in the handler at once is noted."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.inside: set[int] = set()
+        self.most = 0
+        self.go = threading.Event()
+        on_channel("films")(self.handle)
+
+    def handle(self, message: dict[str, Any]) -> None:
+        self.begun.append(message["n"])
+        self.inside.add(message["n"])
+        self.most = max(self.most, len(self.inside))
+        if message["n"] == 1:
+            assert self.go.wait(30)
+        self.inside.remove(message["n"])
+
+
+def test_no_other_handles_a_channel_while_one_that_drains_is_at_it_past_its_grace(
+    start: Start, wait: Any, settings: Any
+) -> None:
+    settings.LIVESIM = {**settings.LIVESIM, "LEASE_TTL": 60.0}
+    handler = Handler()
+    try:
+        first = start(threads=1)
+        tickets = [send_to("films", {"n": number}) for number in (1, 2)]
+        wait(lambda: handler.begun == [1])
+        left = Worker.objects.get()
+        start(threads=1)
+        settings.LIVESIM = {**settings.LIVESIM, "GRACE": 0.0}
+        first.drain()
+        wait(first._is_over)
+        other = Worker.objects.exclude(id=left.id)
+        wait(other.exists)
+        beat = other.get().beat
+        wait(lambda: other.get().beat > beat + 3)
+        assert (status(tickets[0]), status(tickets[1]), handler.begun) == ("running", "waiting", [1])
+    finally:
+        handler.go.set()
+    wait(lambda: not handler.inside)
+    Worker.objects.filter(id=left.id).update(state=Worker.State.GONE)
+    wait(lambda: status(tickets[1]) == "finished")
+    assert (status(tickets[0]), handler.most) == ("failed", 1)
+
+
+def test_one_that_was_declared_gone_handles_nothing_of_a_channel_that_it_is_at_still(
+    start: Start, wait: Any
+) -> None:
+    handler = Handler()
+    try:
+        start(threads=2)
+        tickets = [send_to("films", {"n": number}) for number in (1, 2)]
+        wait(lambda: handler.begun == [1])
+        Worker.objects.update(state=Worker.State.GONE)
+        wait(lambda: status(tickets[0]) == "failed")
+        wait(lambda: Worker.objects.get(state="alive").beat > 3)
+        assert handler.begun == [1]
+    finally:
+        handler.go.set()
+    wait(lambda: status(tickets[1]) == "finished")
+    assert (handler.begun, handler.most) == ([1, 2], 1)
 
 
 def test_one_that_was_declared_gone_begins_anew_and_calls_nothing_twice(
@@ -243,20 +332,24 @@ def test_one_that_was_declared_gone_begins_anew_and_calls_nothing_twice(
     assert "declared gone" in caplog.text
 
 
-def test_what_was_claimed_unheard_is_called_and_not_lost(
-    start: Start, wait: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    called: list[int] = []
+@pytest.fixture
+def unheard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first claim that has any commits, and its answer is lost; what it has claimed."""
     claim, lost = tasks.claim, list[int]()
 
-    def unheard(*args: Any) -> list[Task]:
+    def claim_unheard(*args: Any) -> list[Task]:
         rows = claim(*args)
         if rows and not lost:
-            lost.append(rows[0].pk)
+            lost.extend(row.pk for row in rows)
             raise OperationalError("the answer to COMMIT was lost")
         return rows
 
-    monkeypatch.setattr(tasks, "claim", unheard)
+    monkeypatch.setattr(tasks, "claim", claim_unheard)
+    return lost
+
+
+def test_what_was_claimed_unheard_is_called_and_not_lost(start: Start, wait: Any, unheard: list[int]) -> None:
+    called: list[int] = []
 
     @task(name="once")
     def once(number: int) -> None:
@@ -265,7 +358,47 @@ def test_what_was_claimed_unheard_is_called_and_not_lost(
     start()
     ticket = once.enqueue(1)
     wait(lambda: status(ticket) == "finished")
-    assert lost and called == [1]
+    assert unheard and called == [1]
+
+
+def test_beside_what_was_claimed_unheard_no_more_is_claimed_than_there_are_threads(
+    start: Start, wait: Any, unheard: list[int]
+) -> None:
+    go, begun = threading.Event(), list[int]()
+
+    @task(name="waits")
+    def waits(number: int) -> None:
+        begun.append(number)
+        assert go.wait(30)
+
+    tickets = waits.enqueue_many([number] for number in range(6))
+    try:
+        start(threads=2)
+        wait(lambda: len(begun) == 2)
+        beat = Worker.objects.get().beat
+        wait(lambda: Worker.objects.get().beat > beat + 1)
+        assert sorted(Task.objects.filter(status="running").values_list("pk", flat=True)) == unheard
+    finally:
+        go.set()
+    wait(lambda: {status(each) for each in tickets} == {"finished"})
+    assert sorted(begun) == list(range(6))
+
+
+def test_a_call_whose_worker_was_declared_gone_before_it_began_is_not_begun() -> None:
+    called: list[int] = []
+
+    @task(name="once")
+    def once(number: int) -> None:
+        called.append(number)
+
+    worker = TaskWorker()
+    once.enqueue(1)
+    worker._turn()  # claims it; there is no thread yet
+    assert Task.objects.get().status == "running"
+    assert worker._worker is not None
+    worker._lose(worker._worker)
+    call_here(worker)
+    assert (called, worker._room()) == ([], worker._threads)
 
 
 def test_what_a_host_has_put_around_a_call_ends_no_thread(start: Start, wait: Any) -> None:
@@ -293,3 +426,51 @@ def test_one_whose_row_tells_it_to_leave_does(start: Start, wait: Any) -> None:
     Worker.objects.update(state=Worker.State.DRAINING)
     wait(lambda: Worker.objects.get().state == "gone")
     assert worker.told
+
+
+def test_one_whose_row_tells_it_to_leave_begins_nothing_more_however_much_there_is(settings: Any) -> None:
+    settings.LIVESIM = {**settings.LIVESIM, "TASK_THREADS": 1, "BEAT": 60.0, "LEASE_TTL": 120.0}
+
+    @task(name="short")
+    def short(number: int) -> None: ...
+
+    worker = TaskWorker()
+    tickets = short.enqueue_many([number] for number in range(3))
+    for _ in range(2):
+        worker._turn()
+        call_here(worker)
+    Worker.objects.update(state=Worker.State.DRAINING)
+    while not worker._is_over():
+        worker._turn()
+        assert worker._calls.empty()
+    assert worker.told
+    assert [status(each) for each in tickets] == ["finished", "finished", "waiting"]
+
+
+def test_what_is_locked_is_looked_for_again_soon(row_locks: None) -> None:
+    @task(name="once")
+    def once(number: int) -> None: ...
+
+    worker = TaskWorker()
+    ticket = once.enqueue(1)
+    with transaction.atomic():
+        assert ticket.cancel()
+        assert on_its_own(worker._turn) <= LOCKED
+    assert worker._turn() > LOCKED
+
+
+def test_what_came_back_and_is_locked_is_written_later(row_locks: None) -> None:
+    @task(name="once")
+    def once(number: int) -> None: ...
+
+    worker = TaskWorker()
+    tickets = once.enqueue_many([[1], [2]])
+    worker._turn()
+    call_here(worker)
+    with transaction.atomic():
+        Task.objects.select_for_update().get(pk=tickets[0].id)
+        assert on_its_own(worker._turn) <= LOCKED
+        assert [status(each) for each in tickets] == ["running", "finished"]
+    worker._turn()
+    assert status(tickets[0]) == "finished"
+    assert not worker._held
