@@ -59,6 +59,7 @@ SHOW_SETTINGS = """
 from sandbox.config import settings
 layer = getattr(settings, "CHANNEL_LAYERS", {}).get("default", {}).get("CONFIG")
 print(layer and layer["hosts"][0]["address"], settings.DATABASES["default"]["NAME"], settings.DEBUG)
+print(settings.INSTALLED_APPS[0])
 """
 
 
@@ -79,4 +80,4 @@ def test_the_sandbox_is_set_by_its_environment(given, shown):
     env = {name: value for name, value in os.environ.items() if name not in names} | given
     command = [sys.executable, "-c", SHOW_SETTINGS]
     done = subprocess.run(command, cwd=BASE, env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == shown
+    assert done.stdout.splitlines() == [shown, "daphne"]

@@ -346,6 +346,18 @@ def test_what_it_raises_says_how_it_ends(task, raised, expected):
     assert "secret" not in run_of(task_id).reason
 
 
+def test_what_fails_in_celery_itself_is_told(task):
+    def trace(*args: Any) -> None:
+        raise RuntimeError("secret")
+
+    broken = task(nothing)
+    broken.__trace__ = trace
+    with pytest.warns(RuntimeWarning, match="Exception raised outside body"):
+        work(broken, task_id := str(uuid4()))
+    assert told(task_id) == ("failed", "FAILURE")
+    assert run_of(task_id).reason == "its code raised RuntimeError"
+
+
 def test_an_end_is_final(task):
     task = task(nothing)
     work(task, task_id := str(uuid4()))
@@ -424,7 +436,12 @@ def test_a_soft_time_limit_is_the_tasks_own(task):
     assert (caught, told(task_id)) == ([True], ("finished", "SUCCESS"))
 
 
-@pytest.mark.parametrize(("beat", "open_before"), [(True, False), (True, True), (False, False)])
+BEAT, WITHIN_A_WORKER = signals.beat_init, signals.beat_embedded_init
+
+
+@pytest.mark.parametrize(
+    ("beat", "open_before"), [(BEAT, False), (BEAT, True), (WITHIN_A_WORKER, False), (None, False)]
+)
 def test_beat_leaves_no_connection_open_that_it_did_not_have(task, monkeypatch, beat, open_before):
     def send() -> None:
         if open_before:
@@ -434,7 +451,7 @@ def test_beat_leaves_no_connection_open_that_it_did_not_have(task, monkeypatch, 
 
     monkeypatch.setattr(receivers, "_is_beat", False)
     if beat:
-        signals.beat_init.send(sender=None)
+        beat.send(sender=None)
     sent, is_open = [], []
     nothing_more = task(nothing)
     in_another_thread(send)

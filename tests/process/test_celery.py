@@ -20,6 +20,7 @@ from celery import Celery
 from channels.layers import get_channel_layer
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
+from django.db import transaction
 from django.urls import path
 from django.utils import timezone
 from websockets.asyncio.client import connect
@@ -161,6 +162,17 @@ def test_a_task_that_has_returned_is_a_finished_run_of_its_owner(send: Send, end
         "total": 2,
         "description": "number 2",
     }
+
+
+def test_one_whose_senders_transaction_was_rolled_back_is_its_owners_by_what_its_message_says(
+    send: Send, ended: Any
+) -> None:
+    ada = make_user()
+    with transaction.atomic():
+        task_id = send("at_once", owner=ada)
+        transaction.set_rollback(True)
+    run = ended(task_id)
+    assert (run.status, run.owner_id, run.visibility) == ("finished", ada.pk, "public")
 
 
 async def test_one_that_raises_has_failed_and_its_owner_reads_why(url: str, send: Send, ended: Any) -> None:
