@@ -35,6 +35,7 @@ from tests.reliability.outages.found import Found
 
 BEGIN = 90.0  # seconds for everything to be there
 ANSWERED = 60.0  # seconds for everything that was sent to be answered
+MOVED = 10.0  # seconds for runs to go on that were let go for another worker
 GAP = 1.0  # seconds between an answer and the next command of one person
 
 STEADY = "steady"
@@ -265,6 +266,8 @@ class Stage:
         with suppress(AssertionError):  # what is not answered is found below
             wait_until(lambda: self.crowd.answered and self._senders_have_left, ANSWERED)
         self.crowd.check()
+        with suppress(AssertionError):  # one that waits is on its way to a worker that has fewer, or found below
+            wait_until(lambda: not self._waiting, MOVED)
         findings = Findings()
         sent = [one for person in self.crowd.persons for one in person.sent.values()]
         sent += read(self.workers.sent_file).values()
@@ -283,6 +286,10 @@ class Stage:
     @property
     def _senders_have_left(self) -> bool:
         return not self._has_senders or self.workers.senders_have_left
+
+    @property
+    def _waiting(self) -> bool:
+        return Run.objects.filter(id__in=[run.id for run in self.runs], status=Status.WAITING).exists()
 
     def _conclude_run(self, run: UUID, sent: list[Sent], findings: Findings, running: bool) -> None:
         refs = checks.check_state(run, findings)
