@@ -266,7 +266,7 @@ class Stage:
         with suppress(AssertionError):  # what is not answered is found below
             wait_until(lambda: self.crowd.answered and self._senders_have_left, ANSWERED)
         self.crowd.check()
-        with suppress(AssertionError):  # one that waits is on its way to a worker that has fewer, or found below
+        with suppress(AssertionError):  # one that waits may be on its way to a worker
             wait_until(lambda: not self._waiting, MOVED)
         findings = Findings()
         sent = [one for person in self.crowd.persons for one in person.sent.values()]
