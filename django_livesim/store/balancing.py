@@ -1,4 +1,4 @@
-"""Which of its runs a worker lets go for one that has far fewer.
+"""Which of its runs a worker lets go for one that has far fewer, and to whom it leaves what is free.
 
 Where a worker has ended, the others have its runs, and the one that comes in its place has none: it would
 stay idle. Only simulations that are stepped move. They go on elsewhere from exactly where they were; an own
@@ -7,6 +7,7 @@ loop would be called again from the top.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
@@ -26,27 +27,44 @@ def spare(
     """The runs of `held` that are to be another's, at most `MOST`; none where all have about as many.
 
     `peers` are the living workers with what they have told of their load. By that, which is as old as a
-    beat, one of them is chosen; how many it has is read anew, and half of the difference is spare.
-    `simulations` are the names of those that may move.
+    beat, it is seen whether one has far fewer; how many each has is then read anew, and what is more than
+    the mean is spare. `simulations` are the names of those that may move.
     """
-    found = [peer for peer in peers if peer.id != worker and _room(peer) > 0]
-    if not found or not held:
+    others = [peer for peer in peers if peer.id != worker and _room(peer) > 0]
+    if not others or not is_uneven(len(held), min(_told(peer) for peer in others)):
         return []
-    other = min(found, key=lambda peer: peer.load["runs"])
-    if not _is_uneven(len(held), other.load["runs"]):
+    ids = [worker, *(peer.id for peer in others)]
+    has = dict(Run.objects.filter(worker__in=ids).values_list("worker").annotate(Count("pk")))
+    least = min(others, key=lambda peer: has.get(peer.id, 0))
+    mine = has.get(worker, 0)
+    if not is_uneven(mine, has.get(least.id, 0)):
         return []
-    rows = Run.objects.filter(worker__in=[worker, other.id]).values_list("worker")
-    has = dict(rows.annotate(Count("pk")))
-    mine, its = has.get(worker, 0), has.get(other.id, 0)
-    if not _is_uneven(mine, its):
-        return []
-    may = Run.objects.filter(Able.of(other.queues, other.load).runs, worker=worker, strikes=0, unproven=0)
+    most = min(MOST, mine - math.ceil(sum(has.values()) / len(ids)), _room(least))
+    may = Run.objects.filter(Able.of(least.queues, least.load).runs, worker=worker, strikes=0, unproven=0)
     may = may.filter(simulation__in=list(simulations), pk__in=list(held)).order_by("created_at")
-    return list(may.values_list("pk", flat=True)[: min(MOST, (mine - its) // 2, _room(other))])
+    return list(may.values_list("pk", flat=True)[:most])
 
 
-def _is_uneven(mine: int, its: int) -> bool:
+def has_more(worker: UUID, held: int, peers: Iterable[Worker]) -> bool:
+    """Whether a worker that can take whatever this one can has far fewer runs, as far as it has told."""
+    peers = list(peers)
+    mine = next((peer for peer in peers if peer.id == worker), None)
+    return mine is not None and any(
+        is_uneven(held, _told(peer))
+        for peer in peers
+        if _room(peer) > 0
+        and set(mine.queues) <= set(peer.queues)
+        and mine.load.get("simulations") == peer.load["simulations"]
+    )
+
+
+def is_uneven(mine: int, its: int) -> bool:
+    """Whether so many are far more than these."""
     return mine - its > max(EVEN, SHARE * mine)
+
+
+def _told(peer: Worker) -> int:
+    return int(peer.load["runs"])
 
 
 def _room(peer: Worker) -> int:
@@ -54,4 +72,4 @@ def _room(peer: Worker) -> int:
     if not peer.queues or not peer.load.get("simulations") or "runs" not in peer.load:
         return 0
     most = peer.load.get("most")
-    return MOST if most is None else int(most) - int(peer.load["runs"])
+    return MOST if most is None else int(most) - _told(peer)

@@ -9,6 +9,7 @@ Answers go back to the step thread by `post`.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -45,8 +46,10 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds that pass at least between two looks at everything,
 SWEEP_EVERY = 0.9  # and between two that ask for commands that came while their run ended
-BALANCE_EVERY = 1.0  # seconds between two comparisons with what other workers have
+BALANCE_EVERY = 1.0  # seconds between two comparisons with what other workers have,
+CALM = 5.0  # and without anything claimed, a worker that comes or goes, and a failure before one
 GIVEN = 3.0  # seconds for which a run that was let go is left to them
+YIELD = 0.3  # seconds for which what is free is left to a worker that has far fewer
 LOADS = 3  # failures to load a run before it is left out
 LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
 
@@ -108,6 +111,8 @@ class Ledger:
         self._writes = Writes(self._asking, tell)
         self._strikes = Strikes(self._asking, tell)
         self._look_due = self._sweep_due = self._balance_due = 0.0
+        self._yielding = -math.inf  # since when what is free is left to others
+        self._known: set[UUID] = set()  # the living workers, when they were last compared with
         self._given: dict[UUID, float] = {}  # runs that were let go, and until when they are for others
         self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or that wait to be
@@ -200,6 +205,7 @@ class Ledger:
         answer = self._asking.ask(function)
         if self._asking.failed:
             self._lease.fail()
+            self._balance_due = time.monotonic() + CALM
         return answer
 
     def _answer(self, done: Callable[..., None], answer: Any) -> None:
@@ -236,6 +242,8 @@ class Ledger:
         lost = leases.lost(worker, unsure) if seen is None else seen.lost(held)
         mine = [run for run in held if run not in lost]
         claimed = self._claim(worker, mine, seen) if claiming else []
+        if claimed:
+            self._balance_due = time.monotonic() + CALM
         runs = [*mine, *(each.info.id for each in claimed)]
         more = len(claimed) == CLAIM_BATCH
         waiting = loading.waiting(runs if seen is None or seen.commands or claimed else ())
@@ -248,7 +256,7 @@ class Ledger:
             left=waiting.left,
             horizons=horizons,
             lost=lost,
-            spare=() if claimed or not claiming else self._spare(worker, mine),
+            spare=self._spare(worker, mine) if claiming else (),
         )
 
     def _reserve(
@@ -265,12 +273,15 @@ class Ledger:
 
     def _spare(self, worker: UUID, held: list[UUID]) -> tuple[UUID, ...]:
         """Runs that are to be let go for another worker that has far fewer."""
-        now = time.monotonic()
+        now, peers = time.monotonic(), self._lease.peers.alive
+        if self._known != {peer.id for peer in peers}:
+            self._known = {peer.id for peer in peers}
+            self._balance_due = now + CALM
         if now < self._balance_due:
             return ()
         self._balance_due = now + BALANCE_EVERY
         self._given = {run: until for run, until in self._given.items() if until > now}
-        spare = balancing.spare(worker, held, self._lease.peers.alive, movable())
+        spare = balancing.spare(worker, held, peers, movable())
         self._given |= dict.fromkeys(spare, now + GIVEN)
         return tuple(spare)
 
@@ -305,12 +316,22 @@ class Ledger:
         if limit <= 0:
             return []
         kept = [*held, *self._left_out(), *unstruck]
-        if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
+        lacks_none = seen is None or seen.mine.keys() <= set(kept)
+        if lacks_none and ((seen is not None and not seen.free) or self._yields(worker, held)):
             return []
         taken = self._take_free(worker, kept, limit)
         rows = together.read(taken, worker)
         loaded = (self._load_run(run, worker, together=rows) for run in taken)
         return [each for each in loaded if each is not None]
+
+    def _yields(self, worker: UUID, held: list[UUID]) -> bool:
+        """Whether what is free is another worker's to take first. The next look takes what is left of it."""
+        now = time.monotonic()
+        if not balancing.has_more(worker, len(held), self._lease.peers.alive):
+            return False
+        if now - self._yielding > 2 * LOOK_EVERY:
+            self._yielding = now
+        return now - self._yielding < YIELD
 
     def _claimable(self) -> dict[str, int]:
         """The simulations of which runs are claimed, with their versions here."""

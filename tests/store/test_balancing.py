@@ -40,10 +40,16 @@ def test_some_are_let_go_for_a_worker_that_has_none():
     assert set(Run.objects.filter(pk__in=found).values_list("worker", flat=True)) == {me}
 
 
-def test_no_more_than_half_of_the_difference_is():
+def test_no_more_is_than_makes_all_even():
     me = worker(9)
     worker(3)
     assert len(spare(me)) == 3
+
+
+def test_of_many_workers_each_lets_go_what_is_beyond_the_mean():
+    workers = [worker(20) for _ in range(4)]
+    worker(0)
+    assert [len(spare(me)) for me in workers] == [4, 4, 4, 4]
 
 
 @pytest.mark.parametrize(("mine", "its"), [(4, 0), (20, 15), (40, 30), (3, 9), (0, 0)])
@@ -104,6 +110,26 @@ def test_a_run_that_was_struck_or_may_not_be_moved_stays():
     assert spare(me) == []
     Run.objects.filter(worker=me).update(unproven=0, simulation="own_loop")
     assert spare(me) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "other", "more"),
+    [
+        (20, {}, True),
+        (4, {}, False),
+        (20, {"queues": ["heavy"]}, False),
+        (20, {"queues": ["default", "heavy"]}, True),
+        (20, {"simulations": {"pond": 1}}, False),
+        (20, {"most": 0}, False),
+    ],
+    ids=str,
+)
+def test_what_is_free_is_left_to_one_that_has_far_fewer_and_can_take_all_of_it(held, other, more):
+    me = worker(held)
+    worker(0, **other)
+    peers = leases.Peers(identity.this_process(), 10.0)
+    peers.look(me)
+    assert balancing.has_more(me, held, peers.alive) is more
 
 
 def test_one_that_leaves_gets_none():

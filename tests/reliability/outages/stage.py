@@ -266,8 +266,6 @@ class Stage:
         with suppress(AssertionError):  # what is not answered is found below
             wait_until(lambda: self.crowd.answered and self._senders_have_left, ANSWERED)
         self.crowd.check()
-        with suppress(AssertionError):  # one that waits may be on its way to a worker
-            wait_until(lambda: not self._waiting, MOVED)
         findings = Findings()
         sent = [one for person in self.crowd.persons for one in person.sent.values()]
         sent += read(self.workers.sent_file).values()
@@ -287,13 +285,11 @@ class Stage:
     def _senders_have_left(self) -> bool:
         return not self._has_senders or self.workers.senders_have_left
 
-    @property
-    def _waiting(self) -> bool:
-        return Run.objects.filter(id__in=[run.id for run in self.runs], status=Status.WAITING).exists()
-
     def _conclude_run(self, run: UUID, sent: list[Sent], findings: Findings, running: bool) -> None:
         refs = checks.check_state(run, findings)
         checks.check_commands(run, refs, sent, findings)
+        with suppress(AssertionError):  # one that waits may be on its way to another worker
+            wait_until(lambda: Run.objects.get(id=run).status != Status.WAITING, MOVED)
         row = Run.objects.get(id=run)
         if running and row.status != Status.RUNNING:
             findings.add("not running", f"{str(run)[:8]} is {row.status}: {row.reason} {row.error}")
