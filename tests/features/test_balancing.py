@@ -18,12 +18,17 @@ def shares() -> list[int]:
     return sorted(count for _, count in held)
 
 
+def is_even() -> bool:
+    held = shares()
+    return len(held) == 2 and held[1] - held[0] <= EVEN and sum(held) == RUNS
+
+
 def test_a_worker_that_comes_later_gets_its_share(engine):
     runs = [gateway.start("counter") for _ in range(RUNS)]
     engine()
     wait_until(lambda: shares() == [RUNS], 10)
     engine()
-    wait_until(lambda: len(shares()) == 2 and shares()[1] - shares()[0] <= EVEN and sum(shares()) == RUNS, 20)
+    wait_until(is_even, 60)
     moved = [run for run in runs if run_now(run).epoch > 1]
     assert 4 <= len(moved) <= RUNS
     for run in moved:
