@@ -9,7 +9,6 @@ Answers go back to the step thread by `post`.
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import threading
 import time
@@ -111,7 +110,7 @@ class Ledger:
         self._writes = Writes(self._asking, tell)
         self._strikes = Strikes(self._asking, tell)
         self._look_due = self._sweep_due = self._balance_due = 0.0
-        self._yielding = -math.inf  # since when what is free is left to others
+        self._yielding: float | None = None  # since when what is free is left to others
         self._known: set[UUID] = set()  # the living workers, when they were last compared with
         self._given: dict[UUID, float] = {}  # runs that were let go, and until when they are for others
         self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
@@ -317,19 +316,24 @@ class Ledger:
             return []
         kept = [*held, *self._left_out(), *unstruck]
         lacks_none = seen is None or seen.mine.keys() <= set(kept)
-        if lacks_none and ((seen is not None and not seen.free) or self._yields(worker, held)):
+        if seen is not None and not seen.free:
+            self._yielding = None
+            if lacks_none:
+                return []
+        if lacks_none and self._yields(worker, held):
             return []
+        self._yielding = None
         taken = self._take_free(worker, kept, limit)
         rows = together.read(taken, worker)
         loaded = (self._load_run(run, worker, together=rows) for run in taken)
         return [each for each in loaded if each is not None]
 
     def _yields(self, worker: UUID, held: list[UUID]) -> bool:
-        """Whether what is free is another worker's to take first. The next look takes what is left of it."""
-        now = time.monotonic()
+        """Whether what is free is another worker's to take first. A later look takes what that has left."""
         if not balancing.has_more(worker, len(held), self._lease.peers.alive):
             return False
-        if now - self._yielding > 2 * LOOK_EVERY:
+        now = time.monotonic()
+        if self._yielding is None:
             self._yielding = now
         return now - self._yielding < YIELD
 
