@@ -216,7 +216,7 @@ class Simulation(Hosted, Declaration):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.name = cls.__dict__.get("name") or snake_case(cls.__name__)
-        cls.label = cls.__dict__.get("label") or humanise(cls.name)
+        cls.label = cls.__dict__.get("label") or humanise(str(cls.name))
         cls.description = first_paragraph(cls.__doc__)
         cls.views_by_role = cls.view is not Simulation.view
         cls.commands = {spec.name: spec for spec in declared_commands(cls)}

@@ -195,6 +195,13 @@ def test_an_option_with_a_bad_value_is_refused(option: str, value: Any, expected
     assert text.startswith(f"shop.simulations.Orbit: {option} is {value!r}. Expected {expected}")
 
 
+@pytest.mark.parametrize("option", ["name", "label", "queue"])
+def test_a_method_that_has_the_name_of_an_option_is_refused(option: str) -> None:
+    body = {option: command(lambda self: None), "step": lambda self, dt: None}
+    text = refusal(type("Orbit", (Simulation,), {**body, "__module__": "shop.simulations"}))
+    assert text.startswith(f"shop.simulations.Orbit: {option} is <function ")
+
+
 def test_what_starts_by_itself_has_a_default_for_each_parameter() -> None:
     class Size(forms.Form):
         width = forms.IntegerField()
