@@ -218,7 +218,5 @@ class Poll:
     """The last tick that may be shown, of the held runs that asked for it."""
     lost: frozenset[UUID] = frozenset()
     """Runs thought held that are another's now, or deleted."""
-    spare: tuple[UUID, ...] = ()
-    """Held runs that another worker, which has far fewer, is to have."""
     dead: bool = False
     """This worker was declared dead by its peers: everything is lost."""

@@ -147,10 +147,6 @@ class Runs:
         for run, horizon in poll.horizons.items():
             if (runner := self.runners.get(run)) and runner.grant(horizon):
                 self._after(runner)
-        for run in poll.spare:
-            if (runner := self.runners.get(run)) and not runner.over and not runner.replaying:
-                self._call(runner, runner.release)
-                self._after(runner)
 
     def _give_time(self, runner: Runner, now: float) -> None:
         """A full period in which nobody need watch it."""

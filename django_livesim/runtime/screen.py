@@ -18,7 +18,6 @@ from django_livesim.simulation import Send
 logger = logging.getLogger(__name__)
 
 ALL = "all"
-SUPPOSED = 2.0  # seconds for which a run that is taken up shows itself, until those who watch have said so
 
 
 class Viewable(Protocol):
@@ -35,8 +34,6 @@ class Screen:
         self._run = held.info
         self._epoch = held.epoch
         self._watched: dict[str, float] = {}
-        self._supposed = held.begun
-        """Whether those who have watched it elsewhere may not have said so here yet."""
         self._due = 0.0
         self._wanted = False
         self.by_itself = False
@@ -56,9 +53,6 @@ class Screen:
         if not (self._wanted or self._is_due(tick, now)):
             return
         self._wanted = False
-        if self._supposed:
-            self._supposed = False
-            self.watch(Role, now + SUPPOSED)
         self._watched = {role: until for role, until in self._watched.items() if until > now}
         for role in self._watched:
             yield FrameOut(role=role, tick=tick, body=self._encode(role))

@@ -58,7 +58,6 @@ def claim(
     limit: int = CLAIM_BATCH,
     only: UUID | None = None,
     struck: bool = True,
-    without: Iterable[UUID] = (),
     tell: Tell = log,
 ) -> list[UUID]:
     """Take up to `limit` runs that nobody alive holds; the ids of those that are now the worker's.
@@ -66,8 +65,7 @@ def claim(
     Only of `queues`, and of `simulations`, each with the version of its code:
     what newer code has stepped is for workers that have it. Those that run
     come before those that are paused, and suspects last. `only` is a run
-    beside which none is taken; without `struck`, no other worker's that was;
-    `without` these, which are for others.
+    beside which none is taken; without `struck`, no other worker's that was.
     Its own rows that are not in `held` count as nobody's: they were dropped
     from memory and are loaded again under a new epoch. Rows that somebody
     else has locked, or that are held back, are left for another look. Its
@@ -78,8 +76,6 @@ def claim(
     mine = Q(worker=worker) & ~Q(id__in=held)
     may = free(struck) | mine
     wanted = claimable(queues, simulations).filter(may, *(() if only is None else (Q(pk=only),)))
-    if without := list(without):
-        wanted = wanted.exclude(pk__in=without)
     mine_first = Case(When(mine, then=0), default=1)
     rows = wanted.select_related("worker").order_by(mine_first, PROVEN_FIRST, PAUSED_LAST, "created_at")
     candidates = [_seen(worker, run) for run in rows.only(*SEEN)[:limit]]

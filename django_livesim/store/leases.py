@@ -28,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 UNSEEN = 1.0  # seconds between two looks that count; what is beyond says nothing of a peer's silence
 
-TOLD = ("simulations", "runs", "most")
-"""What of their loads workers read of one another: for which runs they have code, and how many they have."""
-
 TAKEN_OVER = "another worker has died, its runs are taken over"
 LEFT_WAITING = "a process that was attached to a run has died, the run waits for the next one"
 
@@ -125,11 +122,10 @@ class Peers:
 
 
 def _there() -> Iterable[Worker]:
-    """Those not gone; of their loads, which are large, only `TOLD`, as far as they have told it."""
+    """Those not gone; of their loads, which are large, only for which runs they have code."""
     rows: Any = Worker.objects.exclude(state=Worker.State.GONE).defer("load")
-    for row in rows.annotate(**{f"told_{name}": F(f"load__{name}") for name in TOLD}):
-        told = {name: getattr(row, f"told_{name}") for name in TOLD}
-        row.load = {name: value for name, value in told.items() if value is not None}
+    for row in rows.annotate(code=F("load__simulations")):
+        row.load = {} if row.code is None else {"simulations": row.code}
         yield row
 
 

@@ -34,12 +34,6 @@ def versions(*, blocking: bool | None = None) -> dict[str, int]:
     return {each.name: each.version for each in every if blocking in (None, is_blocking(each))}
 
 
-def movable() -> list[str]:
-    """The simulations of which a run goes on elsewhere at once, from exactly where it was."""
-    every = registry.all()
-    return [each.name for each in every if not isinstance(each, Loop) and each.recovery == "checkpoint"]
-
-
 def is_blocking(definition: registry.Registered) -> bool:
     """Whether it is to have a process to itself: a loop that takes a thread, or a job."""
     return isinstance(definition, Loop) and (definition.is_job or not definition.is_async)

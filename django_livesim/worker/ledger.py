@@ -21,22 +21,13 @@ from django.db import InterfaceError, OperationalError, connections
 
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
 from django_livesim.runtime.harm import Harm
-from django_livesim.store import (
-    balancing,
-    journal,
-    leases,
-    loading,
-    looking,
-    striking,
-    together,
-    transitions,
-)
+from django_livesim.store import journal, leases, loading, looking, striking, together, transitions
 from django_livesim.store.claiming import CLAIM_BATCH, claim, held_back
 from django_livesim.store.looking import Look
 from django_livesim.store.together import Together
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
-from django_livesim.worker.keeping import Lease, code, movable, versions
+from django_livesim.worker.keeping import Lease, code, versions
 from django_livesim.worker.notes import Notes
 from django_livesim.worker.strikes import Strikes
 from django_livesim.worker.writing import Waiting, Writes
@@ -45,10 +36,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds that pass at least between two looks at everything,
 SWEEP_EVERY = 0.9  # and between two that ask for commands that came while their run ended
-BALANCE_EVERY = 1.0  # seconds between two comparisons with what other workers have,
-CALM = 5.0  # and without anything claimed, a worker that comes or goes, and a failure before one
-GIVEN = 3.0  # seconds for which a run that was let go is left to them
-YIELD = 0.3  # seconds for which what is free is left to a worker that has far fewer
 LOADS = 3  # failures to load a run before it is left out
 LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
 
@@ -90,7 +77,7 @@ class Ledger:
             self._asking,
             queues=queues,
             registered=registered,
-            load=load if max_runs is None else lambda: load() | {"most": max_runs},
+            load=load,
             tell=tell,
             lost=self._drop_all,
             drain=lambda: self._drain(),
@@ -109,10 +96,7 @@ class Ledger:
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._writes = Writes(self._asking, tell)
         self._strikes = Strikes(self._asking, tell)
-        self._look_due = self._sweep_due = self._balance_due = 0.0
-        self._yielding: float | None = None  # since when what is free is left to others
-        self._known: set[UUID] = set()  # the living workers, when they were last compared with
-        self._given: dict[UUID, float] = {}  # runs that were let go, and until when they are for others
+        self._look_due = self._sweep_due = 0.0
         self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or that wait to be
 
@@ -204,7 +188,6 @@ class Ledger:
         answer = self._asking.ask(function)
         if self._asking.failed:
             self._lease.fail()
-            self._balance_due = time.monotonic() + CALM
         return answer
 
     def _answer(self, done: Callable[..., None], answer: Any) -> None:
@@ -241,8 +224,6 @@ class Ledger:
         lost = leases.lost(worker, unsure) if seen is None else seen.lost(held)
         mine = [run for run in held if run not in lost]
         claimed = self._claim(worker, mine, seen) if claiming else []
-        if claimed:
-            self._balance_due = time.monotonic() + CALM
         runs = [*mine, *(each.info.id for each in claimed)]
         more = len(claimed) == CLAIM_BATCH
         waiting = loading.waiting(runs if seen is None or seen.commands or claimed else ())
@@ -255,7 +236,6 @@ class Ledger:
             left=waiting.left,
             horizons=horizons,
             lost=lost,
-            spare=self._spare(worker, mine) if claiming else (),
         )
 
     def _reserve(
@@ -269,20 +249,6 @@ class Ledger:
         asked = {run for run, at in held.items() if at.horizon is not None} - self._writing
         horizons = journal.reserve(worker, {run: held[run] for run in asked})
         return horizons, {run: held[run] for run in asked - horizons.keys()}
-
-    def _spare(self, worker: UUID, held: list[UUID]) -> tuple[UUID, ...]:
-        """Runs that are to be let go for another worker that has far fewer."""
-        now, peers = time.monotonic(), self._lease.peers.alive
-        if self._known != {peer.id for peer in peers}:
-            self._known = {peer.id for peer in peers}
-            self._balance_due = now + CALM
-        if now < self._balance_due:
-            return ()
-        self._balance_due = now + BALANCE_EVERY
-        self._given = {run: until for run, until in self._given.items() if until > now}
-        spare = balancing.spare(worker, held, peers, movable())
-        self._given |= dict.fromkeys(spare, now + GIVEN)
-        return tuple(spare)
 
     def _look(self, worker: UUID) -> Look | None:
         """What there is to do; None where that was asked just now, and doorbells ring."""
@@ -315,27 +281,12 @@ class Ledger:
         if limit <= 0:
             return []
         kept = [*held, *self._left_out(), *unstruck]
-        lacks_none = seen is None or seen.mine.keys() <= set(kept)
-        if seen is not None and not seen.free:
-            self._yielding = None
-            if lacks_none:
-                return []
-        if lacks_none and self._yields(worker, held):
+        if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
             return []
-        self._yielding = None
         taken = self._take_free(worker, kept, limit)
         rows = together.read(taken, worker)
         loaded = (self._load_run(run, worker, together=rows) for run in taken)
         return [each for each in loaded if each is not None]
-
-    def _yields(self, worker: UUID, held: list[UUID]) -> bool:
-        """Whether what is free is another worker's to take first. A later look takes what that has left."""
-        if not balancing.has_more(worker, len(held), self._lease.peers.alive):
-            return False
-        now = time.monotonic()
-        if self._yielding is None:
-            self._yielding = now
-        return now - self._yielding < YIELD
 
     def _claimable(self) -> dict[str, int]:
         """The simulations of which runs are claimed, with their versions here."""
@@ -349,7 +300,6 @@ class Ledger:
             simulations=self._claimable(),
             limit=limit,
             struck=self._struck,
-            without=[run for run, until in self._given.items() if until > time.monotonic()],
             tell=self._tell,
         )
 

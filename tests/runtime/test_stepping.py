@@ -9,10 +9,8 @@ import pytest
 
 from django_livesim.protocol.errors import Refused, raised
 from django_livesim.protocol.names import Kind, Outcome, Status
-from django_livesim.protocol.records import Poll
 from django_livesim.runtime import schedule, steering
 from django_livesim.runtime.ports import EndOut, EventOut, FrameOut, SendOut, StatusOut, VerdictOut
-from django_livesim.runtime.screen import SUPPOSED
 from django_livesim.simulation import Simulation, command
 from django_livesim.testing.memory import MemoryLedger
 from tests.runtime.world import World
@@ -78,48 +76,6 @@ def test_nothing_is_encoded_where_nobody_watches():
     run = world.start(Count, watch=False)
     world.run_for(1.0)
     assert world.out(FrameOut, run) == []
-
-
-def test_a_run_that_is_taken_up_shows_itself_until_those_who_watch_have_said_so():
-    first = World(Count)
-    run = first.start(Count)
-    first.run_for(1.0)
-    first.row(run)["worker"] = False
-    heir = World(Count, ledger=first.ledger)
-    heir.supervisor.ring()
-    heir.settle()
-    assert heir.out(FrameOut, run)
-    heir.run_for(SUPPOSED + 0.5)
-    shown = len(heir.out(FrameOut, run))
-    heir.run_for(1.0)
-    assert len(heir.out(FrameOut, run)) == shown
-
-
-def test_a_run_that_another_worker_is_to_have_is_stored_and_let_go():
-    world = World(Count)
-    run = world.start(Count)
-    world.run_for(1.0)
-    tick = world.runner(run).host.tick
-    world.ledger.answering = False
-    world.supervisor.take(Poll(spare=(run,)))
-    assert world.runner(run).over
-    world.ledger.answer()
-    row = world.row(run)
-    assert (row["worker"], row["tick"], row["status"]) == (False, tick, "running")
-
-
-def test_one_that_plays_its_history_again_is_not():
-    first = World(Count, checkpoint_seconds=1000)
-    run = first.start(Count)
-    first.run_for(2.0)
-    first.row(run)["worker"] = False
-    heir = World(Count, ledger=first.ledger)
-    heir.supervisor.stepping = False
-    heir.supervisor.ring()
-    heir.settle()
-    assert heir.runner(run).replaying
-    heir.supervisor.take(Poll(spare=(run,)))
-    assert list(heir.supervisor.runners) == [run]
 
 
 def test_interest_is_forgotten_after_its_time():

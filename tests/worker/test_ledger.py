@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_livesim.models import Command, Run
 from django_livesim.protocol.records import Poll, Position, Write
-from django_livesim.store import identity, leases, loading
+from django_livesim.store import leases, loading
 from django_livesim.worker import ledger as ledgers
 from django_livesim.worker.ledger import Ledger
 
@@ -148,24 +148,3 @@ def test_a_horizon_that_was_asked_before_a_write_that_has_committed_is_not_grant
     assert answers[1].horizons == {}
     run.refresh_from_db()
     assert (run.tick, run.horizon) == (20, 20)
-
-
-def test_what_is_free_is_left_for_a_moment_to_a_worker_that_has_far_fewer(ledger, monkeypatch):
-    for _ in range(6):
-        Run.objects.create(simulation="counter")
-    held = {each.info.id: Position(each.epoch, each.tick) for each in claim(ledger)}
-    assert len(held) == 6
-    load = {"runs": 0, "simulations": ledgers.versions()}
-    leases.register(identity.this_process(), ["default"], load)
-    leases.beat(ledger.worker, load | {"runs": 6})
-    ledger._lease.peers.look(ledger.worker)
-    free = Run.objects.create(simulation="counter")
-
-    def look() -> list[Any]:
-        ledger._look_due = 0.0
-        return [each.info.id for each in ledger._poll(held, claiming=True).claimed]
-
-    moment = time.monotonic()
-    for later, claimed in ((0.0, []), (0.9 * ledgers.YIELD, []), (1.1, [free.id])):  # nobody takes it
-        monkeypatch.setattr(ledgers.time, "monotonic", lambda later=later: moment + later)
-        assert look() == claimed
