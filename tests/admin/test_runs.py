@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from django_livesim import gateway
 from django_livesim.admin import RunAdmin
@@ -158,7 +159,7 @@ class TestList:
     def test_links_to_some_runs_are_taken(self, boss: Client, make: Any, worker: Any) -> None:
         run = make(name="one", worker=worker)
         make(name="two")
-        today = run.created_at.date()
+        today = timezone.localtime(run.created_at).date()
         for lookup in (
             {"id__exact": str(run.pk)},
             {"id__in": str(run.pk)},
