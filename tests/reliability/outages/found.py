@@ -14,6 +14,10 @@ class Found:
     missed: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
+    def count(self, name: str, number: int) -> None:
+        """Add to a figure that is a number."""
+        self.figures[name] = str(int(self.figures.get(name, "0")) + number)
+
     def must(self, holds: bool, otherwise: str) -> None:
         """Something that has to be; in words what there was instead."""
         if not holds:

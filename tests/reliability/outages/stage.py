@@ -186,11 +186,6 @@ class Stage:
         finally:
             _send_all(pids, signal.SIGCONT)
 
-    def busiest(self) -> UUID:
-        """The worker that has most of the runs."""
-        found = self._by_worker()
-        return max(found, key=lambda worker: len(found[worker]))
-
     def _persons(self, users: Iterator[Any]) -> list[Person]:
         persons = []
         for place, run in enumerate(self.runs):
@@ -270,9 +265,10 @@ class Stage:
             self._conclude_run(run.id, [one for one in sent if one.run == run.id], findings, running)
         frames = checks.check_seen(self.seen, True, findings)
         accepted = sum(one.accepted_at is not None or bool(one.outcome) for one in sent)
-        found.figures["commands sent / acknowledged"] = f"{len(sent)} / {accepted}"
-        found.figures["lost, doubled, out of order, told wrongly"] = str(sum(findings.counts.values()))
-        found.figures["frames seen"] = str(frames)
+        found.count("commands sent", len(sent))
+        found.count("commands acknowledged", accepted)
+        found.count("lost, doubled, out of order, told wrongly", sum(findings.counts.values()))
+        found.count("frames seen", frames)
         found.missed += [f"{count} {word}" for word, count in findings.counts.items()]
         found.lines += findings.lines
         found.must(self._sending == 0 or accepted > 0, "no command was acknowledged")
