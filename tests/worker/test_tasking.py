@@ -21,6 +21,7 @@ from django_livesim.worker.tasking import DIES_WITH, LOCKED, TaskWorker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Start = Callable[..., TaskWorker]
+Waiting = tuple[Any, threading.Event, list[int]]
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,19 @@ def start(settings: Any) -> Iterator[Start]:
     for _, thread in begun:
         thread.join(30)
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def waiting() -> Waiting:
+    """A task that waits until it may go on; what lets it; and the numbers of the calls that have begun."""
+    go, begun = threading.Event(), list[int]()
+
+    @task(name="waits")
+    def waits(number: int) -> None:
+        begun.append(number)
+        assert go.wait(30)
+
+    return waits, go, begun
 
 
 def on_its_own(act: Callable[[], Any]) -> Any:
@@ -174,14 +188,8 @@ def test_a_message_that_sends_the_next_one(start: Start, wait: Any) -> None:
     wait(lambda: polled == [1, 2, 3])
 
 
-def test_no_more_are_begun_than_there_are_threads(start: Start, wait: Any) -> None:
-    go, begun = threading.Event(), list[int]()
-
-    @task(name="waits")
-    def waits(number: int) -> None:
-        begun.append(number)
-        assert go.wait(30)
-
+def test_no_more_are_begun_than_there_are_threads(start: Start, wait: Any, waiting: Waiting) -> None:
+    waits, go, begun = waiting
     try:
         start(threads=2)
         tickets = waits.enqueue_many([number] for number in range(5))
@@ -195,14 +203,10 @@ def test_no_more_are_begun_than_there_are_threads(start: Start, wait: Any) -> No
     wait(lambda: {status(each) for each in tickets} == {"finished"})
 
 
-def test_one_that_drains_waits_for_what_runs_and_begins_nothing(start: Start, wait: Any) -> None:
-    go, begun = threading.Event(), list[int]()
-
-    @task(name="waits")
-    def waits(number: int) -> None:
-        begun.append(number)
-        assert go.wait(30)
-
+def test_one_that_drains_waits_for_what_runs_and_begins_nothing(
+    start: Start, wait: Any, waiting: Waiting
+) -> None:
+    waits, go, begun = waiting
     try:
         worker = start(threads=1)
         tickets = waits.enqueue_many([[1], [2]])
@@ -308,15 +312,9 @@ def test_one_that_was_declared_gone_handles_nothing_of_a_channel_that_it_is_at_s
 
 
 def test_one_that_was_declared_gone_begins_anew_and_calls_nothing_twice(
-    start: Start, wait: Any, caplog: pytest.LogCaptureFixture
+    start: Start, wait: Any, waiting: Waiting, caplog: pytest.LogCaptureFixture
 ) -> None:
-    go, begun = threading.Event(), list[int]()
-
-    @task(name="waits")
-    def waits(number: int) -> None:
-        begun.append(number)
-        assert go.wait(30)
-
+    waits, go, begun = waiting
     try:
         start(threads=2)
         lost = waits.enqueue(1)
@@ -362,15 +360,9 @@ def test_what_was_claimed_unheard_is_called_and_not_lost(start: Start, wait: Any
 
 
 def test_beside_what_was_claimed_unheard_no_more_is_claimed_than_there_are_threads(
-    start: Start, wait: Any, unheard: list[int]
+    start: Start, wait: Any, waiting: Waiting, unheard: list[int]
 ) -> None:
-    go, begun = threading.Event(), list[int]()
-
-    @task(name="waits")
-    def waits(number: int) -> None:
-        begun.append(number)
-        assert go.wait(30)
-
+    waits, go, begun = waiting
     tickets = waits.enqueue_many([number] for number in range(6))
     try:
         start(threads=2)
