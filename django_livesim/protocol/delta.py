@@ -1,0 +1,147 @@
+"""What has changed between two views, as a JSON merge patch (RFC 7396).
+
+A merge patch cannot set a member to null, which for it means to remove it, and drops the nulls of an object
+that is new. So beside it stand `nulls`, the JSON pointers (RFC 6901) of what is null after it:
+
+>>> diff({"a": {"x": 1, "y": 2}}, {"a": {"x": None, "y": 2}, "b": 3})
+({'b': 3}, ['/a/x'])
+
+A list is one value. Two patches do not make one: whoever has missed one needs the whole view.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from django_livesim.protocol.errors import LivesimError
+
+View = dict[str, Any]
+
+_SORTED = orjson.OPT_SORT_KEYS
+
+
+class BadPatch(LivesimError):
+    """A patch that does not fit the view it is for. Ask for the whole view."""
+
+
+def diff(old: View, new: View, *, truths: bool = True) -> tuple[View, list[str]]:
+    """The patch and the nulls that make `new` of `old`; both empty where they are the same.
+
+    Both are JSON as `orjson.loads` gives it, and neither is changed. Numbers are the same where they are
+    equal, so 1 is 1.0. The order of members is none. The patch may hold parts of `new`.
+    Without `truths` neither holds true or false, which for Python are 1 and 0: that is quicker.
+    """
+    nulls: list[str] = []
+    return _diff(old, new, "", nulls, _doubtful if truths else _changed), nulls
+
+
+def _diff(old: View, new: View, at: str, nulls: list[str], select: Callable[[View, View], View]) -> View:
+    try:
+        patch = select(old, new)
+        removed = len(old) > len(new)
+    except KeyError:  # a member is new
+        patch = select(defaultdict(_Missing, old), new)
+        removed = not old.keys() <= new.keys()
+    for value in patch.values():
+        if value is None or value.__class__ is dict:
+            patch = _patch(old, patch, at, nulls, select)
+            break
+    if removed:
+        patch |= {name: None for name in old if name not in new}
+    return patch
+
+
+class _Missing:
+    """What no value is equal to."""
+
+
+def _changed(old: View, new: View) -> View:
+    """The members of `new` that differ. Raises KeyError for one that `old` has not."""
+    return {name: value for name, value in new.items() if old[name] != value}
+
+
+def _doubtful(old: View, new: View) -> View:
+    """As `_changed`, where what is equal for Python may differ, or hold what does."""
+    return {
+        name: value
+        for name, value in new.items()
+        if (before := old[name]) != value or not _is_same(before, value)
+    }
+
+
+def _is_same(before: Any, value: Any) -> bool:
+    """Whether what is equal is the same."""
+    if value.__class__ is dict or value.__class__ is list:
+        return orjson.dumps(before, option=_SORTED) == orjson.dumps(value, option=_SORTED)
+    return (before.__class__ is bool) is (value.__class__ is bool)
+
+
+def _patch(old: View, changed: View, at: str, nulls: list[str], select: Callable[[View, View], View]) -> View:
+    """The patch of those members, of which some are objects or null."""
+    patch: View = {}
+    for name, value in changed.items():
+        if value is None:
+            nulls.append(f"{at}/{_escaped(name)}")
+        elif value.__class__ is not dict:
+            patch[name] = value
+        elif (before := old.get(name)).__class__ is not dict:
+            patch[name] = _without_nulls(value, f"{at}/{_escaped(name)}", nulls)
+        elif inner := _diff(before, value, f"{at}/{_escaped(name)}", nulls, select):
+            patch[name] = inner
+    return patch
+
+
+def _without_nulls(value: View, at: str, nulls: list[str]) -> View:
+    """A new object as a patch sets it; its nulls are added."""
+    kept: View = {}
+    for name, member in value.items():
+        path = f"{at}/{_escaped(name)}"
+        if member is None:
+            nulls.append(path)
+        else:
+            kept[name] = _without_nulls(member, path, nulls) if type(member) is dict else member
+    return kept
+
+
+def apply(view: View, patch: Mapping[str, Any], nulls: Sequence[str] = ()) -> View:
+    """The view after the patch. `view` is not changed; what stays the same is shared with it.
+
+    Raises BadPatch where a null is to be set in something that is no object.
+    """
+    result = _merged(view, patch)
+    for pointer in nulls:
+        _set_null(result, pointer)
+    return result
+
+
+def _merged(target: Any, patch: Mapping[str, Any]) -> View:
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, dict):
+            result[name] = _merged(result.get(name), value)
+        else:
+            result[name] = value
+    return result
+
+
+def _set_null(view: View, pointer: str) -> None:
+    """Set it in a view whose outermost object is a copy; what is on the way is copied."""
+    if not pointer.startswith("/"):
+        raise BadPatch(f"A null is to be at {pointer!r}, which is no JSON pointer to a member.")
+    *names, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/"))
+    for name in names:
+        inner = view.get(name)
+        if not isinstance(inner, dict):
+            raise BadPatch(f"A null is to be at {pointer!r}, and there is no object around it.")
+        view[name] = view = dict(inner)
+    view[last] = None
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1") if "~" in name or "/" in name else name
