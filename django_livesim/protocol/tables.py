@@ -1,0 +1,223 @@
+"""Many objects of one kind as columns of numbers, so that a frame of them is short.
+
+A view that holds `{"entities": {"e1": {"x": 3.14159, "y": 2.71828, "kind": "ship"}, ...}}` may declare
+
+    Table("entities", x=0.1, y=0.1, kind=str)
+
+Then viewers get the ids, once, and a column for each declared member, with x and y in tenths:
+
+    {"ids": ["e1"], "columns": {"x": [31], "y": [27], "kind": ["ship"]}}
+
+and with a delta the ids that are gone, the rows that are new, and of the columns what has changed: all of it, or
+`{"rows": [0], "values": [32]}`. Rows keep their order: what is gone is taken out, what is new comes at the end.
+Both clients give the objects back, as the columns say them: `{"e1": {"x": 3.1, "y": 2.7, "kind": "ship"}}`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django_livesim.protocol.delta import BadPatch
+from django_livesim.protocol.errors import BadState
+
+Packed = dict[str, Any]
+"""A table as it is sent: `ids` and `columns`."""
+
+KINDS = {str: "str", int: "int", float: "float", bool: "bool"}
+SHARE = 0.5  # of a column's cells; where more have changed, all are sent
+
+
+@dataclass(frozen=True)
+class Column:
+    """A member of each object: a number in steps, or a value of a kind as it is."""
+
+    name: str
+    step: float = 0.0
+    """Numbers are sent as multiples of it; 0: as they are."""
+    kind: str = "number"
+
+    @property
+    def per_unit(self) -> int:
+        """How many steps make 1, where that is a whole number; 0 where it is none."""
+        whole = round(1 / self.step)
+        return whole if whole and abs(1 / self.step - whole) < 1e-9 * whole else 0
+
+    def tell(self) -> dict[str, Any]:
+        """As `hello` tells of it."""
+        return {"name": self.name, "step": self.step} if self.step else {"name": self.name, "kind": self.kind}
+
+    def pack(self, table: str, rows: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+        """The cells of all rows, in order."""
+        name, per_unit = self.name, self.per_unit if self.step else 0
+        if per_unit:
+            try:
+                return [round(row[name] * per_unit) for row in rows.values()]
+            except (KeyError, TypeError, ValueError, OverflowError):
+                pass  # one is missing, null or not finite
+        return [self._cell(table, key, row.get(name)) for key, row in rows.items()]
+
+    def _cell(self, table: str, key: str, value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return self._packed(value)
+        except (TypeError, ValueError, OverflowError):
+            expected = "a number" if self.step else self.kind
+            raise BadState(
+                f"The view's {table}[{key!r}][{self.name!r}] is {value!r:.100}. Its Table expects {expected}."
+            ) from None
+
+    def _packed(self, value: Any) -> Any:
+        if self.step or self.kind == "float":
+            number = float(value)
+            if not math.isfinite(number):
+                return None
+            return round(number * (self.per_unit or 1 / self.step)) if self.step else number
+        if self.kind == "int":
+            return int(value)
+        if self.kind == "bool" and value in (True, False):
+            return bool(value)
+        if self.kind == "str" and isinstance(value, str):
+            return str(value)
+        raise TypeError(value)
+
+    def unpack(self, cells: Iterable[Any]) -> list[Any]:
+        """The values that these cells stand for."""
+        if not self.step:
+            return list(cells)
+        if per_unit := self.per_unit:
+            return [None if cell is None else cell / per_unit for cell in cells]
+        return [None if cell is None else cell * self.step for cell in cells]
+
+
+class Table:
+    """Declares that a member of the view is an object of objects, of which viewers get these members.
+
+    `Table("entities", x=0.1, hits=int, kind=str)`: a number says how precise the values are sent, and a type,
+    of `str`, `int`, `float` and `bool`, that they are sent as they are. What is missing, null or not finite
+    is null. Raises TypeError and ValueError for anything else.
+    """
+
+    def __init__(self, name: str, /, **columns: float | type) -> None:
+        self.name = name
+        self.columns = tuple(_column(name, *each) for each in columns.items())
+        if not self.columns:
+            raise ValueError(f'Table("{name}") has no columns. Expected: one at least, as in x=0.1.')
+
+    def tell(self) -> dict[str, Any]:
+        """As `hello` tells of it."""
+        return {"name": self.name, "columns": [column.tell() for column in self.columns]}
+
+    def pack(self, rows: Mapping[str, Mapping[str, Any]]) -> Packed:
+        """The table of these objects. Raises BadState where a value is not of its column's kind."""
+        if not isinstance(rows, Mapping):
+            raise BadState(
+                f"The view's {self.name} is {type(rows).__name__}. Its Table expects a dict of dicts."
+            )
+        columns = {column.name: column.pack(self.name, rows) for column in self.columns}
+        return {"ids": list(rows), "columns": columns}
+
+
+def _column(table: str, name: str, given: Any) -> Column:
+    if isinstance(given, type) and given in KINDS:
+        return Column(name, kind=KINDS[given])
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise TypeError(
+            f'Table("{table}", {name}={given!r}): expected a number or one of str, int, float, bool.'
+        )
+    if not (math.isfinite(given) and given > 0):
+        raise ValueError(f'Table("{table}", {name}={given!r}): the precision is above 0, as in {name}=0.1.')
+    return Column(name, step=float(given))
+
+
+def columns_of(told: Mapping[str, Any]) -> list[Column]:
+    """The columns of a table as `hello` told of them."""
+    return [
+        Column(each["name"], step=each.get("step", 0.0), kind=each.get("kind", "number"))
+        for each in told["columns"]
+    ]
+
+
+def unpack(columns: Iterable[Column], packed: Packed) -> dict[str, dict[str, Any]]:
+    """The objects of a table, by id."""
+    columns = list(columns)
+    values = zip(*(column.unpack(packed["columns"][column.name]) for column in columns), strict=True)
+    names = [column.name for column in columns]
+    return {key: dict(zip(names, row, strict=True)) for key, row in zip(packed["ids"], values, strict=True)}
+
+
+def diff(old: Packed, new: Packed) -> tuple[dict[str, Any], Packed]:
+    """What has changed, empty where nothing has; and `new` with its rows in the order that viewers have."""
+    if old["ids"] == new["ids"]:
+        changed = _changed(old["columns"], new["columns"])
+        return ({"changed": changed} if changed else {}), new
+    there, had = set(new["ids"]), set(old["ids"])
+    removed = [key for key in old["ids"] if key not in there]
+    kept = [key for key in old["ids"] if key in there]
+    added = [key for key in new["ids"] if key not in had]
+    place = {key: index for index, key in enumerate(new["ids"])}
+    rows_kept, rows_added = [place[key] for key in kept], [place[key] for key in added]
+    before = _taken(old, [index for index, key in enumerate(old["ids"]) if key in there])
+    now = {name: [cells[row] for row in rows_kept] for name, cells in new["columns"].items()}
+    fresh = {name: [cells[row] for row in rows_added] for name, cells in new["columns"].items()}
+    found: dict[str, Any] = {"removed": removed} if removed else {}
+    if changed := _changed(before["columns"], now):
+        found["changed"] = changed
+    if added:
+        found["added"] = {"ids": added, "columns": fresh}
+    return found, {"ids": kept + added, "columns": {name: now[name] + fresh[name] for name in now}}
+
+
+def _taken(table: Packed, rows: Sequence[int]) -> Packed:
+    return {
+        "ids": [table["ids"][row] for row in rows],
+        "columns": {name: [cells[row] for row in rows] for name, cells in table["columns"].items()},
+    }
+
+
+def _changed(old: Mapping[str, list[Any]], new: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """By column: all of its cells, or the rows and what is in them now."""
+    found: dict[str, Any] = {}
+    for name, cells in new.items():
+        before = old[name]
+        if before == cells:
+            continue
+        rows = [row for row, (was, now) in enumerate(zip(before, cells, strict=True)) if was != now]
+        if len(rows) > SHARE * len(cells):
+            found[name] = cells
+        else:
+            found[name] = {"rows": rows, "values": [cells[row] for row in rows]}
+    return found
+
+
+def apply(table: Packed, delta: Mapping[str, Any]) -> Packed:
+    """The table after the delta; `table` is not changed. Raises BadPatch where they do not fit."""
+    try:
+        return _applied(table, delta)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as exc:
+        raise BadPatch(f"What has changed of a table does not fit it: {exc!r:.200}.") from exc
+
+
+def _applied(table: Packed, delta: Mapping[str, Any]) -> Packed:
+    if removed := set(delta.get("removed", ())):
+        table = _taken(table, [row for row, key in enumerate(table["ids"]) if key not in removed])
+    columns = dict(table["columns"])
+    for name, change in delta.get("changed", {}).items():
+        if isinstance(change, dict):
+            columns[name] = cells = list(columns[name])
+            for row, value in zip(change["rows"], change["values"], strict=True):
+                if not 0 <= row < len(cells):
+                    raise IndexError(row)
+                cells[row] = value
+        elif len(change) != len(table["ids"]):
+            raise ValueError(name)
+        else:
+            columns[name] = change
+    ids = table["ids"]
+    if added := delta.get("added"):
+        ids = ids + added["ids"]
+        columns = {name: cells + added["columns"][name] for name, cells in columns.items()}
+    return {"ids": ids, "columns": columns}
