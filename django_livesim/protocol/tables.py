@@ -8,8 +8,8 @@ Then viewers get the ids, once, and a column for each declared member, with x an
 
     {"ids": ["e1"], "columns": {"x": [31], "y": [27], "kind": ["ship"]}}
 
-and with a delta the ids that are gone, the rows that are new, and of the columns what has changed: all of it, or
-`{"rows": [0], "values": [32]}`. Rows keep their order: what is gone is taken out, what is new comes at the end.
+and with a delta the ids that are gone, the rows that are new, and of the columns what has changed: all of it,
+or `{"rows": [0], "values": [32]}`. Rows keep their order: what is gone is taken out, what is new comes last.
 Both clients give the objects back, as the columns say them: `{"e1": {"x": 3.1, "y": 2.7, "kind": "ship"}}`.
 """
 
