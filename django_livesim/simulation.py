@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ import orjson
 from django_livesim.protocol import plain
 from django_livesim.protocol.names import check_author_channel
 from django_livesim.protocol.records import RunInfo
+from django_livesim.protocol.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +188,7 @@ class Declaration:
     open_commands: bool = False
     step_timeout: float | None = None  # seconds
     report_to: str | None = None  # a group of the author's own
+    tables: Sequence[Table] = ()  # of the view: what is sent as columns
     script: str = ""  # static path of the module that draws the live page
 
     is_loop: ClassVar[bool]

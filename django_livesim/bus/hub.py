@@ -22,10 +22,11 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from django_livesim.bus.feed import Feed, Frame
 from django_livesim.bus.receiver import Receiver
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
-from django_livesim.bus.viewer import Frame, Viewer
+from django_livesim.bus.viewer import Viewer
 from django_livesim.bus.watch import ALL, RowWatch
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
@@ -38,6 +39,7 @@ KEYFRAME_SPAN = (1.0, 1.5)  # seconds; not the same in each process
 RESYNC_GAP = 1.0  # seconds between two resyncs of one viewer
 LINGER = 1.0  # seconds that a hub stays after its last viewer, for one who reloads the page
 PRESENCE_GAP = 1.0  # seconds between two tellings of how many watch
+FRAME = ("role", "epoch", "seq", "tick", "text", "prev", "delta", "check")
 SEEN_LIMIT = 4096  # verdicts that are remembered, so that a doubled one is told once
 DEAF = "shown late, since no messages from its worker arrive; the run goes on, and takes commands"
 BLIND = "the database does not answer; no command is taken, and the run waits for it"
@@ -55,7 +57,8 @@ class Hub:
         self.id = uuid4().hex
         self.viewers: set[Viewer] = set()
         self.facts: Facts | None = None
-        self.newest: dict[str, Frame] = {}
+        self.feeds: dict[str, Feed] = {}
+        """By role, or for all."""
         self.in_doubt = True
         """Whether what was shown last may not be the last there is."""
         self._epoch = 0
@@ -181,14 +184,24 @@ class Hub:
             self._receiver.join(group, self.hear, self._joined)
         for group in self._groups - wanted:
             self._receiver.leave(group)
-        for role in self.newest.keys() - roles:
-            del self.newest[role]
+        for role in self.feeds.keys() - roles:
+            del self.feeds[role]
         self._groups = wanted
 
     def _show_newest(self, viewer: Viewer) -> None:
         for role in (ALL, viewer.role):
-            if frame := self.newest.get(role):
-                viewer.show(frame)
+            if feed := self.feeds.get(role):
+                viewer.show(feed)
+
+    @property
+    def shows(self) -> bool:
+        """Whether there is anything to be seen."""
+        return any(feed.newest for feed in self.feeds.values())
+
+    def newest(self, role: str) -> Frame | None:
+        """The frame that was shown last in this role, or to all."""
+        feed = self.feeds.get(role) or self.feeds.get(ALL)
+        return feed.newest if feed else None
 
     # what is heard
 
@@ -210,8 +223,7 @@ class Hub:
         self._care.set()
 
     def _hear_frame(self, message: dict[str, Any]) -> None:
-        names = ("role", "epoch", "seq", "tick", "text")
-        self.take_frame(Frame(**{name: message[name] for name in names}))
+        self.take_frame(Frame(**{name: message[name] for name in FRAME if name in message}))
 
     def _hear_lane(self, message: dict[str, Any]) -> None:
         text, kind, epoch = message["text"], message.get("kind"), message.get("epoch", self._epoch)
@@ -305,18 +317,22 @@ class Hub:
 
     def take_frame(self, frame: Frame) -> None:
         """Show a frame, unless a newer one was shown."""
-        newest = self.newest.get(frame.role)
+        feed = self.feeds.setdefault(frame.role, Feed())
+        newest = feed.newest
         if frame.epoch < self._epoch or (newest and frame.number <= newest.number):
             return
-        self.newest[frame.role] = frame
-        self._epoch = max(self._epoch, frame.epoch)
-        self.in_doubt = False
+        if frame.epoch > self._epoch:
+            self._epoch = frame.epoch
+        self.in_doubt = not feed.take(frame)
+        if self.in_doubt:  # one was lost, or could not be put together
+            self._care.set()
+            return
         if newest and frame.shows_the_same(newest):
             return
         if self._watch.is_blind or self._watch.is_silent:
             self._watch.ask()  # that may be over
         for viewer in self.viewers:
-            viewer.show(frame)
+            viewer.show(feed)
 
     def hears(self) -> bool:
         """Whether messages arrive, as far as is known."""

@@ -8,10 +8,12 @@ import logging
 import threading
 import time
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from django_livesim.bus import local
+from django_livesim.bus.chain import Chain, View
 from django_livesim.bus.layers import at_home, get_layer, is_local
 from django_livesim.bus.loop_thread import LoopThread
 from django_livesim.bus.seldom import Seldom
@@ -24,21 +26,26 @@ logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
 
 FRAME = "livesim.frame"
+UNUSED = 60.0  # seconds after which what was shown last is forgotten
+
+Message = dict[str, Any]
 
 
 class _Outbox:
     """What waits for one target, in order; of the frames for a group only the newest."""
 
     def __init__(self) -> None:
-        self.waiting: dict[Hashable, tuple[str, bool, dict[str, Any]]] = {}
+        self.waiting: dict[Hashable, tuple[str, bool, Message | View]] = {}
         self.sending = False
         self._numbers = itertools.count()
 
-    def put(self, name: str, to_group: bool, message: dict[str, Any]) -> bool:
+    def put(self, name: str, to_group: bool, message: Message | View) -> bool:
         """Whether there was room for it."""
-        if message.get("type") == FRAME:
+        if isinstance(message, View) or message.get("type") == FRAME:
             # Taken out first, so that the newer frame does not overtake what was said before it.
-            self.waiting.pop(name, None)
+            *_, older = self.waiting.pop(name, (None,))
+            if isinstance(message, View) and isinstance(older, View) and older.whole:
+                message = replace(message, whole=True)
             key: Hashable = name
         elif len(self.waiting) >= LANE_LIMIT:
             return False
@@ -47,7 +54,7 @@ class _Outbox:
         self.waiting[key] = (name, to_group, message)
         return True
 
-    def take(self) -> tuple[str, bool, dict[str, Any]]:
+    def take(self) -> tuple[str, bool, Message | View]:
         return self.waiting.pop(next(iter(self.waiting)))
 
 
@@ -63,6 +70,7 @@ class Publisher:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._outboxes: dict[Hashable, _Outbox] = {}
+        self._chains: dict[str, Chain] = {}
         self._thread: LoopThread | None = None
         self._local = True
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,10 +101,13 @@ class Publisher:
             time.sleep(0.005)
         return not self._outboxes
 
-    def publish(self, run_id: UUID, role_or_all: str, message: dict[str, Any]) -> None:
-        """Send a frame, lane message or verdict to those who watch the run in that role."""
-        group = run_group(run_id, role_or_all)
-        self._put(run_id, group, True, {**message, "group": group})
+    def publish(self, run_id: UUID, role_or_all: str, message: Message) -> None:
+        """Send a lane message, a verdict, or a frame as it is, to those who watch the run in that role."""
+        self._put(run_id, run_group(run_id, role_or_all), True, dict(message))
+
+    def show(self, run_id: UUID, view: View) -> None:
+        """Send what those who watch the run in the view's role see: a snapshot, or what has changed."""
+        self._put(run_id, run_group(run_id, view.role), True, view)
 
     def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send an author's message to a group."""
@@ -106,12 +117,12 @@ class Publisher:
         """Send an author's message to a channel."""
         self._put(("channel", channel), channel, False, dict(message))
 
-    def _put(self, key: Hashable, name: str, to_group: bool, message: dict[str, Any]) -> None:
+    def _put(self, key: Hashable, name: str, to_group: bool, message: Message | View) -> None:
         thread = self._thread
         if thread is None:
             self._drop("The publisher is not running; dropped a message to %s", name)
         elif self._local and isinstance(key, UUID):
-            local.send(name, message)
+            local.send(name, self._encoded(name, message, run=True))
         else:
             with self._lock:
                 outbox = self._outboxes.setdefault(key, _Outbox())
@@ -138,9 +149,23 @@ class Publisher:
                     return
                 name, to_group, message = outbox.take()
             try:
-                await self._send(name, to_group, message)
+                await self._send(name, to_group, self._encoded(name, message, run=isinstance(key, UUID)))
             except Exception:
                 self._drop("The channel layer did not take a message to %s", name, exc_info=True)
+
+    def _encoded(self, name: str, message: Message | View, *, run: bool) -> Message:
+        """As it is sent; one thread does this."""
+        if isinstance(message, View):
+            message = self._chain(name).message(message)
+        return {**message, "group": name} if run else message
+
+    def _chain(self, group: str) -> Chain:
+        chain = self._chains.get(group)
+        if chain is None:
+            since = time.monotonic() - UNUSED
+            self._chains = {name: each for name, each in self._chains.items() if each.used > since}
+            chain = self._chains[group] = Chain()
+        return chain
 
     async def _send(self, name: str, to_group: bool, message: dict[str, Any]) -> None:
         layer = get_layer()

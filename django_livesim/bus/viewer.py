@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from django_livesim.bus.feed import Feed
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import CloseCode
@@ -23,27 +24,6 @@ LONGEST_QUERY = 30.0  # seconds between two readings, at most
 
 RIGHTLESS = frozenset({CloseCode.FORBIDDEN, CloseCode.DELETED})
 """After these nothing more is told of the run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """A snapshot as it is shipped; `(epoch, seq)` says which of two is newer."""
-
-    role: str
-    epoch: int
-    seq: int
-    tick: int
-    text: str
-
-    @property
-    def number(self) -> tuple[int, int]:
-        return self.epoch, self.seq
-
-    def shows_the_same(self, other: Frame) -> bool:
-        """Whether only the number differs, as with one that was asked for to be sure."""
-        if (self.epoch, self.tick) != (other.epoch, other.tick):
-            return False
-        return self.text.partition('"state":')[2] == other.text.partition('"state":')[2]
 
 
 @dataclass
@@ -94,7 +74,7 @@ class Viewer:
         self._newest = ""
         self._told_next: str | None = None
         self._drain_by = float("inf")
-        self._slot: Frame | None = None
+        self._slot: Feed | None = None
         self._shown = (-1, -1)
         self._asked: OrderedDict[str, _Asked] = OrderedDict()
         self._answered: OrderedDict[str, None] = OrderedDict()
@@ -130,11 +110,13 @@ class Viewer:
         self.told_end, self._told_next = True, following
         self.say(text)
 
-    def show(self, frame: Frame) -> None:
-        """Put a frame into the slot, unless a newer one is or was there."""
-        newest = self._slot.number if self._slot else self._shown
-        if frame.role in ("all", self.role) and frame.number > newest and self.close_code is None:
-            self._slot = frame
+    def show(self, feed: Feed) -> None:
+        """Have the feed's newest frame sent, unless a newer one was: that which is the newest then."""
+        frame = feed.newest
+        if frame is None or self.close_code is not None:
+            return
+        if frame.role in ("all", self.role) and frame.number > self._shown:
+            self._slot = feed
             self._wake.set()
 
     def close(self, code: CloseCode) -> None:
@@ -271,16 +253,22 @@ class Viewer:
             if self._is_roomy():
                 self._roomy.set()
             return text
-        frame = self._slot
-        if frame is None or self._paced():
+        feed = self._slot
+        if feed is None or self._paced():
             return None
         self._slot = None
+        frame = feed.newest
+        if frame is None or frame.number <= self._shown:
+            return None
+        text = frame.delta if frame.follows(self._shown) else feed.whole()
+        if not text:
+            return None
         self._shown = frame.number
         if self._gap:
             self._next_frame_at = time.monotonic() + self._gap
         if self._acks:
             self._unacked.append(frame.number)
-        return frame.text
+        return text
 
     def _is_roomy(self) -> bool:
         return len(self._lane) <= LANE_LIMIT // 2 and self._lane_bytes <= LANE_BYTES // 2

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, InterfaceError
 
 from django_livesim import conf
+from django_livesim.bus.feed import Frame
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
-from django_livesim.bus.viewer import Frame, Viewer
+from django_livesim.bus.viewer import Viewer
 from django_livesim.protocol import frames
 from django_livesim.protocol.names import CloseCode
 
@@ -134,7 +135,7 @@ class RowWatch:
         """Show what was stored, where no worker shows anything newer."""
         hub = self._hub
         held = facts.worker is not None
-        if held and not hub.newest and time.monotonic() - self._born < PATIENCE:
+        if held and not hub.shows and time.monotonic() - self._born < PATIENCE:
             self._ask_later()
             return
         by_role = {str(viewer.role) for viewer in hub.viewers if viewer.by_role}
@@ -142,7 +143,7 @@ class RowWatch:
         if not held:
             hub.in_doubt = False  # nobody shows anything newer than what is read now
         for role in by_role or {ALL}:
-            newest = hub.newest.get(role) or hub.newest.get(ALL)
+            newest = hub.newest(role)
             if newest and (held or not (in_doubt or facts.tick > newest.tick)):
                 continue
             try:
@@ -154,7 +155,7 @@ class RowWatch:
                 self._take_stored(role, facts, *stored)
 
     def _take_stored(self, role: str, facts: Facts, tick: int, body: bytes) -> None:
-        newest = self._hub.newest.get(role) or self._hub.newest.get(ALL)
+        newest = self._hub.newest(role)
         seq = 0
         if newest and newest.epoch >= facts.epoch:
             if newest.epoch > facts.epoch or tick < newest.tick:  # never an older state after a newer one

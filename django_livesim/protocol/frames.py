@@ -67,9 +67,29 @@ def hello(
     )
 
 
-def snapshot(epoch: int, seq: int, tick: int, body: bytes) -> str:
-    """A whole view; `body` is its JSON, encoded once by the one who has it."""
-    return f'{{"type":"snapshot","epoch":{epoch},"seq":{seq},"tick":{tick},"state":{body.decode()}}}'
+def snapshot(epoch: int, seq: int, tick: int, body: bytes, tables: bytes = b"") -> str:
+    """A whole view; `body` is its JSON, encoded once by the one who has it, and `tables` that of its tables."""
+    more = f',"tables":{tables.decode()}' if tables else ""
+    return f'{{"type":"snapshot","epoch":{epoch},"seq":{seq},"tick":{tick},"state":{body.decode()}{more}}}'
+
+
+def delta(
+    epoch: int,
+    prev: int,
+    seq: int,
+    tick: int,
+    patch: Mapping[str, Any],
+    nulls: Sequence[str],
+    tables: Mapping[str, Any] | None = None,
+    crc: int | None = None,
+) -> str:
+    """What has changed since the frame `prev` of the same epoch; `crc` is the check of the view after it."""
+    more: dict[str, Any] = {"tables": tables} if tables else {}
+    if crc is not None:
+        more["crc"] = crc
+    return _encode(
+        "delta", epoch=epoch, prev=prev, seq=seq, tick=tick, patch=patch, nulls=list(nulls), **more
+    )
 
 
 def status(status: str, tick: int, progress: float | None, speed: float | str, reason: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from django_livesim.runtime.ports import FrameOut, Output
 
@@ -25,12 +26,16 @@ class Gate:
     def hold(self, after: int, output: Output) -> None:
         """Keep `output` until write number `after` has committed; 0 waits for none."""
         if isinstance(output, FrameOut):
-            self._held = deque(
-                (number, other)
-                for number, other in self._held
-                if not (isinstance(other, FrameOut) and other.role == output.role)
-            )
+            output = self._in_place_of_older(output)
         self._held.append((after, output))
+
+    def _in_place_of_older(self, frame: FrameOut) -> FrameOut:
+        """The frame, with what was asked for in the one that it takes the place of."""
+        older = [other for _, other in self._held if isinstance(other, FrameOut) and other.role == frame.role]
+        if not older:
+            return frame
+        self._held = deque((number, other) for number, other in self._held if other not in older)
+        return replace(frame, whole=frame.whole or any(other.whole for other in older))
 
     def commit(self, number: int) -> None:
         """Write `number`, and so every one before it, has committed."""

@@ -41,6 +41,11 @@ class FrameOut:
     role: str
     tick: int
     body: bytes
+    """What is in no table,"""
+    tables: bytes = b""
+    """and the tables by name; empty where there are none."""
+    whole: bool = False
+    """Whether somebody has asked for a snapshot."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,7 @@ class Runner(Holding):
         self.screen.watch(roles, self.clock.now() + self.options.interest_ttl)
         self.unwatched.seen(self.clock.now())
         if keyframe:
-            self.screen.want()
+            self.screen.want(whole=True)
         if self.over or self.away or self.replaying:
             return
         if self.unwatched.paused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -21,7 +21,7 @@ ALL = "all"
 
 
 class Viewable(Protocol):
-    def view(self, role: str) -> object: ...
+    def view(self, role: str) -> dict[str, Any]: ...
 
 
 class Screen:
@@ -35,13 +35,14 @@ class Screen:
         self._epoch = held.epoch
         self._watched: dict[str, float] = {}
         self._due = 0.0
-        self._wanted = False
+        self._wanted = self._whole = False
         self.by_itself = False
         """Whether the loop reports by itself, and so no frame comes by the clock."""
 
-    def want(self) -> None:
-        """A frame is wanted at the next boundary, due or not."""
+    def want(self, *, whole: bool = False) -> None:
+        """A frame is wanted at the next boundary, due or not; `whole` where it is to be a snapshot."""
         self._wanted = True
+        self._whole = self._whole or whole
 
     def watch(self, roles: Iterable[str], until: float) -> None:
         """Somebody watches in these roles until then."""
@@ -54,8 +55,10 @@ class Screen:
             return
         self._wanted = False
         self._watched = {role: until for role, until in self._watched.items() if until > now}
+        whole, self._whole = self._whole, False
         for role in self._watched:
-            yield FrameOut(role=role, tick=tick, body=self._encode(role))
+            body, tables = self._encode_apart(role)
+            yield FrameOut(role=role, tick=tick, body=body, tables=tables, whole=whole)
         if self._definition.report_to:
             yield SendOut(send=self._update(self._definition.report_to, tick))
 
@@ -87,19 +90,35 @@ class Screen:
         self._due = max(self._due + period, now + period / 2)
         return True
 
+    def _view(self, role: str) -> dict[str, Any]:
+        return self._program.view(str(Role.OWNER) if role == ALL else role)
+
     def _encode(self, role: str) -> bytes:
-        view = self._program.view(str(Role.OWNER) if role == ALL else role)
-        try:
-            return orjson.dumps(view, option=orjson.OPT_SERIALIZE_NUMPY)
-        except TypeError as exc:
-            difference = plain.first_difference(view, "view") or str(exc)
-            raise BadState(f"The view cannot be sent: {difference}.") from exc
+        return _encoded(self._view(role))
+
+    def _encode_apart(self, role: str) -> tuple[bytes, bytes]:
+        """What is in no table, and the tables."""
+        view = self._view(role)
+        declared = [table for table in self._definition.tables if table.name in view]
+        if not declared:
+            return _encoded(view), b""
+        packed = {table.name: table.pack(view[table.name]) for table in declared}
+        rest = {name: value for name, value in view.items() if name not in packed}
+        return _encoded(rest), _encoded(packed)
 
     def _update(self, group: str, tick: int) -> Send:
         """The message for an ordinary Channels consumer of the author's own."""
         state = orjson.loads(self._encode(ALL))
         message = {"type": "simulation.update", "run": str(self._run.id), "tick": tick, "state": state}
         return Send(to_group=True, target=group, message=message)
+
+
+def _encoded(view: Any) -> bytes:
+    try:
+        return orjson.dumps(view, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError as exc:
+        difference = plain.first_difference(view, "view") or str(exc)
+        raise BadState(f"The view cannot be sent: {difference}.") from exc
 
 
 def views(frames: Iterable[FrameOut]) -> bytes:

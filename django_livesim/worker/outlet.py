@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
+from django_livesim.bus.chain import View
 from django_livesim.bus.publisher import Publisher
 from django_livesim.protocol import frames, plain
 from django_livesim.runtime.ports import (
@@ -36,7 +36,7 @@ class Outlet:
     def _put(self, run: UUID, epoch: int, output: Output) -> None:
         match output:
             case FrameOut():
-                self.publisher.publish(run, output.role, self._frame(run, epoch, output))
+                self.publisher.show(run, self._view(run, epoch, output))
             case VerdictOut(verdict=verdict):
                 message = frames.Verdict(
                     sender=verdict.entry.sender,
@@ -70,17 +70,18 @@ class Outlet:
         message = {"type": "livesim.lane", "kind": kind, "epoch": epoch, "text": text}
         self.publisher.publish(run, ALL, message)
 
-    def _frame(self, run: UUID, epoch: int, frame: FrameOut) -> dict[str, Any]:
+    def _view(self, run: UUID, epoch: int, frame: FrameOut) -> View:
         last_epoch, last = self._numbers.pop(run, (epoch, 0))
         seq = last + 1 if last_epoch == epoch else 1
         self._numbers[run] = (epoch, seq)  # at the end: the first is the one longest without a frame
         if len(self._numbers) > NUMBERED:
             del self._numbers[next(iter(self._numbers))]
-        return {
-            "type": "livesim.frame",
-            "role": frame.role,
-            "epoch": epoch,
-            "seq": seq,
-            "tick": frame.tick,
-            "text": frames.snapshot(epoch, seq, frame.tick, frame.body),
-        }
+        return View(
+            role=frame.role,
+            epoch=epoch,
+            seq=seq,
+            tick=frame.tick,
+            body=frame.body,
+            tables=frame.tables,
+            whole=frame.whole,
+        )

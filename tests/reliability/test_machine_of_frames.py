@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -19,10 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from django_livesim.bus import chain
+from django_livesim.bus.chain import Chain, View
 from django_livesim.bus.hub import Hub
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.viewer import Viewer
-from django_livesim.protocol import frames
+from django_livesim.protocol.mirror import Mirror
+
+PARTS = st.none() | st.integers(0, 2) | st.dictionaries(st.sampled_from("xy"), st.none() | st.integers(0, 2))
 
 
 class Nowhere:
@@ -40,11 +44,12 @@ async def nothing(*args: Any) -> None:
 
 
 class Client:
-    """A page: shows what its socket brings, unless it is older than what it shows."""
+    """A page: shows what its socket brings, unless it is older than what it shows; asks where it misses one."""
 
-    def __init__(self) -> None:
+    def __init__(self, asks: Callable[[Viewer], None]) -> None:
         self.viewer = Viewer(self.send, sender="u:1", role="view")
-        self.shown = (-1, -1)
+        self.mirror = Mirror()
+        self.asks = asks
         self.ticks = [0]
 
     async def send(self, text: str) -> None: ...
@@ -53,13 +58,13 @@ class Client:
         """Take what the socket has, and acknowledge it."""
         while (text := self.viewer._next()) is not None:
             message = orjson.loads(text)
-            if message["type"] != "snapshot":
+            if message["type"] not in ("snapshot", "delta"):
                 continue
-            number = message["epoch"], message["seq"]
-            self.viewer.ack(*number)
-            if number >= self.shown:
-                self.shown = number
-                self.ticks.append(message["tick"])
+            self.viewer.ack(message["epoch"], message["seq"])
+            if not self.mirror.take(message):
+                self.asks(self.viewer)
+            elif self.mirror.tick != self.ticks[-1]:
+                self.ticks.append(self.mirror.tick)
 
 
 class Frames(RuleBasedStateMachine):
@@ -69,6 +74,9 @@ class Frames(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.epoch, self.seq, self.tick = 1, 0, 0
+        self.state: dict[str, Any] = {}
+        self.chain = Chain()
+        self.sent: dict[tuple[int, int], dict[str, Any]] = {}
         self.under_way: list[dict[str, Any]] = []
         self.clients: list[Client] = []
         self.run_id = uuid4()
@@ -87,25 +95,35 @@ class Frames(RuleBasedStateMachine):
         self._join()
 
     def _join(self) -> None:
-        client = Client()
+        client = Client(self.hub._resync)
         self.clients.append(client)
         self.hub.join(client.viewer, Facts(status="running"))
 
     # -- the worker -----------------------------------------------------------------------------
 
-    @rule(steps=st.integers(0, 3))
-    def publish(self, steps: int) -> None:
+    @rule(steps=st.integers(0, 3), changed=st.dictionaries(st.sampled_from("abc"), PARTS, max_size=2))
+    def publish(self, steps: int, changed: dict[str, Any], whole: bool = False) -> None:
         """A frame of a later tick, or once more of the same."""
         self.tick += steps
         self.seq += 1
-        text = frames.snapshot(self.epoch, self.seq, self.tick, orjson.dumps({"tick": self.tick}))
-        message = {"type": "livesim.frame", "role": "all", "text": text}
-        self.under_way.append(message | {"epoch": self.epoch, "seq": self.seq, "tick": self.tick})
+        if steps:
+            self.state = {**self.state, **changed, "tick": self.tick, "more": "x" * 100}
+        self.sent[self.epoch, self.seq] = self.state
+        view = View(
+            role="all",
+            epoch=self.epoch,
+            seq=self.seq,
+            tick=self.tick,
+            body=orjson.dumps(self.state),
+            whole=whole,
+        )
+        self.under_way.append(self.chain.message(view))
 
     @rule(later=st.integers(0, 2))
     def another_worker_takes_over(self, later: int) -> None:
         """It goes on from the horizon, and numbers its frames anew."""
         self.epoch, self.seq, self.tick = self.epoch + 1, 0, self.tick + later
+        self.chain = Chain()
 
     # -- the network ----------------------------------------------------------------------------
 
@@ -142,7 +160,7 @@ class Frames(RuleBasedStateMachine):
     @rule(data=st.data())
     def one_frame_heals_it(self, data: st.DataObject) -> None:
         """Whatever was lost: one frame that the worker is asked for, and every page shows the newest."""
-        self.publish(0)
+        self.publish(0, {}, whole=True)
         newest = self.under_way.pop()
         late, self.under_way = data.draw(st.permutations(self.under_way)), []
         place = data.draw(st.integers(0, len(late)))
@@ -150,8 +168,16 @@ class Frames(RuleBasedStateMachine):
             self._in_loop(self.hub.hear, message)
         for client in self.clients:
             client.read()
-            assert client.ticks[-1] == self.tick
-        assert self.hub.newest["all"].number == (self.epoch, self.seq)  # for whoever joins next
+            assert client.mirror.tick == self.tick
+        newest = self.hub.newest("all")
+        assert newest is not None
+        assert newest.number == (self.epoch, self.seq)  # for whoever joins next
+
+    @invariant()
+    def everybody_sees_what_was_sent(self) -> None:
+        for client in self.clients:
+            if client.mirror.picture is not None:
+                assert client.mirror.picture.state == self.sent[client.mirror.number]
 
     @invariant()
     def nobody_goes_back(self) -> None:
@@ -171,7 +197,8 @@ def _no_running_loop() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_no_running_loop")
-def test_frames_lost_doubled_and_reordered_end_at_the_newest_and_never_go_back() -> None:
+def test_frames_lost_doubled_and_reordered_end_at_the_newest_and_never_go_back(monkeypatch) -> None:
+    monkeypatch.setattr(chain, "SMALL", 0)
     run_state_machine_as_test(
         Frames, settings=settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
     )

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from django_livesim.bus.chain import View
 from django_livesim.protocol import frames
 from django_livesim.protocol.names import Kind, Outcome, Status
 from django_livesim.protocol.records import Entry, Verdict
@@ -18,6 +19,10 @@ from django_livesim.worker.outlet import Outlet
 class Publisher:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.views: list[View] = []
+
+    def show(self, run: UUID, view: View) -> None:
+        self.views.append(view)
 
     def publish(self, run: UUID, role: str, message: dict[str, Any]) -> None:
         self.messages.append(message)
@@ -30,13 +35,13 @@ def outlet() -> tuple[Outlet, list[dict[str, Any]]]:
 
 def test_numbers_of_runs_that_were_let_go_are_not_kept_for_ever(monkeypatch):
     monkeypatch.setattr(outlets, "NUMBERED", 3)
-    out, messages = outlet()
+    out, _ = outlet()
     busy = uuid4()
     for _ in range(10):
         for run in (busy, uuid4()):
             out.put(run, 1, [FrameOut(role="all", tick=1, body=b"{}")])
     assert len(out._numbers) == 3
-    assert [message["seq"] for message in messages[::2]] == list(range(1, 11))
+    assert [view.seq for view in out.publisher.views[::2]] == list(range(1, 11))
 
 
 def test_texts_that_utf_8_cannot_hold_leave_as_escapes():
