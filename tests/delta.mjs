@@ -1,9 +1,9 @@
 // Lines of [view, patch, nulls] in; what `apply` gives out, a line each.
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
-const source = readFileSync(new URL("../django_livesim/static/django_livesim/delta.js", import.meta.url));
-const { apply } = await import(`data:text/javascript;base64,${source.toString("base64")}`);
+import { script } from "./browser/modules.mjs";
+
+const { apply } = await script("delta.js");
 
 for await (const line of createInterface({ input: process.stdin })) {
   let result;

@@ -1,9 +1,9 @@
 // Lines of [function, ...arguments] in; what it gives out, a line each.
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
-const source = readFileSync(new URL("../django_livesim/static/django_livesim/tables.js", import.meta.url));
-const functions = await import(`data:text/javascript;base64,${source.toString("base64")}`);
+import { script } from "./browser/modules.mjs";
+
+const functions = await script("tables.js");
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [name, ...rest] = JSON.parse(line);

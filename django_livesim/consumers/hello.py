@@ -24,6 +24,7 @@ class Description:
     tick_rate: float | None = None
     frame_rate: float | None = None
     by_role: bool = True
+    tables: tuple[dict[str, Any], ...] = ()
 
 
 def describe(simulation: str) -> Description:
@@ -37,6 +38,7 @@ def describe(simulation: str) -> Description:
         tick_rate=definition.tick_rate,
         frame_rate=_frame_rate(definition),
         by_role=definition.views_by_role,
+        tables=tuple(table.tell() for table in definition.tables),
     )
 
 
@@ -66,4 +68,5 @@ def hello(run: Run, role: Role, description: Description) -> str:
         commands=description.commands,
         tick_rate=description.tick_rate,
         frame_rate=description.frame_rate,
+        tables=description.tables,
     )

@@ -1,8 +1,9 @@
 /** LiveSocket with a socket of paper and a clock that is set by hand. Run: node --test */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { beforeEach, mock, test } from "node:test";
+
+import { script } from "./modules.mjs";
 
 let ws;
 let sent = [];
@@ -24,8 +25,7 @@ globalThis.CustomEvent ??= class extends Event {
   }
 };
 
-const source = readFileSync(new URL("../../django_livesim/static/django_livesim/socket.js", import.meta.url));
-const { LiveSocket } = await import(`data:text/javascript;base64,${source.toString("base64")}`);
+const { LiveSocket } = await script("socket.js");
 
 const hear = (message) => ws.onmessage({ data: JSON.stringify(message) });
 const hello = (role = "owner") => hear({ type: "hello", status: "running", role });
@@ -149,3 +149,59 @@ for (const [code, said] of [[4403, "forbidden"], [4410, "deleted"], [4429, "too_
     assert.equal(asked.code, said);
   });
 }
+
+test("frames: a delta changes the one before it, and what was missed is asked for once", () => {
+  const socket = opened();
+  const states = [];
+  socket.addEventListener("frame", ({ detail }) => states.push([detail.seq, detail.state]));
+  const delta = (prev, seq, patch, more = {}) =>
+    hear({ type: "delta", epoch: 1, prev, seq, tick: seq, patch, nulls: [], ...more });
+  hear({ type: "snapshot", epoch: 1, seq: 1, tick: 1, state: { a: 1, b: 2 } });
+  delta(1, 2, { a: 3 });
+  sent = [];
+  delta(5, 6, { a: 4 });
+  delta(6, 7, { a: 5 });
+  assert.deepEqual(
+    sent.map(({ type }) => type),
+    ["ack", "resync", "ack"],
+  );
+  hear({ type: "snapshot", epoch: 1, seq: 7, tick: 7, state: { a: 5, b: 2 } });
+  delta(7, 8, { b: null }, { nulls: ["/c"] });
+  delta(5, 6, { a: 4 });
+  assert.deepEqual(states, [
+    [1, { a: 1, b: 2 }],
+    [2, { a: 3, b: 2 }],
+    [7, { a: 5, b: 2 }],
+    [8, { a: 5, c: null }],
+  ]);
+});
+
+test("frames: tables come as the objects they stand for", () => {
+  const socket = opened();
+  hear({
+    type: "hello",
+    status: "running",
+    role: "owner",
+    tables: [{ name: "ships", columns: [{ name: "x", step: 0.1 }, { name: "kind", kind: "str" }] }],
+  });
+  hear({
+    type: "snapshot",
+    epoch: 1,
+    seq: 1,
+    tick: 1,
+    state: { more: 1 },
+    tables: { ships: { ids: ["a", "b"], columns: { x: [31, null], kind: ["tug", "sub"] } } },
+  });
+  assert.deepEqual(socket.frame.state, { more: 1, ships: { a: { x: 3.1, kind: "tug" }, b: { x: null, kind: "sub" } } });
+  const before = socket.frame.state;
+  const changed = { ships: { removed: ["b"], changed: { x: { rows: [0], values: [32] } } } };
+  hear({ type: "delta", epoch: 1, prev: 1, seq: 2, tick: 2, patch: {}, nulls: [], tables: changed });
+  assert.deepEqual(socket.frame.state, { more: 1, ships: { a: { x: 3.2, kind: "tug" } } });
+  assert.equal(before.ships.a.x, 3.1);
+  sent = [];
+  hear({ type: "delta", epoch: 1, prev: 2, seq: 3, tick: 3, patch: {}, nulls: [], tables: { boats: {} } });
+  assert.deepEqual(
+    sent.map(({ type }) => type),
+    ["ack", "resync"],
+  );
+});

@@ -17,6 +17,8 @@
  *   failed   {id, code, message, fields}: not accepted
  */
 
+import { Mirror } from "./mirror.js";
+
 const FATAL = { 4401: "forbidden", 4403: "forbidden", 4404: "forbidden", 4410: "deleted", 4429: "too_many" };
 const TOO_LARGE = 1009;
 const RESTARTING = 1012;
@@ -50,6 +52,8 @@ export class LiveSocket extends EventTarget {
   #heard = 0;
   #openedAt = 0;
   #pending = new Map();
+  #mirror = new Mirror();
+  #asked = false; // for a snapshot that has not come
 
   constructor(url) {
     super();
@@ -208,9 +212,8 @@ export class LiveSocket extends EventTarget {
       case "hello":
         return this.#greet(message);
       case "snapshot":
-        return this.#show(message);
       case "delta":
-        return this.resync();
+        return this.#show(message);
       case "accepted":
         return this.#tell("accepted", message);
       case "applied":
@@ -233,6 +236,8 @@ export class LiveSocket extends EventTarget {
   #greet(message) {
     const first = this.state !== "open";
     this.hello = message;
+    this.#mirror = new Mirror(message.tables);
+    this.#asked = false;
     this.frame = null;
     if (first) {
       this.#openedAt = performance.now();
@@ -244,11 +249,16 @@ export class LiveSocket extends EventTarget {
     for (const entry of this.#pending.values()) this.#transmit(entry);
   }
 
-  #show({ epoch, seq, tick, state }) {
-    this.#write({ type: "ack", epoch, seq });
-    const last = this.frame;
-    if (last && (epoch < last.epoch || (epoch === last.epoch && seq < last.seq))) return;
-    this.frame = { epoch, seq, tick, state };
+  #show(message) {
+    this.#write({ type: "ack", epoch: message.epoch, seq: message.seq });
+    if (message.type === "snapshot") this.#asked = false;
+    const fate = this.#mirror.take(message);
+    if (fate === "missed" && !this.#asked) {
+      this.#asked = true;
+      this.resync();
+    }
+    if (fate !== "shown") return;
+    this.frame = this.#mirror.frame;
     this.#tell("frame", this.frame);
   }
 
