@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from django_livesim.protocol.errors import RegistrationError as RegistrationError
     from django_livesim.protocol.errors import RunHeld as RunHeld
     from django_livesim.protocol.errors import RunLost as RunLost
+    from django_livesim.protocol.tables import Table as Table
     from django_livesim.registry import job as job
     from django_livesim.registry import register as register
     from django_livesim.simulation import Simulation as Simulation
@@ -50,6 +51,7 @@ _HOMES = {
     "job": "django_livesim.registry",
     "register": "django_livesim.registry",
     "Limits": "django_livesim.params",
+    "Table": "django_livesim.protocol.tables",
     "start": "django_livesim.gateway",
     "send": "django_livesim.gateway",
     "cancel": "django_livesim.gateway",

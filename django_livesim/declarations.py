@@ -18,6 +18,7 @@ from django_livesim.jobs import JobLoop
 from django_livesim.params.signatures import author_parameters, where
 from django_livesim.protocol.errors import RegistrationError
 from django_livesim.protocol.names import check_author_channel
+from django_livesim.protocol.tables import Table
 from django_livesim.simulation import OPTIONS, CommandSpec, Loop, Simulation
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}\Z")
@@ -59,6 +60,12 @@ def _group(value: Any) -> bool:
     return True
 
 
+def _tables(value: Any) -> bool:
+    if not (isinstance(value, list | tuple) and all(isinstance(each, Table) for each in value)):
+        return False
+    return len({each.name for each in value}) == len(value)
+
+
 def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -91,6 +98,7 @@ EXPECTED: dict[str, tuple[Check, str]] = {
         _or_none(_group),
         "a group of your own, named in at most 99 letters, digits, '_', '-' and '.', or None",
     ),
+    "tables": (_tables, 'a list of Table("name", ...), each of another name'),
     "script": (lambda value: isinstance(value, str), "the static path of a script"),
 }
 

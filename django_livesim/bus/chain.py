@@ -87,10 +87,10 @@ class Chain:
         text = self._delta(last, view, checks) if last is not None and self._may_follow(last, view) else ""
         if last is not None and text:
             message |= {"prev": last.seq, "delta": text, "check": checks}
+            if checks:
+                self._check_due = now + CHECK_EVERY
         else:
             self._picture = None
-        if checks:
-            self._check_due = now + CHECK_EVERY
         if not text or view.whole or now >= self._whole_due:
             self._whole_due = now + WHOLE_EVERY
             message["text"] = view.snapshot()
@@ -106,7 +106,9 @@ class Chain:
     def _delta(self, last: View, view: View, checks: bool) -> str:
         """Empty where it would not be worth it."""
         old, new = self._picture or last.picture(), view.picture()
-        if old.tables.keys() != new.tables.keys():
+        if old.tables.keys() != new.tables.keys() or not (
+            isinstance(old.state, dict) and isinstance(new.state, dict)
+        ):
             return ""
         patch, nulls = delta.diff(old.state, new.state, truths=last.truths or view.truths)
         changed, kept = {}, {}

@@ -68,7 +68,7 @@ def hello(
 
 
 def snapshot(epoch: int, seq: int, tick: int, body: bytes, tables: bytes = b"") -> str:
-    """A whole view; `body` is its JSON, encoded once by the one who has it, and `tables` that of its tables."""
+    """A whole view; `body` is its JSON and `tables` that of its tables, encoded by the one who has them."""
     more = f',"tables":{tables.decode()}' if tables else ""
     return f'{{"type":"snapshot","epoch":{epoch},"seq":{seq},"tick":{tick},"state":{body.decode()}{more}}}'
 

@@ -67,7 +67,7 @@ class Mirror:
         self.picture: Picture | None = None
 
     def take(self, message: Mapping[str, Any]) -> bool:
-        """Take a `snapshot` or a `delta`; False where a snapshot is needed to go on. Older ones are dropped."""
+        """Take a `snapshot` or a `delta`; False where a snapshot is needed to go on. Old ones are dropped."""
         number = (message["epoch"], message["seq"])
         if number <= self.number:
             return True
