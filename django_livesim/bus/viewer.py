@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from django_livesim.bus.feed import Feed
+from django_livesim.bus.starting import started
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import CloseCode
@@ -67,7 +69,12 @@ class Viewer:
         """Set where the viewer's rights may have changed, and are to be looked at."""
         self._send = send
         self._slow = slow  # seconds
-        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Future[None] | None = None  # while it pumps
+        self._planned = False  # to go on
+        self._sending: asyncio.Task[None] | None = None  # what the server has not taken at once
+        self._late: asyncio.TimerHandle | None = None
+        self._turn: asyncio.TimerHandle | None = None
         self._roomy = asyncio.Event()
         self._lane: deque[str] = deque()
         self._lane_bytes = 0
@@ -94,7 +101,7 @@ class Viewer:
             return
         self._lane.append(text)
         self._lane_bytes += _size(text)
-        self._wake.set()
+        self._plan()
 
     def say_newest(self, text: str) -> None:
         """`say`, in place of what was said last so, where that waits and nothing came after it."""
@@ -117,7 +124,7 @@ class Viewer:
             return
         if frame.role in ("all", self.role) and frame.number > self._shown:
             self._slot = feed
-            self._wake.set()
+            self._plan()
 
     def close(self, code: CloseCode) -> None:
         """Have the socket closed.
@@ -131,7 +138,7 @@ class Viewer:
             self._drain_by = time.monotonic() + self._slow
             if code is CloseCode.TOO_SLOW or code in RIGHTLESS:
                 self._clear_lane()
-            self._wake.set()
+            self._plan()
             self._roomy.set()
 
     # commands
@@ -201,20 +208,20 @@ class Viewer:
         self._acks = True
         while self._unacked and self._unacked[0] <= (epoch, seq):
             self._unacked.popleft()
-        self._wake.set()
+        self._plan()
 
     def rate(self, fps: float) -> None:
         """The viewer wants at most so many frames a second; 0: none until it says otherwise."""
         self._gap = 1 / fps if fps > 0 else float("inf")
         self._next_frame_at = time.monotonic() if fps > 0 else float("inf")
-        self._wake.set()
+        self._plan()
 
     def resync(self) -> None:
         """Forget what was shown and what was to be, so that the next frame is sent whatever its number."""
         self._slot = None
         self._shown = (-1, -1)
         self._unacked.clear()
-        self._wake.set()
+        self._plan()
 
     def change_role(self, role: str) -> None:
         """From now on only frames of this role are sent."""
@@ -234,17 +241,80 @@ class Viewer:
 
         Raises what the server's send raises, which is that the socket is gone.
         """
-        while True:
-            while (text := self._next()) is not None:
-                try:
-                    async with asyncio.timeout(min(self._slow, self._drain_by - time.monotonic())):
-                        await self._send(text)
-                except TimeoutError:
-                    self.close(CloseCode.TOO_SLOW)
-                    self._clear_lane()
-            if self.close_code is not None:
+        self._loop = asyncio.get_running_loop()
+        self._over = self._loop.create_future()
+        self._go_on()
+        try:
+            await self._over
+        finally:
+            self._over.cancel()
+            self._stop_timers()
+            if self._sending is not None:
+                self._sending.cancel()
+
+    def _plan(self) -> None:
+        """Go on soon: outside of whatever task has something to say."""
+        if self._loop is not None and not self._planned and self._sending is None:
+            self._planned = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Send what there is, as far as the server takes it at once. In the loop, and in no task."""
+        self._planned = False
+        if self._loop is None or self._over is None or self._over.done() or self._sending is not None:
+            return
+        while (text := self._next()) is not None:
+            try:
+                rest = started(self._send(text))
+            except Exception as exc:  # the socket is gone
+                self._over.set_exception(exc)
                 return
-            await self._sleep()
+            if rest is not None:
+                self._wait_for(rest)
+                return
+        if self.close_code is not None:
+            self._over.set_result(None)
+        else:
+            self._come_back()
+
+    def _wait_for(self, rest: Coroutine[Any, Any, None]) -> None:
+        """The server takes no more for now; a send has so much time."""
+        assert self._loop is not None
+        limit = min(self._slow, self._drain_by - time.monotonic())
+        self._sending = self._loop.create_task(rest, name=f"livesim-send-{id(self):x}")
+        self._sending.add_done_callback(self._sent)
+        self._late = self._loop.call_later(limit, self._too_late)
+
+    def _too_late(self) -> None:
+        self.close(CloseCode.TOO_SLOW)
+        self._clear_lane()
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def _sent(self, sending: asyncio.Task[None]) -> None:
+        self._sending = None
+        self._stop_timers()
+        if self._over is None or self._over.done():
+            return
+        if not sending.cancelled() and (exc := sending.exception()):
+            self._over.set_exception(exc)
+        else:
+            self._go_on()
+
+    def _come_back(self) -> None:
+        """When a frame that waits for its turn has it."""
+        self._stop_timers()
+        if self._loop is None or not (self._slot and self._gap and self._next_frame_at != math.inf):
+            return
+        if not (self._acks and len(self._unacked) >= UNACKED_LIMIT):
+            delay = max(0.001, self._next_frame_at - time.monotonic())
+            self._turn = self._loop.call_later(delay, self._go_on)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._late, self._turn):
+            if timer is not None:
+                timer.cancel()
+        self._late = self._turn = None
 
     def _next(self) -> str | None:
         if self._lane:
@@ -281,18 +351,6 @@ class Viewer:
         if self._acks and len(self._unacked) >= UNACKED_LIMIT:
             return True
         return bool(self._gap) and time.monotonic() < self._next_frame_at
-
-    async def _sleep(self) -> None:
-        """Until there is something new, or the time of a frame that waits for its turn."""
-        delay = None
-        if self._slot and self._gap and self._next_frame_at != float("inf"):
-            delay = max(0.001, self._next_frame_at - time.monotonic())
-            if self._acks and len(self._unacked) >= UNACKED_LIMIT:
-                delay = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay):
-                await self._wake.wait()
-        self._wake.clear()
 
 
 def _size(text: str) -> int:
