@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "REPORT_EVERY": None,  # ticks between two frames where the simulation says nothing, None: by FRAME_RATE
     "MAX_MESSAGE_BYTES": 16384,  # bytes of one message of a client
     "SLOW_VIEWER": 5.0,  # seconds one send to a viewer may take before its socket is closed
+    "DIRECT_SENDS": True,  # whether ready frames go to uvicorn's connections, past its own way
     "RATE_LIMITS": {  # "N/s", "N/m", "N/h" for each user or session, None: no limit
         "COMMANDS": None,
         "STARTS": None,
@@ -149,6 +150,7 @@ RULES: dict[str, tuple[str, Valid]] = {
     "REPORT_EVERY": ("None or an integer of 1 or more", optional(integer(1))),
     "MAX_MESSAGE_BYTES": ("an integer of 256 or more", integer(256)),
     "SLOW_VIEWER": ("a number of seconds above 0", number(0, above=True)),
+    "DIRECT_SENDS": ("True or False", one_of(True, False)),
     "RATE_LIMITS": ('None or a text such as "10/s", "100/m" or "1000/h"', optional(rate)),
     "QUOTAS": ("None or an integer of 0 or more", optional(integer(0))),
     "CELERY": ('a list of names of tasks, such as ["polls.*"]', names),

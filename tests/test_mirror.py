@@ -44,7 +44,7 @@ def told(epoch, seq, old: Picture, new: Picture) -> dict:
     st.data(),
 )
 def test_it_ends_with_what_there_is(shown, data):
-    """Frames of two epochs, of which some are lost, doubled, or late; a snapshot comes when it is asked for."""
+    """Frames of two epochs, of which some are lost, doubled, or late; a snapshot comes if it is asked for."""
     mirror, sent, last, seq = Mirror(), [], None, 0
     turn = data.draw(st.integers(0, len(shown)))
     for place, each in enumerate(shown):

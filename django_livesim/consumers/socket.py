@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 
 from django_livesim import conf
+from django_livesim.bus import wire
 from django_livesim.bus.hub import Hub
 from django_livesim.bus.hubs import hubs
 from django_livesim.bus.seldom import Seldom
@@ -92,7 +93,7 @@ class LivesimConsumer:
 
     async def _serve(self, admission: Admission) -> CloseCode | None:
         self.viewer = Viewer(
-            self._send_text,
+            wire.sender(self._send, direct=conf.settings.DIRECT_SENDS),
             sender=admission.actor.sender,
             role=admission.role,
             by_role=admission.description.by_role,
@@ -123,9 +124,6 @@ class LivesimConsumer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _send_text(self, text: str) -> None:
-        await self._send({"type": "websocket.send", "text": text})
 
     async def _close(self, code: CloseCode) -> None:
         with contextlib.suppress(Exception):  # gone already, or too slow even for this

@@ -44,7 +44,7 @@ async def nothing(*args: Any) -> None:
 
 
 class Client:
-    """A page: shows what its socket brings, unless it is older than what is shown; asks for what it missed."""
+    """A page: shows what its socket brings, unless it is older than what is shown; asks if it missed one."""
 
     def __init__(self, asks: Callable[[Viewer], None]) -> None:
         self.viewer = Viewer(self.send, sender="u:1", role="view")

@@ -1,0 +1,143 @@
+"""A frame of a WebSocket, built once and written to every connection that is to have it.
+
+A server builds one for each, though all are the same: on uvicorn that is most of what a delivery costs. Where
+uvicorn's own connection is what we send to, ready bytes go to its transport, by the rules by which it writes
+itself; anywhere else, and where one of its parts is not as we know it, its `send` is called. Both keep their
+order, since each writes at once what it is given.
+
+A connection that has agreed on compression gets large frames compressed, once for all (RFC 7692, section
+7.2.3.1: each message may begin with an empty window). So on such a connection all texts go this way: the
+server's compressor must not refer to what it has not seen. RFC 6455, section 5.2, has the frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+UVICORN = "uvicorn.protocols.websockets.websockets_sansio_impl"
+COMPRESSED = 1024  # bytes from which on a text is compressed
+LEVEL = 1  # of zlib: most of the gain for the least time
+KEPT = 2**24  # bytes of frames that are kept, for the next connection
+SHARED = 256  # characters from which on a text may be one that many get
+
+FINAL_TEXT = 0x81
+FINAL_TEXT_COMPRESSED = 0xC1
+SMALLEST = 9  # bits of a window that zlib can keep to
+TAIL = b"\x00\x00\xff\xff"
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[str], Awaitable[None]]
+
+
+def sender(send: Callable[[dict[str, Any]], Awaitable[None]], *, direct: bool = True) -> Send:
+    """What sends texts to a connection whose ASGI `send` this is; not `direct`: by that alone."""
+    connection = getattr(send, "__self__", None)
+    if direct and connection is not None and _is_known(connection):
+        return Direct(connection).send
+
+    async def by_server(text: str) -> None:
+        await send({"type": "websocket.send", "text": text})
+
+    return by_server
+
+
+def _is_known(connection: Any) -> bool:
+    """Whether it is uvicorn's, with all that we touch."""
+    module = sys.modules.get(UVICORN)
+    if module is None or type(connection) is not getattr(module, "WebSocketsSansIOProtocol", None):
+        return False
+    try:
+        known = (
+            isinstance(connection.writable, asyncio.Event)
+            and isinstance(connection.disconnected, bool)
+            and isinstance(connection.close_sent, bool)
+            and connection.handshake_complete is True
+            and callable(connection.transport.write)
+            and connection.conn.state.name == "OPEN"
+        )
+        _window(connection.conn.extensions)
+    except AttributeError:
+        known = False
+    if not known:
+        logger.info("uvicorn is not as we know it; frames are sent by its own way")
+    return known
+
+
+def _window(extensions: Any) -> int | None:
+    """How many bits of window the other side keeps for us, None where nothing is to be compressed."""
+    for extension in extensions or ():
+        if type(extension).__name__ != "PerMessageDeflate":
+            raise AttributeError(type(extension).__name__)
+        bits = int(extension.local_max_window_bits)
+        return bits if bits >= SMALLEST else None
+    return None
+
+
+class Direct:
+    """One connection of uvicorn's."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._window = _window(connection.conn.extensions)
+        from uvicorn.protocols.utils import ClientDisconnected
+
+        self._gone = ClientDisconnected
+
+    async def send(self, text: str) -> None:
+        """As the server's own, with the same waiting and the same exception."""
+        connection = self._connection
+        if not connection.writable.is_set():
+            await connection.writable.wait()
+        if connection.disconnected:
+            raise self._gone
+        if not connection.close_sent:
+            connection.transport.write(_frames.of(text, self._window))
+
+
+class _Frames:
+    """The frames of the texts that were sent last."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int | None], bytes] = {}
+        self._size = 0
+
+    def of(self, text: str, window: int | None) -> bytes:
+        if len(text) < SHARED:
+            return frame(text.encode())
+        if len(text) < COMPRESSED:
+            window = None
+        made = self._kept.get((text, window))
+        if made is None:
+            made = self._kept[text, window] = frame(text.encode(), window)
+            self._size += len(made) + len(text)
+            while self._size > KEPT:
+                (oldest, _), gone = next(iter(self._kept.items()))
+                self._size -= len(gone) + len(oldest)
+                del self._kept[next(iter(self._kept))]
+        return made
+
+
+_frames = _Frames()
+
+
+def frame(payload: bytes, window: int | None = None) -> bytes:
+    """A text as one frame of a server; compressed for a window of so many bits, where that is given."""
+    first = FINAL_TEXT
+    if window is not None:
+        deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -window)
+        payload = (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
+        first = FINAL_TEXT_COMPRESSED
+    size = len(payload)
+    if size < 126:
+        head = bytes((first, size))
+    elif size < 2**16:
+        head = bytes((first, 126)) + size.to_bytes(2)
+    else:
+        head = bytes((first, 127)) + size.to_bytes(8)
+    return head + payload
