@@ -1,0 +1,13 @@
+"""Settings of the servers that are measured."""
+
+from __future__ import annotations
+
+import os
+
+from tests.settings import *  # noqa: F403
+from tests.settings import INSTALLED_APPS
+
+DEBUG = False
+INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.live.app"]
+ALLOWED_HOSTS = ["*"]
+LIVESIM = {"DIRECT_SENDS": os.environ.get("LIVESIM_DIRECT") != "0", "FRAME_RATE": 20}
