@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -117,6 +118,37 @@ def ours(options: argparse.Namespace, *, server: str = "uvicorn", direct: bool =
             yield Site(port, f"/ws/livesim/runs/{run}/", [web.pid, parent.pid, valkey])
 
 
+LAYERS = {"core": "channels_redis.core.RedisChannelLayer", "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer"}
+
+
+@contextlib.contextmanager
+def template(options: argparse.Namespace, *, server: str, layer: str) -> Iterator[Site]:
+    """The seed document's, as `benchmarks/baseline/CHANGES` says."""
+    with tempfile.TemporaryDirectory() as folder, services.redis() as redis:
+        env = {
+            "DJANGO_SETTINGS_MODULE": "benchmarks.baseline.settings",
+            "BASELINE_DB": f"{folder}/db.sqlite3",
+            "CHANNELS_REDIS": redis,
+            "CHANNELS_BACKEND": LAYERS[layer],
+            "ENTITIES": str(options.entities),
+        }
+        subprocess.run([sys.executable, "-m", "django", "migrate", "-v0"], env=os.environ | env, check=True)
+        port = services.free_port()
+        application = "benchmarks.baseline.simulation_worker:application"
+        servers = {
+            "uvicorn": ["uvicorn", application, "--port", str(port), "--log-level", "warning"],
+            "daphne": ["daphne", "-p", str(port), "-v0", application],
+        }
+        with (
+            process([sys.executable, "-m", *servers[server]], env) as web,
+            process([sys.executable, "-m", "benchmarks.baseline.simulation_worker"], env) as worker,
+        ):
+            wait_for(port)
+            valkey = services_pid(redis)
+            pin(valkey)
+            yield Site(port, "/ws/simulation/", [web.pid, worker.pid, valkey])
+
+
 def services_pid(url: str) -> int:
     """The process that listens where this URL says."""
     port = url.rsplit(":", 1)[1].split("/")[0]
@@ -191,6 +223,11 @@ SITES: dict[str, Callable[[argparse.Namespace], contextlib.AbstractContextManage
     "ours, uvicorn": ours,
     "ours, uvicorn, portable": lambda options: ours(options, direct=False),
     "ours, daphne": lambda options: ours(options, server="daphne"),
+    **{
+        f"template, {server}, {layer}": partial(template, server=server, layer=layer)
+        for server in ("daphne", "uvicorn")
+        for layer in LAYERS
+    },
 }
 
 
@@ -201,9 +238,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--deflate", action="store_true")
-    parser.add_argument("--only", default="", help=", ".join(SITES))
+    parser.add_argument("--only", default="", help="; ".join(SITES))
     options = parser.parse_args()
-    names = [name for name in SITES if not options.only or name in options.only.split(",")]
+    names = [name for name in SITES if not options.only or name in options.only.split(";")]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for _ in range(options.rounds):
         for name in names:
