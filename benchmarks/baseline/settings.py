@@ -24,7 +24,9 @@ CHANNEL_LAYERS = {
     "default": {
         "BACKEND": os.environ.get("CHANNELS_BACKEND", "channels_redis.core.RedisChannelLayer"),
         "CONFIG": {
-            "hosts": [{"address": os.environ.get("CHANNELS_REDIS", "redis://127.0.0.1:6379"), "socket_timeout": None}],
+            "hosts": [
+                {"address": os.environ.get("CHANNELS_REDIS", "redis://127.0.0.1"), "socket_timeout": None}
+            ],
         },
     },
 }

@@ -1,4 +1,4 @@
-"""`websockets.broadcast`, the measure of what a server in Python may cost: one state to all, 20 times a second."""
+"""`websockets.broadcast`, by which a server in Python is measured: one state to all, 20 times a second."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How much a delivery costs, and how old what is seen is: ours beside others, in one run.
 
-    python -m benchmarks.live.compare [--viewers N] [--entities N] [--seconds S] [--rounds N] [--only NAME,...]
+    python -m benchmarks.live.compare [--viewers N] [--entities N] [--seconds S] [--rounds N] [--only NAME;...]
 
 One run at 20 frames a second. Servers have one core, and the crowd, which is shown not to be the limit, the
 other. CPU is that of all processes of a server, its worker and Redis included. Medians over the rounds, and
@@ -118,7 +118,10 @@ def ours(options: argparse.Namespace, *, server: str = "uvicorn", direct: bool =
             yield Site(port, f"/ws/livesim/runs/{run}/", [web.pid, parent.pid, valkey])
 
 
-LAYERS = {"core": "channels_redis.core.RedisChannelLayer", "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer"}
+LAYERS = {
+    "core": "channels_redis.core.RedisChannelLayer",
+    "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+}
 
 
 @contextlib.contextmanager
@@ -152,8 +155,8 @@ def template(options: argparse.Namespace, *, server: str, layer: str) -> Iterato
 def services_pid(url: str) -> int:
     """The process that listens where this URL says."""
     port = url.rsplit(":", 1)[1].split("/")[0]
-    found = subprocess.run(["pgrep", "-f", f"valkey-server.*:{port}|redis-server.*:{port}"], capture_output=True)
-    return int(found.stdout.split()[0])
+    pattern = f"valkey-server.*:{port}|redis-server.*:{port}"
+    return int(subprocess.run(["pgrep", "-f", pattern], capture_output=True, check=True).stdout.split()[0])
 
 
 def pin(pid: int) -> None:
@@ -253,7 +256,10 @@ def main() -> int:
 
 
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
-    rows = ["| | deliveries/s | us of CPU each | age p50 / p99, ms | KB each | crowd's core |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| | deliveries/s | us of CPU each | age p50 / p99, ms | KB each | crowd's core |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, rounds in found.items():
 
         def of(what: Callable[[dict[str, Any]], float], rounds: list[dict[str, Any]] = rounds) -> float:
