@@ -84,6 +84,7 @@ EXPECTED: dict[str, tuple[Check, str]] = {
     "tick_rate": (_positive, "steps per simulated second, a number above 0"),
     "frame_rate": (_or_none(_positive), "frames a second, a number above 0, or None"),
     "report_every": (_or_none(_whole), "a number of ticks, an integer from 1, or None"),
+    "frame_on_command": (_truth, "True or False"),
     "queue": (lambda value: isinstance(value, str) and 0 < len(value) <= 64, "a text of 1 to 64 characters"),
     "deterministic": (_truth, "True or False"),
     "recovery": _one_of("checkpoint", "replay"),

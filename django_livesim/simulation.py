@@ -177,6 +177,7 @@ class Declaration:
     tick_rate: float = 10  # steps per simulated second
     frame_rate: float | None = None  # frames a second to viewers; None: the FRAME_RATE setting
     report_every: int | None = None  # ticks between frames; None: by frame_rate
+    frame_on_command: bool = False  # a frame at once where a command has acted, due or not
     queue: str = "default"
     deterministic: bool = True
     recovery: str = "checkpoint"  # or "replay"

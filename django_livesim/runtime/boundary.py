@@ -60,5 +60,5 @@ def _apply(run: Holding, entry: Entry) -> None:
         return
     outcome, said = run.run_command(entry)
     run.answer(entry, outcome, **said)
-    if run.status is not Status.RUNNING:
+    if run.status is not Status.RUNNING or run.definition.frame_on_command:
         run.screen.want()

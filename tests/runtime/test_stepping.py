@@ -78,6 +78,21 @@ def test_nothing_is_encoded_where_nobody_watches():
     assert world.out(FrameOut, run) == []
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_a_command_did_is_shown_at_once_where_that_is_asked_for(at_once):
+    class Quick(Count):
+        frame_rate = 1
+        frame_on_command = at_once
+
+    world = World(Quick)
+    run = world.start(Quick)
+    world.run_for(1.0)
+    shown = len(world.frames(run))
+    world.clock.advance(0.05)
+    world.send(run, "add", n=5)
+    assert len(world.frames(run)) == shown + at_once
+
+
 def test_interest_is_forgotten_after_its_time():
     world = World(Count, interest_ttl=1.0)
     run = world.start(Count)
