@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -27,6 +28,7 @@ class Application:
         self.direct: list[bool] = []
         self.raised: list[BaseException] = []
         self.allowed = True
+        self.taken = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -36,6 +38,7 @@ class Application:
         try:
             for text in self.texts:
                 await put(text)
+                self.taken += 1
         except OSError as exc:
             self.raised.append(exc)
             return
@@ -57,8 +60,8 @@ async def served(application: Application, **options: Any) -> AsyncIterator[str]
 
 
 async def heard(url: str, count: int, **options: Any) -> list[Any]:
-    async with connect(url, max_size=None, **options) as socket:
-        return [await asyncio.wait_for(socket.recv(), 10) for _ in range(count)]
+    async with connect(url, max_size=None, **options) as client:
+        return [await asyncio.wait_for(client.recv(), 10) for _ in range(count)]
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
@@ -120,10 +123,10 @@ async def test_one_that_reads_nothing_is_waited_for_and_one_that_has_gone_is_sai
     application = Application()
     application.texts = ["x" * 2**20] * 60
     async with served(application) as url:
-        socket = await connect(url, max_size=None, max_queue=1, compression=None)
+        client = await connect(url, max_size=None, max_queue=1, compression=None)
         await asyncio.sleep(0.3)
         assert not application.raised
-        socket.transport.abort()
+        client.transport.abort()
         async with asyncio.timeout(10):
             while not application.raised:
                 await asyncio.sleep(0.01)
@@ -144,3 +147,19 @@ def test_frames_that_are_kept_take_no_more_than_so_much(monkeypatch):
         assert frames.of(text, 12) == wire.frame(text.encode(), 12)
     assert sum(len(made) + len(text) for (text, _), made in frames._kept.items()) <= 10_000
     assert len(frames._kept) >= 2
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the system has no such bound")
+@pytest.mark.parametrize("direct", [True, False])
+async def test_the_system_holds_little_for_one_that_reads_nothing(direct):
+    application = Application()
+    application.allowed = direct
+    application.texts = ["x" * 8000] * 600  # 4.8 MB
+    async with served(application) as url:
+        reader = await connect(url, max_size=None, max_queue=1, compression=None)
+        reader.transport.pause_reading()
+        taken = -1
+        while taken < (taken := application.taken):  # as long as any is taken within half a second
+            await asyncio.sleep(0.5)
+        reader.transport.abort()
+    assert 0 < taken * 8000 < 2**20

@@ -13,7 +13,9 @@ server's compressor must not refer to what it has not seen. RFC 6455, section 5.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 import sys
 import zlib
 from collections.abc import Awaitable, Callable
@@ -23,6 +25,7 @@ UVICORN = "uvicorn.protocols.websockets.websockets_sansio_impl"
 COMPRESSED = 1024  # bytes from which on a text is compressed
 LEVEL = 1  # of zlib: most of the gain for the least time
 KEPT = 2**24  # bytes of frames that are kept, for the next connection
+UNSENT = 2**16  # bytes that wait in the system for one that does not read; what waits here is passed over
 SHARED = 256  # characters from which on a text may be one that many get
 
 FINAL_TEXT = 0x81
@@ -38,6 +41,7 @@ Send = Callable[[str], Awaitable[None]]
 def sender(send: Callable[[dict[str, Any]], Awaitable[None]], *, direct: bool = True) -> Send:
     """What sends texts to a connection whose ASGI `send` this is; not `direct`: by that alone."""
     connection = getattr(send, "__self__", None)
+    _bound(getattr(connection, "transport", None))
     if direct and connection is not None and _is_known(connection):
         return Direct(connection).send
 
@@ -45,6 +49,19 @@ def sender(send: Callable[[dict[str, Any]], Awaitable[None]], *, direct: bool = 
         await send({"type": "websocket.send", "text": text})
 
     return by_server
+
+
+def _bound(transport: Any) -> None:
+    """Have the system hold little that it has not sent, where it and the server let us say so.
+
+    It takes megabytes otherwise, which are old by the time that they are read.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is None or not isinstance(transport, asyncio.Transport):
+        return
+    connection = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError, AttributeError):  # as where it is no TCP
+        connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
 
 def _is_known(connection: Any) -> bool:
