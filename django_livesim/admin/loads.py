@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django_livesim.gateway import harming
 from django_livesim.gateway.vitals import told_of_tasks
 from django_livesim.models import Run
-from django_livesim.protocol.loads import RunLoad
+from django_livesim.protocol.loads import RunLoad, Unsent, unsent
 
 NOTHING = "\N{EN DASH}"
 
@@ -47,6 +47,18 @@ def worker_words(load: Mapping[str, Any]) -> list[str]:
         told.append(_("%(size)s at most") % {"size": filesizeformat(load["peak"])})
     if load.get("late") is not None:
         told.append(_("99 of 100 ticks at most %(time)s late") % {"time": duration(load["late"])})
+    return told + _unsent_words(unsent(load))
+
+
+def _unsent_words(lost: Unsent) -> list[str]:
+    """What viewers have missed, where they have."""
+    told: list[str] = []
+    if lost.dropped:
+        told.append(_("%(count)s messages that the channel layer did not take") % {"count": lost.dropped})
+    if lost.too_large:
+        told.append(_("%(count)s messages too large to be sent") % {"count": lost.too_large})
+    if lost.not_finite:
+        told.append(_("%(count)s numbers of views shown as null") % {"count": lost.not_finite})
     return told
 
 

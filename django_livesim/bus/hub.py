@@ -23,6 +23,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from django_livesim.bus.feed import Feed, Frame
+from django_livesim.bus.large import LARGE, Large
 from django_livesim.bus.receiver import Receiver
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
@@ -59,6 +60,8 @@ class Hub:
         self.facts: Facts | None = None
         self.feeds: dict[str, Feed] = {}
         """By role, or for all."""
+        self.large: dict[str, Large] = {}
+        """Where the newest view was too large to be sent."""
         self.in_doubt = True
         """Whether what was shown last may not be the last there is."""
         self._epoch = 0
@@ -186,6 +189,7 @@ class Hub:
             self._receiver.leave(group)
         for role in self.feeds.keys() - roles:
             del self.feeds[role]
+        self.large = {role: each for role, each in self.large.items() if role in roles}
         self._groups = wanted
 
     def _show_newest(self, viewer: Viewer) -> None:
@@ -224,6 +228,9 @@ class Hub:
 
     def _hear_frame(self, message: dict[str, Any]) -> None:
         self.take_frame(Frame(**{name: message[name] for name in FRAME if name in message}))
+
+    def _hear_large(self, message: dict[str, Any]) -> None:
+        self.take_large(Large.decode(message))
 
     def _hear_lane(self, message: dict[str, Any]) -> None:
         text, kind, epoch = message["text"], message.get("kind"), message.get("epoch", self._epoch)
@@ -291,6 +298,7 @@ class Hub:
 
     _HANDLERS: dict[Any, Callable[[Hub, dict[str, Any]], None]] = {
         "livesim.frame": _hear_frame,
+        LARGE: _hear_large,
         "livesim.lane": _hear_lane,
         "livesim.verdict": _hear_verdict,
         "livesim.look": _hear_look,
@@ -318,8 +326,10 @@ class Hub:
     def take_frame(self, frame: Frame) -> None:
         """Show a frame, unless a newer one was shown."""
         feed = self.feeds.setdefault(frame.role, Feed())
-        newest = feed.newest
+        newest, large = feed.newest, self.large.get(frame.role)
         if frame.epoch < self._epoch or (newest and frame.number <= newest.number):
+            return
+        if large and frame.number <= large.number:
             return
         if frame.epoch > self._epoch:
             self._epoch = frame.epoch
@@ -327,12 +337,25 @@ class Hub:
         if self.in_doubt:  # one was lost, or could not be put together
             self._care.set()
             return
+        if self.large.pop(frame.role, None):
+            self._tell_all()
         if newest and frame.shows_the_same(newest):
             return
         if self._watch.is_blind or self._watch.is_silent:
             self._watch.ask()  # that may be over
         for viewer in self.viewers:
             viewer.show(feed)
+
+    def take_large(self, large: Large) -> None:
+        """Tell that the newest view is not shown, unless a newer one was."""
+        newest, known = self.newest(large.role), self.large.get(large.role)
+        if large.epoch < self._epoch or (newest and large.number <= newest.number):
+            return
+        self._epoch = large.epoch
+        self.in_doubt = False  # a whole one that is asked for is as large
+        self.large[large.role] = large
+        if known is None:
+            self._tell_all()
 
     def hears(self) -> bool:
         """Whether messages arrive, as far as is known."""
@@ -341,9 +364,7 @@ class Hub:
     def take_blindness(self) -> None:
         """The row could not be read. Whoever watches is told; what a later reading gives, takes it back."""
         self._watch.is_blind = True
-        for viewer in self.viewers:
-            if self.facts is not None:
-                self._tell(viewer, self.facts)
+        self._tell_all()
 
     def _trouble(self, facts: Facts) -> str:
         """What keeps viewers from seeing what there is, or the run from going on, as far as is known here."""
@@ -357,9 +378,15 @@ class Hub:
             return SILENT
         return "" if self.hears() else DEAF
 
+    def _tell_all(self) -> None:
+        for viewer in self.viewers:
+            if self.facts is not None:
+                self._tell(viewer, self.facts)
+
     def _tell(self, viewer: Viewer, facts: Facts) -> None:
         told = facts.told()
-        if trouble := self._trouble(facts):
+        large = self.large.get(ALL) or self.large.get(viewer.role)
+        if trouble := "; ".join(filter(None, (self._trouble(facts), large.reason if large else ""))):
             facts = replace(facts, reason="; ".join(filter(None, (facts.reason, trouble))))
             told = (*facts.told(), facts.tick)  # which no frame shows
         if viewer.told_status != told:

@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from django_livesim import conf
 from django_livesim.bus import local
 from django_livesim.bus.chain import Chain, View
+from django_livesim.bus.large import LARGE, Large
 from django_livesim.bus.layers import at_home, get_layer, is_local
 from django_livesim.bus.loop_thread import LoopThread
 from django_livesim.bus.seldom import Seldom
@@ -25,10 +27,11 @@ LANE_LIMIT = 1024  # messages that may wait for one run, or for one group of an 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
 
-FRAME = "livesim.frame"
+FRAMES = ("livesim.frame", LARGE)
 UNUSED = 60.0  # seconds after which what was shown last is forgotten
 
 Message = dict[str, Any]
+Frame = TypeVar("Frame", Message, View)
 
 
 class _Outbox:
@@ -41,7 +44,7 @@ class _Outbox:
 
     def put(self, name: str, to_group: bool, message: Message | View) -> bool:
         """Whether there was room for it."""
-        if isinstance(message, View) or message.get("type") == FRAME:
+        if isinstance(message, View) or message.get("type") in FRAMES:
             # Taken out first, so that the newer frame does not overtake what was said before it.
             *_, older = self.waiting.pop(name, (None,))
             if isinstance(message, View) and isinstance(older, View) and older.whole:
@@ -75,6 +78,9 @@ class Publisher:
         self._local = True
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
+        """Messages that were lost: the channel layer is full, slow or gone."""
+        self.refused = 0
+        """What was not sent since it is larger than MAX_FRAME_BYTES."""
 
     def start(self) -> None:
         """Begin to send; before that, messages are dropped. Starting twice is harmless."""
@@ -103,11 +109,33 @@ class Publisher:
 
     def publish(self, run_id: UUID, role_or_all: str, message: Message) -> None:
         """Send a lane message, a verdict, or a frame as it is, to those who watch the run in that role."""
+        if message["type"] == FRAMES[0]:
+            number = {name: message[name] for name in ("epoch", "seq", "tick")}
+            message = self._sized(run_id, len(message["text"]), message, role=role_or_all, **number)
         self._put(run_id, run_group(run_id, role_or_all), True, dict(message))
 
     def show(self, run_id: UUID, view: View) -> None:
         """Send what those who watch the run in the view's role see: a snapshot, or what has changed."""
-        self._put(run_id, run_group(run_id, view.role), True, view)
+        number = {"epoch": view.epoch, "seq": view.seq, "tick": view.tick}
+        sized = self._sized(run_id, view.size, view, role=view.role, **number)
+        self._put(run_id, run_group(run_id, view.role), True, sized)
+
+    def fits(self, what: str, run_id: UUID, epoch: int, size: int) -> bool:
+        """Whether so many bytes may be sent; where not, that is counted, and said once a minute a run."""
+        most: int = conf.settings.MAX_FRAME_BYTES
+        if size <= most:
+            return True
+        self.refused += 1
+        text = "%s of %s bytes was not sent to viewers, since MAX_FRAME_BYTES is %s; the run goes on."
+        remedy = " Make it smaller, or raise the setting: run=%s epoch=%s"
+        seldom.warning(text + remedy, what, size, most, run_id, epoch, of=(what, run_id))
+        return False
+
+    def _sized(self, run_id: UUID, size: int, frame: Frame, **number: Any) -> Frame | Message:
+        """The frame, or what is sent in place of one that is too large: that it is, and its number."""
+        if self.fits("A view", run_id, number["epoch"], size):
+            return frame
+        return Large(size=size, most=conf.settings.MAX_FRAME_BYTES, **number).encode()
 
     def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send an author's message to a group."""
@@ -151,12 +179,15 @@ class Publisher:
             try:
                 await self._send(name, to_group, self._encoded(name, message, run=isinstance(key, UUID)))
             except Exception:
+                self._chains.pop(name, None)  # what has changed since then is of no use to anybody
                 self._drop("The channel layer did not take a message to %s", name, exc_info=True)
 
     def _encoded(self, name: str, message: Message | View, *, run: bool) -> Message:
         """As it is sent; one thread does this."""
         if isinstance(message, View):
             message = self._chain(name).message(message)
+        elif message.get("type") == LARGE:
+            self._chains.pop(name, None)
         return {**message, "group": name} if run else message
 
     def _chain(self, group: str) -> Chain:

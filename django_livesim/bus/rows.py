@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django_livesim import conf
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import ENDED
@@ -44,7 +45,7 @@ class Facts:
 
     @property
     def end_text(self) -> str:
-        return frames.end(self.status, self.result, self.next)
+        return frames.end(self.status, self.result, self.next, most=conf.settings.MAX_FRAME_BYTES)
 
     @property
     def following(self) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Hashable
 
 INTERVAL = 60.0  # seconds between two lines of one kind
+KEPT = 1000  # kinds that are known before those of which nothing was said lately are forgotten
 
 
 class Seldom:
@@ -15,16 +17,20 @@ class Seldom:
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._lock = threading.Lock()
-        self._last: dict[str, tuple[float, int]] = {}
+        self._last: dict[Hashable, tuple[float, int]] = {}
 
-    def warning(self, text: str, *args: object, exc_info: bool = False) -> None:
+    def warning(self, text: str, *args: object, exc_info: bool = False, of: Hashable = None) -> None:
+        """With `of`, a run for example, once a minute for the text and each of these."""
+        key = text, of
         with self._lock:
-            logged_at, unsaid = self._last.get(text, (-INTERVAL, 0))
+            logged_at, unsaid = self._last.get(key, (-INTERVAL, 0))
             now = time.monotonic()
             if now - logged_at < INTERVAL:
-                self._last[text] = (logged_at, unsaid + 1)
+                self._last[key] = (logged_at, unsaid + 1)
                 return
-            self._last[text] = (now, 0)
+            if len(self._last) >= KEPT:
+                self._last = {key: last for key, last in self._last.items() if now - last[0] < INTERVAL}
+            self._last[key] = (now, 0)
         if unsaid:
             text = f"{text} (and {unsaid} times since this was last said)"
         self._logger.warning(text, *args, exc_info=exc_info)

@@ -12,6 +12,7 @@ from django.db import DatabaseError, InterfaceError
 
 from django_livesim import conf
 from django_livesim.bus.feed import Frame
+from django_livesim.bus.large import Large
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
 from django_livesim.bus.viewer import Viewer
@@ -143,7 +144,9 @@ class RowWatch:
         if not held:
             hub.in_doubt = False  # nobody shows anything newer than what is read now
         for role in by_role or {ALL}:
-            newest = hub.newest(role)
+            newest, large = hub.newest(role), hub.large.get(role)
+            if large and (held or facts.tick <= large.tick):
+                continue
             if newest and (held or not (in_doubt or facts.tick > newest.tick)):
                 continue
             try:
@@ -163,6 +166,10 @@ class RowWatch:
             seq = newest.seq + 1
         if facts.produced:
             seq = tick
+        if len(body) > (most := conf.settings.MAX_FRAME_BYTES):
+            number = {"epoch": facts.epoch, "seq": seq, "tick": tick}
+            self._hub.take_large(Large(role=role, size=len(body), most=most, **number))
+            return
         text = frames.snapshot(facts.epoch, seq, tick, body)
         self._hub.take_frame(Frame(role=role, epoch=facts.epoch, seq=seq, tick=tick, text=text))
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from channels.db import database_sync_to_async
 
-from django_livesim import gateway
+from django_livesim import conf, gateway
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.models import Command, Run
 from django_livesim.protocol.frames import Verdict
@@ -63,7 +63,7 @@ def _successor(run: Run) -> UUID | None:
 
 def verdict_of(command: Command) -> Verdict:
     """The outcome in a command's row."""
-    return Verdict(
+    verdict = Verdict(
         sender=command.sender,
         id=command.client_id,
         command=command.name,
@@ -73,6 +73,7 @@ def verdict_of(command: Command) -> Verdict:
         code=command.code,
         message=command.message,
     )
+    return verdict.within(conf.settings.MAX_FRAME_BYTES)
 
 
 @in_database

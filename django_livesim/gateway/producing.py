@@ -259,7 +259,8 @@ def _messages(run: Run, told: Told) -> list[dict[str, Any]]:
         number = {"epoch": run.epoch, "seq": run.tick, "tick": run.tick}
         messages.append({"type": "livesim.frame", "role": ALL, **number, "text": text})
     if run.ended:
-        messages.append(_lane(run, "end", frames.end(run.status, run.result)))
+        end = frames.end(run.status, run.result, most=conf.settings.MAX_FRAME_BYTES)
+        messages.append(_lane(run, "end", end))
     return messages
 
 

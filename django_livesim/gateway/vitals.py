@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from pkgutil import iter_modules
@@ -28,6 +28,7 @@ from django_livesim import conf
 from django_livesim.bus.layers import get_layer, is_local
 from django_livesim.bus.round_trip import round_trip
 from django_livesim.models import Run, Worker
+from django_livesim.protocol.loads import unsent
 from django_livesim.store.moments import Moment
 
 TRIP = 1.0  # seconds a message through the layer may take
@@ -126,6 +127,7 @@ def _worker(row: Worker, age: float, held: int) -> dict[str, Any]:
         "beat_age": round(age, 1),  # seconds
         "runs": held,
         "load": {key: row.load[key] for key in ("runs", "cpu", "memory") if key in row.load} | _calls(row),
+        "unsent": asdict(unsent(row.load)),
     }
 
 

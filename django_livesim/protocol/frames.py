@@ -11,7 +11,7 @@ view, has seq 0 unless something newer of that epoch has been shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -109,11 +109,17 @@ def accepted(id: str, command: str) -> str:
     return _encode("accepted", id=id, command=command)
 
 
-def applied(id: str | None, command: str, tick: int, result: str | bytes | None = None) -> str:
-    """The command took effect after `tick`; `result` is JSON text, and left out for all but the sender."""
+def applied(
+    id: str | None, command: str, tick: int, result: str | bytes | None = None, too_large: int = 0
+) -> str:
+    """The command took effect after `tick`; `result` is JSON text, and left out for all but the sender.
+
+    Where a result is not sent, it is null, and `too_large` its bytes.
+    """
     if result is None:
         return _encode("applied", id=id, command=command, tick=tick)
-    return _encode("applied", id=id, command=command, tick=tick, result=orjson.Fragment(result))
+    more = {"too_large": too_large} if too_large else {}
+    return _encode("applied", id=id, command=command, tick=tick, result=orjson.Fragment(result), **more)
 
 
 def refused(id: str | None, command: str, tick: int, code: str, message: str) -> str:
@@ -139,9 +145,13 @@ def _cut(text: object) -> str:
     return whole if len(whole) <= MAX_ERROR else f"{whole[: MAX_ERROR - 3]}..."
 
 
-def event(name: str, data: Any, tick: int) -> str:
-    """Something the simulation tells everyone who watches; `data` is plain JSON, or its text in bytes."""
-    return _encode("event", name=name, data=_json(data), tick=tick)
+def event(name: str, data: Any, tick: int, too_large: int = 0) -> str:
+    """Something the simulation tells everyone who watches; `data` is plain JSON, or its text in bytes.
+
+    Where the data is not sent, it is None, and `too_large` its bytes.
+    """
+    more = {"too_large": too_large} if too_large else {}
+    return _encode("event", name=_cut(name) if too_large else name, data=_json(data), tick=tick, **more)
 
 
 def presence(viewers: int) -> str:
@@ -149,12 +159,19 @@ def presence(viewers: int) -> str:
     return _encode("presence", viewers=viewers)
 
 
-def end(status: str, result: Any = None, next: UUID | str | None = None) -> str:
+def end(status: str, result: Any = None, next: UUID | str | None = None, *, most: int | None = None) -> str:
     """The run has ended; `next` is the run that follows it after a restart.
 
-    `result` is plain JSON, or its text in bytes.
+    `result` is plain JSON, or its text in bytes. One of more than `most` bytes is null, and `too_large` its
+    bytes.
     """
-    return _encode("end", status=str(status), result=_json(result), next=None if next is None else str(next))
+    more = {}
+    if most is not None:
+        result = result if isinstance(result, bytes) else orjson.dumps(result)
+        if len(result) > most:
+            result, more = None, {"too_large": len(result)}
+    following = None if next is None else str(next)
+    return _encode("end", status=str(status), result=_json(result), next=following, **more)
 
 
 def pong() -> str:
@@ -177,6 +194,8 @@ class Verdict:
     result: str = "null"
     code: str = ""
     message: str = ""
+    too_large: int = 0
+    """Bytes of the result, where that is not sent."""
 
     TYPE = "livesim.verdict"
 
@@ -187,11 +206,19 @@ class Verdict:
     def decode(cls, message: Mapping[str, Any]) -> Verdict:
         return cls(**{name: message[name] for name in cls.__dataclass_fields__ if name in message})
 
+    def within(self, most: int) -> Verdict:
+        """Without a result that is longer; of a message that is, the beginning. In characters of each."""
+        if len(self.message) > most:
+            return replace(self, message=_cut(self.message))
+        size = len(self.result)
+        return self if size <= most else replace(self, result="null", too_large=size)
+
     def text(self, *, to_sender: bool) -> str:
         """The `applied` or `refused` message, for its sender or for everyone else."""
         client_id = self.id if to_sender else None
         if self.outcome == Outcome.APPLIED:
-            return applied(client_id, self.command, self.tick, self.result if to_sender else None)
+            result = self.result if to_sender else None
+            return applied(client_id, self.command, self.tick, result, self.too_large)
         return refused(client_id, self.command, self.tick, self.code, self.message)
 
 

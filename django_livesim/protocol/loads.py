@@ -1,7 +1,8 @@
 """What the beat of a worker tells of the runs that cost it most, and of those that keep it busy.
 
 It is kept small, for each beat stores it anew: `{"each": {"<32 hex digits>": [0.25, 3, 0.012, 8124, 0.0113]},
-"stepping": {"<32 hex digits>": 14.2}}`. Any part may be missing: an older worker wrote it.
+"stepping": {"<32 hex digits>": 14.2}, "not_finite": {"<32 hex digits>": 2}, "unsent": {"dropped": 0,
+"too_large": 7}}`. Any part may be missing: an older worker wrote it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,27 @@ def load_of(load: Mapping[str, Any], run: UUID) -> RunLoad | None:
 def stepping(load: Mapping[str, Any], run: UUID) -> float:
     """For how many seconds code of the run had been called, when the worker told; 0 where it was not."""
     return float((load.get("stepping") or {}).get(run.hex, 0.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsent:
+    """What a worker has not sent as it was meant, since it began."""
+
+    dropped: int = 0
+    """Messages that the channel layer has not taken: it is full, slow or gone."""
+    too_large: int = 0
+    """Views, events and results that are larger than MAX_FRAME_BYTES."""
+    not_finite: int = 0
+    """Numbers of the views of the runs it has, as far as these were looked through, that are null there."""
+
+
+def unsent(load: Mapping[str, Any]) -> Unsent:
+    told, found = load.get("unsent") or {}, load.get("not_finite") or {}
+    return Unsent(
+        dropped=int(told.get("dropped", 0)),
+        too_large=int(told.get("too_large", 0)),
+        not_finite=sum(map(int, found.values())),
+    )
 
 
 def told_stepping(seconds: Mapping[UUID, float]) -> dict[str, float]:

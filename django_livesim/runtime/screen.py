@@ -8,10 +8,9 @@ from typing import Any, Protocol
 
 import orjson
 
-from django_livesim.protocol import plain
-from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.names import Role
 from django_livesim.protocol.records import Held
+from django_livesim.runtime.finite import ViewEncoder
 from django_livesim.runtime.ports import Definition, FrameOut, Options, SendOut
 from django_livesim.simulation import Send
 
@@ -33,6 +32,7 @@ class Screen:
         self._program = program
         self._run = held.info
         self._epoch = held.epoch
+        self.encoder = ViewEncoder(held.info.id, held.epoch)
         self._watched: dict[str, float] = {}
         self._due = 0.0
         self._wanted = self._whole = False
@@ -94,31 +94,24 @@ class Screen:
         return self._program.view(str(Role.OWNER) if role == ALL else role)
 
     def _encode(self, role: str) -> bytes:
-        return _encoded(self._view(role))
+        view = self._view(role)
+        return self.encoder.encode(view, view)
 
     def _encode_apart(self, role: str) -> tuple[bytes, bytes]:
         """What is in no table, and the tables."""
         view = self._view(role)
         declared = [table for table in self._definition.tables if table.name in view]
         if not declared:
-            return _encoded(view), b""
+            return self.encoder.encode(view, view), b""
         packed = {table.name: table.pack(view[table.name]) for table in declared}
         rest = {name: value for name, value in view.items() if name not in packed}
-        return _encoded(rest), _encoded(packed)
+        return self.encoder.encode(rest, view), self.encoder.encode(packed, view)
 
     def _update(self, group: str, tick: int) -> Send:
         """The message for an ordinary Channels consumer of the author's own."""
         state = orjson.loads(self._encode(ALL))
         message = {"type": "simulation.update", "run": str(self._run.id), "tick": tick, "state": state}
         return Send(to_group=True, target=group, message=message)
-
-
-def _encoded(view: Any) -> bytes:
-    try:
-        return orjson.dumps(view, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError as exc:
-        difference = plain.first_difference(view, "view") or str(exc)
-        raise BadState(f"The view cannot be sent: {difference}.") from exc
 
 
 def views(frames: Iterable[FrameOut]) -> bytes:

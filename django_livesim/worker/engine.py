@@ -164,4 +164,5 @@ class Engine:
 
     def _load(self) -> dict[str, Any]:
         """What a beat tells."""
-        return self.loads.tell()
+        unsent = {"dropped": self.publisher.dropped, "too_large": self.publisher.refused}
+        return {**self.loads.tell(), "unsent": unsent}

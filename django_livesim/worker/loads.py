@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from heapq import nlargest
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -56,6 +57,7 @@ class Loads:
             "peak": memory_peak(),
             "late": self._late(),
             "each": self._each(passed),
+            "not_finite": self._not_finite(),
             "stepping": stepping(self._noted()),
             "version": __version__,
             "clock": round(time.time(), 3),
@@ -85,6 +87,11 @@ class Loads:
             size=run.keeper.size,
             step=(seconds - before[2]) / made if made else 0.0,
         )
+
+    def _not_finite(self) -> dict[str, int]:
+        """By run, numbers of its views that viewers see as null, where there were any."""
+        found = ((run.id.hex, run.screen.encoder.found) for run in list(self._runs.values()))
+        return dict(nlargest(MOST, ((run, count) for run, count in found if count), key=itemgetter(1)))
 
     def _late(self) -> float | None:
         """Seconds: of a hundred ticks, 99 came less late than that. None where there was no tick."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from django_livesim import conf
 from django_livesim.bus.chain import View
 from django_livesim.bus.publisher import Publisher
 from django_livesim.protocol import frames, plain
@@ -48,23 +49,37 @@ class Outlet:
                     code=plain.storable(verdict.code),
                     message=plain.storable(verdict.message),
                 )
-                self.publisher.publish(run, ALL, message.encode())
+                self.publisher.publish(run, ALL, self._fitting(run, epoch, message).encode())
             case StatusOut():
                 reason = plain.storable(output.reason)
                 text = frames.status(output.status, output.tick, output.progress, output.speed, reason)
                 self._lane(run, epoch, "status", text)
             case EventOut():
-                self._lane(
-                    run, epoch, "event", frames.event(plain.storable(output.name), output.data, output.tick)
-                )
+                self._lane(run, epoch, "event", self._event(run, epoch, output))
             case EndOut():
-                self._lane(run, epoch, "end", frames.end(output.status, output.result, output.next))
+                self.publisher.fits("The result", run, epoch, len(output.result))
+                most = conf.settings.MAX_FRAME_BYTES
+                text = frames.end(output.status, output.result, output.next, most=most)
+                self._lane(run, epoch, "end", text)
                 self._numbers.pop(run, None)
             case SendOut(send=send):
                 if send.to_group:
                     self.publisher.group_send(send.target, send.message)
                 else:
                     self.publisher.channel_send(send.target, send.message)
+
+    def _event(self, run: UUID, epoch: int, output: EventOut) -> str:
+        name, size = plain.storable(output.name), len(output.name) + len(output.data)
+        if self.publisher.fits("An event", run, epoch, size):
+            return frames.event(name, output.data, output.tick)
+        return frames.event(name, None, output.tick, too_large=size)
+
+    def _fitting(self, run: UUID, epoch: int, verdict: frames.Verdict) -> frames.Verdict:
+        """What viewers are told of it; the row has the whole."""
+        size = max(len(verdict.result), len(verdict.message))
+        if self.publisher.fits("The answer to a command", run, epoch, size):
+            return verdict
+        return verdict.within(conf.settings.MAX_FRAME_BYTES)
 
     def _lane(self, run: UUID, epoch: int, kind: str, text: str) -> None:
         message = {"type": "livesim.lane", "kind": kind, "epoch": epoch, "text": text}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.conf import settings
 
@@ -20,6 +21,23 @@ APART = 60.0  # seconds that the clocks of a worker and of the database may diff
 
 DESCRIPTORS = 4096
 """What a server may have open: each viewer is one, and systemd gives 1,024 unless told."""
+
+
+UNSENT = {
+    "dropped": (
+        "messages to viewers were not taken by the channel layer",
+        "It was full, slow or away, at times. Viewers are shown the present once it is there again.",
+    ),
+    "too_large": (
+        "views, events or results were larger than MAX_FRAME_BYTES, and were not sent",
+        "Make them smaller, as by a view() that leaves something out, or raise it; the log names the runs.",
+    ),
+    "not_finite": (
+        "numbers in the views of its runs are NaN or infinite, which viewers see as null",
+        "The worker's log names the first of each run.",
+    ),
+}
+"""What a worker tells of what it has not sent: in words, and what to do."""
 
 
 def look_at_workers() -> Iterator[Finding]:
@@ -44,6 +62,14 @@ def look_at_workers() -> Iterator[Finding]:
                 held = f"{calls['running']} of {calls['threads']} tasks at once"
             message = f"{worker['name']} is alive with {held}, queues {queues}"
             yield ok("workers", message)
+        yield from _look_at_unsent(worker)
+
+
+def _look_at_unsent(worker: Mapping[str, Any]) -> Iterator[Finding]:
+    """What viewers have missed since the worker began."""
+    for kind, (what, hint) in UNSENT.items():
+        if count := worker["unsent"][kind]:
+            yield advice("workers", f"{worker['name']}: {count} {what}", hint=hint)
 
 
 def look_at_code() -> Iterator[Finding]:

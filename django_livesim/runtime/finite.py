@@ -1,0 +1,86 @@
+"""Numbers of a view that JSON has no word for: NaN and infinities, which viewers see as null.
+
+The encoder writes them without a word, as a null that was meant. So a view is looked through now and then,
+and only where its JSON holds a null at all: else nothing is paid but for the search of that word.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from django_livesim.protocol import plain
+from django_livesim.protocol.errors import BadState
+
+LOOK_EVERY = 5.0  # seconds between two looks through one run's views,
+SHARE = 0.01  # of the time at most, since a large view takes long to be looked through
+SAY_EVERY = 60.0  # seconds between two log lines of one run
+
+logger = logging.getLogger(__name__)
+
+
+class ViewEncoder:
+    """Encodes the views of one run. Of the step thread, but for `found`, which any thread may read."""
+
+    def __init__(self, run: UUID, epoch: int) -> None:
+        self._run = run
+        self._epoch = epoch
+        self._look_at = -math.inf
+        self._say_at = -math.inf
+        self.found = 0
+        """Numbers that are none, in the views that were looked through."""
+
+    def encode(self, value: Any, view: Any) -> bytes:
+        """A view as JSON, or a part of it. Raises BadState, which names the place of what cannot be sent."""
+        try:
+            data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        except TypeError as exc:
+            difference = plain.first_difference(value, "view") or str(exc)
+            raise BadState(f"The view cannot be sent: {difference}.") from exc
+        began = time.monotonic()
+        if began >= self._look_at and b"null" in data:
+            self._look(view)
+            now = time.monotonic()
+            self._look_at = now + max(LOOK_EVERY, (now - began) / SHARE)
+        return data
+
+    def _look(self, view: Any) -> None:
+        first, count = "", 0
+        for path in unsayable(view, "view"):
+            first, count = first or path, count + 1
+        self.found += count
+        now = time.monotonic()
+        if count and now >= self._say_at:
+            self._say_at = now + SAY_EVERY
+            logger.warning(
+                "viewers see null for %s numbers of the view that JSON has no word for, the first being %s;"
+                " expected finite numbers run=%s epoch=%s",
+                count,
+                first,
+                self._run,
+                self._epoch,
+            )
+
+
+def unsayable(value: Any, path: str, depth: int = 0) -> Iterator[str]:
+    """The path and value of each number in `value` that is not finite, as `view["bodies"][3] (nan)`."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{path} ({value})"
+    elif depth > plain.MAX_DEPTH:
+        return
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if item.__class__ is not str:  # most of what is in views, and never one
+                yield from unsayable(item, f'{path}["{name!s:.80}"]', depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from unsayable(item, f"{path}[{index}]", depth + 1)
+    elif hasattr(value, "tolist"):  # of numpy, which need not be there
+        yield from unsayable(value.tolist(), path, depth + 1)
