@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from channels.exceptions import ChannelFull
+
 from django_livesim.bus import local
 from django_livesim.bus.layers import HANG_UP_AGAIN, get_layer, hang_up, is_local
 from django_livesim.bus.seldom import Seldom
@@ -27,6 +29,10 @@ ECHO_EVERY = 2.5  # seconds between two messages to ourselves
 ECHO_LIMIT = 1.0  # seconds that one of them may take, there and back
 UNHEARD = 2  # of them one after the other; a single one is lost, too, where the loop stood still meanwhile
 DEAF_AFTER = 6.0  # seconds without any message
+FULL = (
+    "The channel layer keeps as many messages for this process as it may, and loses others; what they said is"
+    " asked for. It hears them too slowly: fewer viewers for each process, or more capacity for the layer"
+)
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
@@ -203,10 +209,14 @@ class LayerReceiver(Receiver):
     async def _comes_back(self) -> bool:
         """Whether anything is heard within `ECHO_LIMIT` of telling ourselves something."""
         self._heard.clear()
-        with contextlib.suppress(Exception):
+        try:
             async with asyncio.timeout(ECHO_LIMIT):
                 await self._layer.send(self._channel, {"type": "livesim.echo"})
                 await self._heard.wait()
+        except ChannelFull:
+            seldom.warning(FULL)
+        except Exception:
+            logger.debug("not heard", exc_info=True)
         return self._heard.is_set()
 
     async def _keep(self) -> None:

@@ -27,9 +27,11 @@ from channels.worker import Worker as ChannelsWorker
 from django_livesim.bus import doorbells, local
 from django_livesim.bus.layers import HANG_UP_AGAIN, get_layer, hang_up, is_local
 from django_livesim.bus.loop_thread import LoopThread
+from django_livesim.bus.seldom import Seldom
 from django_livesim.protocol.names import RUNS_CHANNEL, worker_channel
 
 logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
 
 RETRY = 1.0  # seconds before a channel is listened to again after an error
 ECHO_EVERY = 2.5  # seconds between two messages to oneself
@@ -99,7 +101,8 @@ class DoorbellWorker(ChannelsWorker):
             except asyncio.CancelledError:
                 raise
             except Exception as exc:
-                logger.warning("not listening to %s for %s s: %s", channel, RETRY, exc)
+                text = "not listening to %s: %s; tried again every %s s, and the poll finds the work"
+                seldom.warning(text, channel, exc, RETRY)
                 await asyncio.sleep(RETRY)
 
 
