@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     # viewers
     "FRAME_RATE": 10.0,  # frames a second where the simulation says nothing, None: one for each tick
     "REPORT_EVERY": None,  # ticks between two frames where the simulation says nothing, None: by FRAME_RATE
+    "HTML_RATE": 2.0,  # frames a second that are rendered as HTML, for each role and language
     "MAX_MESSAGE_BYTES": 16384,  # bytes of one message of a client
     "MAX_FRAME_BYTES": 4 * 1024 * 1024,  # bytes of one view, event or result on its way to viewers
     "SLOW_VIEWER": 5.0,  # seconds one send to a viewer may take before its socket is closed
@@ -149,6 +150,7 @@ RULES: dict[str, tuple[str, Valid]] = {
     "RETENTION": ("None or a number of days, 0 or more", optional(number(0))),
     "FRAME_RATE": ("None or a number above 0", optional(number(0, above=True))),
     "REPORT_EVERY": ("None or an integer of 1 or more", optional(integer(1))),
+    "HTML_RATE": ("a number above 0", number(0, above=True)),
     "MAX_MESSAGE_BYTES": ("an integer of 256 or more", integer(256)),
     "MAX_FRAME_BYTES": ("an integer of 1024 or more", integer(1024)),
     "SLOW_VIEWER": ("a number of seconds above 0", number(0, above=True)),

@@ -19,12 +19,14 @@ from django_livesim.bus.hubs import hubs
 from django_livesim.bus.seldom import Seldom
 from django_livesim.bus.viewer import Viewer
 from django_livesim.consumers.admission import Admission, aadmit, aadmit_again
+from django_livesim.consumers.fragments import Subject
 from django_livesim.consumers.hello import hello
+from django_livesim.consumers.html import HTML, HtmlViewer, downlink_only, format_of, language_of
 from django_livesim.consumers.inbox import Allowance, Inbox
 from django_livesim.consumers.rows import ROWS, verdict_of
 from django_livesim.consumers.storing import astore
 from django_livesim.protocol import commands, frames
-from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
+from django_livesim.protocol.errors import BadArgs, Code, Forbidden, LivesimError, NoRun
 from django_livesim.protocol.names import CloseCode
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class LivesimConsumer:
         self._receive = receive
         self._send = send
         self._inbox = Inbox(receive)
+        self.format: str
         self.viewer: Viewer
         self.hub: Hub
 
@@ -84,21 +87,19 @@ class LivesimConsumer:
     async def _live(self) -> CloseCode | None:
         """Let the viewer in and serve it; the code to close with, None where it is gone."""
         try:
+            self.format = format_of(self.scope)
             async with asyncio.timeout(ADMIT_LIMIT):
                 admission = await aadmit(self.scope, self.run_id)
             return await self._serve(admission) if isinstance(admission, Admission) else admission
+        except BadArgs as exc:
+            await self._send({"type": "websocket.send", "text": frames.error(None, exc)})
+            return CloseCode.NOT_FOUND
         except Exception:
             seldom.warning("A viewer cannot be served: run=%s", self.run_id, exc_info=True)
             return CloseCode.RESTARTING
 
     async def _serve(self, admission: Admission) -> CloseCode | None:
-        self.viewer = Viewer(
-            wire.sender(self._send, direct=conf.settings.DIRECT_SENDS),
-            sender=admission.actor.sender,
-            role=admission.role,
-            by_role=admission.description.by_role,
-            slow=conf.settings.SLOW_VIEWER,
-        )
+        self.viewer = self._viewer(admission)
         self.viewer.say(hello(admission.run, admission.role, admission.description))
         self.hub = hubs().join(self.run_id, self.viewer, admission.facts, ROWS)
         pump = self._start("pump", self.viewer.pump())
@@ -113,6 +114,19 @@ class LivesimConsumer:
                 self.viewer.close(CloseCode.RESTARTING)
         gone = not pump.cancelled() and pump.exception()  # the server's send raised
         return None if gone else self.viewer.close_code
+
+    def _viewer(self, admission: Admission) -> Viewer:
+        send = wire.sender(self._send, direct=conf.settings.DIRECT_SENDS)
+        options: dict[str, Any] = {
+            "sender": admission.actor.sender,
+            "role": admission.role,
+            "by_role": admission.description.by_role,
+            "slow": conf.settings.SLOW_VIEWER,
+        }
+        if self.format != HTML:
+            return Viewer(send, **options)
+        subject = Subject.of(admission.run, admission.description.tables, self.scope)
+        return HtmlViewer(send, subject=subject, language=language_of(self.scope), **options)
 
     def _start(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         return asyncio.create_task(work, name=f"livesim-socket-{name}-{self.run_id.hex}")
@@ -153,11 +167,13 @@ class LivesimConsumer:
         try:
             message = commands.decode(text, limit)
         except commands.BadMessage as exc:
-            self.viewer.say(frames.error(exc.id, exc))
+            self.viewer.say(frames.error(exc.id, downlink_only() if self.format == HTML else exc))
             if len(text) > limit * HOPELESS:
                 self.viewer.close(CloseCode.TOO_LARGE)
             return
         match message:
+            case commands.Command() | commands.Control() if self.format == HTML:
+                self.viewer.say(frames.error(message.id, downlink_only()))
             case commands.Command() | commands.Control():
                 await self._act(message)
             case commands.Ack():

@@ -20,8 +20,8 @@ from django.utils import timezone
 from django.utils.encoding import escape_uri_path
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from django_livesim.conf import settings
 from django_livesim.forms import TIMES
@@ -45,6 +45,22 @@ BEATS = (
 def socket_path(run: Run) -> str:
     """The path of a run's socket, on the host that serves the page."""
     return f"{get_script_prefix()}ws/livesim/runs/{run.id}/"
+
+
+@register.simple_tag(takes_context=True)
+def livesim_html_socket(context: Context, run: Run) -> str:
+    """The address at which a run is told as HTML, in the language of this page, with its link's key."""
+    query = {"format": "html", "language": get_language() or django_settings.LANGUAGE_CODE}
+    request = context.get("request")
+    if request is not None and (key := request.GET.get("key")):
+        query["key"] = key
+    return f"{socket_path(run)}?{urlencode(query)}"
+
+
+@register.filter
+def status_label(status: str) -> str:
+    """A run's status as people read it."""
+    return next((str(label) for each, label in STATUS_LABELS.items() if each == status), status)
 
 
 @register.filter

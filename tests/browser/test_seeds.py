@@ -107,3 +107,34 @@ def test_the_pages_are_found_from_the_list_of_runs(sandbox: Site, visit: Visit) 
     expect(page.get_by_role("heading", name="What the documents ask for")).to_be_visible()
     page.click("text=An echo")
     expect(page.get_by_role("heading", name="An echo")).to_be_visible()
+
+
+def test_a_run_told_as_html_is_watched_and_steered_by_a_page_without_a_script(
+    sandbox: Site, visit: Visit
+) -> None:
+    starter = opened_page(visit(sandbox), "simulation")
+    starter.click("[data-part=start]")
+    expect(starter.locator("[data-part=time]")).to_have_text(re.compile(r"^\d+0$"))
+    page = visit(sandbox, viewport={"width": 390, "height": 844}).page
+    sent: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda text: sent.append(str(text))))
+    page.goto(f"{sandbox.url}/documents/html/")
+    time = page.locator("[id^=livesim-frame-] .ls-muted")
+    expect(time).to_have_text(re.compile(r"^Time \d+, tick \d+$"))
+    seen = time.inner_text()
+    expect(time).not_to_have_text(seen)
+    hostile = "<b id=bold>moon</b>"
+    page.fill("#id_add_entity_entity_id", hostile)
+    page.fill("#id_add_entity_entity_data", '{"position": [0, 0], "velocity": [1, 0.5]}')
+    page.click("#send-add_entity")
+    row = page.locator("[id^=livesim-frame-] tr", has_text=hostile)
+    expect(row).to_contain_text(re.compile(r"\d+, \d+\.5"))
+    expect(page.locator("#bold")).to_have_count(0)
+    starter.click("[data-part=stop]")
+    expect(page.locator("[id^=livesim-status-]")).to_have_text("stopped")
+    starter.click("[data-part=start]")
+    expect(page.locator("[id^=livesim-status-]")).to_contain_text("running")
+    page.click("#send-clear")
+    expect(page.locator("[id^=livesim-frame-]")).to_contain_text("None yet")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert sent == []
