@@ -95,17 +95,18 @@ class Screen:
 
     def _encode(self, role: str) -> bytes:
         view = self._view(role)
-        return self.encoder.encode(view, view)
+        return self.encoder.encode(view, view)[0]
 
     def _encode_apart(self, role: str) -> tuple[bytes, bytes]:
         """What is in no table, and the tables."""
         view = self._view(role)
         declared = [table for table in self._definition.tables if table.name in view]
         if not declared:
-            return self.encoder.encode(view, view), b""
+            return self.encoder.encode(view, view)[0], b""
         packed = {table.name: table.pack(view[table.name]) for table in declared}
         rest = {name: value for name, value in view.items() if name not in packed}
-        return self.encoder.encode(rest, view), self.encoder.encode(packed, view)
+        body, tables = self.encoder.encode(view, rest, packed)
+        return body, tables
 
     def _update(self, group: str, tick: int) -> Send:
         """The message for an ordinary Channels consumer of the author's own."""

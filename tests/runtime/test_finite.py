@@ -41,7 +41,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def encoded(encoder: ViewEncoder, view: Any) -> Any:
-    return orjson.loads(encoder.encode(view, view))
+    return orjson.loads(encoder.encode(view, view)[0])
 
 
 def test_they_are_null_and_counted_and_the_first_is_said_with_its_place(said: list[str]) -> None:
@@ -76,7 +76,6 @@ def test_what_is_null_by_itself_is_nothing_to_speak_of(said: list[str]) -> None:
 def test_views_are_looked_through_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finite, "LOOK_EVERY", 1000.0)
     encoder = ViewEncoder(RUN, 3)
-    encoded(encoder, {"x": 1.0})
     for _ in range(10):
         encoded(encoder, {"x": math.nan})
     assert encoder.found == 1
@@ -92,6 +91,14 @@ def test_a_view_that_takes_long_to_look_through_is_looked_through_less_often(
     assert encoder.found == 1
 
 
+def test_all_parts_of_a_view_are_looked_through_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finite, "LOOK_EVERY", 1000.0)
+    encoder = ViewEncoder(RUN, 3)
+    view = {"x": 1.0, "things": {"a": {"x": math.nan}}}
+    encoder.encode(view, {"x": 1.0}, {"things": {"ids": ["a"], "columns": {"x": [None]}}})
+    assert encoder.found == 1
+
+
 def test_numbers_of_numpy_are_found() -> None:
     numpy = pytest.importorskip("numpy")
     encoder = ViewEncoder(RUN, 3)
@@ -102,7 +109,7 @@ def test_numbers_of_numpy_are_found() -> None:
 
 def test_a_view_that_cannot_be_sent_says_where_and_why() -> None:
     with pytest.raises(BadState, match=r'view\["a"\] is of type object'):
-        ViewEncoder(RUN, 3).encode({"a": object()}, {})
+        ViewEncoder(RUN, 3).encode({}, {"a": object()})
 
 
 class Drunk(Simulation):
