@@ -180,7 +180,8 @@ class Holding:
 
     def report(self, now: float) -> None:
         """Show viewers the frames that are due."""
-        for output in self.screen.frames(self.host.tick, now):
+        at_once = self.speed <= 0 or self.ticks_asked > 0
+        for output in self.screen.frames(self.host.tick, now, at_once=at_once):
             self.record.out(output)
 
     def collect_effects(self) -> None:

@@ -220,5 +220,4 @@ class LoopRunner(Runner):
                 result=settled.result,
             )
         if self.program.take_report():
-            self.screen.by_itself = True
-            self.screen.want()
+            self.screen.reported()

@@ -9,7 +9,7 @@ and what viewers are to get of it, is in its record.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 from django_livesim.protocol.names import Status
@@ -85,17 +85,21 @@ class Runner(Holding):
             self.pace.rate.rests()
         return waited and not self.waits
 
-    def watch(self, roles: Iterable[str], keyframe: bool) -> None:
-        """Somebody watches in these roles; a keyframe is wanted at once where one is missing."""
-        self.screen.watch(roles, self.clock.now() + self.options.interest_ttl)
-        self.unwatched.seen(self.clock.now())
+    def watch(self, roles: Iterable[str], keyframe: bool, hub: str, rates: Mapping[str, float]) -> None:
+        """A hub's viewers watch in these roles, some of which want so many frames a second at most.
+
+        A keyframe is wanted at once where one is missing.
+        """
+        now = self.clock.now()
+        self.screen.watch(roles, now, hub, rates)
+        self.unwatched.seen(now)
         if keyframe:
             self.screen.want(whole=True)
         if self.over or self.away or self.replaying:
             return
         if self.unwatched.paused:
             self._guarded(self._go_on)
-        elif keyframe:
+        elif keyframe or self.screen.owed_at <= now:
             self._guarded(self.report)
 
     # -- time ---------------------------------------------------------------------------------
@@ -117,7 +121,7 @@ class Runner(Holding):
     @property
     def _attend_due(self) -> float:
         """When there is something to do here that needs no step."""
-        return min(self.schedule.next_due, self.keeper.proof_due)
+        return min(self.schedule.next_due, self.keeper.proof_due, self.screen.owed_at)
 
     def turn(self, now: float) -> None:
         """Make the step that is due, or none where nobody is watching and that has a consequence.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -215,9 +215,11 @@ class Runs:
         if runner := self.runners.get(run):
             self._touch(runner, runner.offer, entries)
 
-    def _watch(self, run: UUID, roles: Sequence[str], keyframe: bool) -> None:
+    def _watch(
+        self, run: UUID, roles: Sequence[str], keyframe: bool, hub: str, rates: Mapping[str, float]
+    ) -> None:
         if runner := self.runners.get(run):
-            self._touch(runner, runner.watch, roles, keyframe)
+            self._touch(runner, runner.watch, roles, keyframe, hub, rates)
 
     def _touch(self, runner: Runner, function: Callable[..., Any], *args: Any) -> None:
         """Have a runner do something; what it lets escape ends its own run, and no worker."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from django_livesim.protocol.names import Role
 from django_livesim.protocol.records import Held
 from django_livesim.runtime.finite import ViewEncoder
+from django_livesim.runtime.interest import Beat, Interest
 from django_livesim.runtime.ports import Definition, FrameOut, Options, SendOut
 from django_livesim.simulation import Send
 
@@ -33,33 +35,52 @@ class Screen:
         self._run = held.info
         self._epoch = held.epoch
         self.encoder = ViewEncoder(held.info.id, held.epoch)
-        self._watched: dict[str, float] = {}
-        self._due = 0.0
+        self._watched: dict[str, Interest] = {}
+        self._beat = Beat()
         self._wanted = self._whole = False
-        self.by_itself = False
-        """Whether the loop reports by itself, and so no frame comes by the clock."""
+        self._by_itself = self._reported = False
 
     def want(self, *, whole: bool = False) -> None:
         """A frame is wanted at the next boundary, due or not; `whole` where it is to be a snapshot."""
         self._wanted = True
         self._whole = self._whole or whole
 
-    def watch(self, roles: Iterable[str], until: float) -> None:
-        """Somebody watches in these roles until then."""
-        for role in roles:
-            self._watched[role if self._definition.views_by_role else ALL] = until
+    def reported(self) -> None:
+        """The loop says that there is something to see, and so no frame comes by the clock."""
+        self._by_itself = self._reported = True
 
-    def frames(self, tick: int, now: float) -> Iterator[FrameOut | SendOut]:
-        """The frames of this boundary: none where none is due or nobody watches."""
-        if not (self._wanted or self._is_due(tick, now)):
+    def watch(self, roles: Iterable[str], now: float, hub: str, rates: Mapping[str, float]) -> None:
+        """A hub's viewers watch in these roles, at most so many frames a second where there is a rate."""
+        wishes: dict[str, float] = {}
+        for role in roles:
+            name = role if self._definition.views_by_role else ALL
+            wishes[name] = max(wishes.get(name, 0.0), rates.get(role, math.inf))
+        for name, fps in wishes.items():
+            self._watched.setdefault(name, Interest()).tell(hub, fps, now + self._options.interest_ttl)
+
+    @property
+    def owed_at(self) -> float:
+        """When a frame is to be shown that came too early for those who watch."""
+        return min((interest.owed_at for interest in self._watched.values()), default=math.inf)
+
+    def frames(self, tick: int, now: float, *, at_once: bool = False) -> Iterator[FrameOut | SendOut]:
+        """The frames of this boundary: none where none is due or nobody watches.
+
+        `at_once`: steps are made as fast as they can be; their number then says nothing of how often to show.
+        """
+        asked, self._wanted = self._wanted, False
+        due = not asked and self._is_due(tick, now, at_once)
+        if not (asked or due or now >= self.owed_at):
             return
-        self._wanted = False
-        self._watched = {role: until for role, until in self._watched.items() if until > now}
+        if asked:
+            self._reported = False
+        self._watched = {role: each for role, each in self._watched.items() if each.lasts(now)}
         whole, self._whole = self._whole, False
-        for role in self._watched:
-            body, tables = self._encode_apart(role)
-            yield FrameOut(role=role, tick=tick, body=body, tables=tables, whole=whole)
-        if self._definition.report_to:
+        for role, interest in self._watched.items():
+            if interest.takes(now, asked=asked, due=due):
+                body, tables = self._encode_apart(role)
+                yield FrameOut(role=role, tick=tick, body=body, tables=tables, whole=whole)
+        if self._definition.report_to and (asked or due):
             yield SendOut(send=self._update(self._definition.report_to, tick))
 
     def all_frames(self, tick: int) -> list[FrameOut]:
@@ -75,20 +96,21 @@ class Screen:
                 logger.exception("no view run=%s epoch=%s role=%s", self._run.id, self._epoch, role)
         return frames
 
-    def _is_due(self, tick: int, now: float) -> bool:
-        if self.by_itself:
-            return False
-        every = self._definition.report_every or self._options.report_every
-        if every and (self._definition.report_every or self._definition.frame_rate is None):
-            return tick % every == 0
+    def _is_due(self, tick: int, now: float, at_once: bool) -> bool:
+        """Whether there is a frame at this tick, as the simulation and the settings say."""
         rate = self._definition.frame_rate or self._options.frame_rate
-        if rate is None:
-            return True
-        period = 1.0 / rate
-        if now < self._due - period / 4:
-            return False
-        self._due = max(self._due + period, now + period / 2)
-        return True
+        every = self._definition.report_every or self._options.report_every
+        if self._by_itself:
+            due, clocked = self._reported, False
+        elif every and (self._definition.report_every or self._definition.frame_rate is None):
+            due, clocked = tick % every == 0, False
+        else:
+            due, clocked = True, rate is not None
+        if due and (clocked or at_once):
+            due = self._beat.take(now, rate or self._definition.tick_rate)
+        if due:
+            self._reported = False
+        return due
 
     def _view(self, role: str) -> dict[str, Any]:
         return self._program.view(str(Role.OWNER) if role == ALL else role)

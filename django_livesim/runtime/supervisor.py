@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from uuid import UUID
 
 from django_livesim.protocol.records import Entry
@@ -35,9 +36,17 @@ class Supervisor(Runs):
         """There is something to see in the database."""
         self.post(self.looking.ring)
 
-    def interest(self, run: UUID, roles: Sequence[str], keyframe: bool) -> None:
-        """Somebody watches a run."""
-        self.post(self._watch, run, roles, keyframe)
+    def interest(
+        self,
+        run: UUID,
+        roles: Sequence[str],
+        keyframe: bool,
+        *,
+        hub: str = "",
+        rates: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """A hub's viewers watch a run in these roles; one with a rate wants so many frames a second."""
+        self.post(self._watch, run, roles, keyframe, hub, rates)
 
     def volatile(self, run: UUID, entry: Entry) -> None:
         """A command without a row has come; it is lost where the run is not held here any more."""

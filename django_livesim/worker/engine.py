@@ -52,6 +52,12 @@ class Catalogue:
         return params.bind(params.form_class(spec), args)
 
 
+def _rates(message: dict[str, Any]) -> dict[str, float]:
+    """By role, what a sign of interest says of how many frames a second are wanted; other hubs say nothing."""
+    rates = message.get("rates")
+    return {str(role): float(fps) for role, fps in rates.items()} if isinstance(rates, dict) else {}
+
+
 def options() -> Options:
     """The runtime's options, from the settings."""
     return Options(
@@ -152,7 +158,8 @@ class Engine:
         elif message["type"] == "livesim.interest":
             run, roles = UUID(hex=message["run"]), [str(role) for role in message["roles"]]
             if message["viewers"] > 0:
-                self.supervisor.interest(run, roles, bool(message["keyframe"]))
+                hub, rates = str(message.get("hub", "")), _rates(message)
+                self.supervisor.interest(run, roles, bool(message["keyframe"]), hub=hub, rates=rates)
         elif message["type"] == VOLATILE:
             try:
                 self.supervisor.volatile(*volatile.decode(message))
