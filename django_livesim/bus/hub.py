@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections import OrderedDict, deque
@@ -24,6 +25,7 @@ import orjson
 
 from django_livesim.bus.feed import Feed, Frame
 from django_livesim.bus.large import LARGE, Large
+from django_livesim.bus.pressure import Pressure
 from django_livesim.bus.receiver import Receiver
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
@@ -77,6 +79,8 @@ class Hub:
         self._groups: set[str] = set()
         self._care = asyncio.Event()
         self._keyframes: deque[float] = deque(maxlen=KEYFRAMES)
+        self._pressure = Pressure()
+        self._rates: dict[str, float] = {}  # by role, what the worker was told last
         self._tasks: list[asyncio.Task[None]] = []
         self._linger: asyncio.TimerHandle | None = None
         self._presence: asyncio.TimerHandle | None = None
@@ -113,6 +117,7 @@ class Hub:
         self.viewers.discard(viewer)
         if self._closed:
             return
+        self._note_wish(viewer.role, viewer.fps)
         self._announce()
         if self.viewers:
             self._hear_roles()
@@ -124,6 +129,17 @@ class Hub:
         viewer.change_role(role)
         self._hear_roles()
         self._renew(viewer)
+
+    def rate(self, viewer: Viewer, fps: float) -> None:
+        """The viewer wants at most so many frames a second; where it matters, the worker is told."""
+        before = viewer.fps
+        viewer.rate(fps)
+        self._note_wish(viewer.role, max(before, viewer.fps))
+
+    def _note_wish(self, role: str, fps: float) -> None:
+        """There was, or is, a viewer with this wish: where nobody's is higher, the worker is to know."""
+        if fps >= self._rates.get(role, math.inf):
+            self._care.set()
 
     def resync(self, viewer: Viewer) -> None:
         """Show the viewer the newest frame again, and have the worker send one; at most once a second."""
@@ -347,6 +363,20 @@ class Hub:
             self._watch.ask()  # that may be over
         for viewer in self.viewers:
             viewer.show(feed)
+        self._weigh(frame)
+
+    def _weigh(self, frame: Frame) -> None:
+        """Where most viewers miss frames, ask for fewer; where none do any more, for more again."""
+        now = time.monotonic()
+        if not self._pressure.came(frame.role, now):
+            return
+        before = self._pressure.limit
+        after = self._pressure.judge([viewer.count() for viewer in self.viewers], now)
+        if after != before:
+            self._care.set()
+        if after < before:
+            text = "More frames come than viewers can be sent; %.1f a second are asked for: run=%s"
+            seldom.warning(text, after, self.run_id)
 
     def take_large(self, large: Large) -> None:
         """Tell that the newest view is not shown, unless a newer one was."""
@@ -423,6 +453,7 @@ class Hub:
         keyframe = self.in_doubt or self.facts is None or self.facts.status == Status.PAUSED
         if keyframe:
             self._keyframes.append(time.monotonic())
+        self._rates = self._wishes()
         message = {
             "type": "livesim.interest",
             "run": self.run_id.hex,
@@ -430,8 +461,16 @@ class Hub:
             "viewers": len(self.viewers),
             "roles": sorted({str(viewer.role) for viewer in self.viewers}),
             "keyframe": keyframe,
+            "rates": {role: fps for role, fps in self._rates.items() if fps < math.inf},
         }
         await self._receiver.send(worker_channel(worker), message)
+
+    def _wishes(self) -> dict[str, float]:
+        """By role, the most frames a second that a viewer wants, and can be sent."""
+        wishes: dict[str, float] = {}
+        for viewer in self.viewers:
+            wishes[viewer.role] = max(wishes.get(viewer.role, 0.0), viewer.fps)
+        return {str(role): min(fps, self._pressure.limit) for role, fps in wishes.items()}
 
     def _announce(self) -> None:
         """Tell everyone how many watch, now or when a second has passed since the last time."""

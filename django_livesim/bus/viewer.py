@@ -24,6 +24,8 @@ UNACKED_LIMIT = 2  # frames on their way to a viewer that acknowledges
 FIRST_QUERY = 2.0  # seconds after which an outcome that did not come is read from the rows
 LONGEST_QUERY = 30.0  # seconds between two readings, at most
 
+ALL_FRAMES = 1000.0  # frames a second from which on a wish is none
+
 RIGHTLESS = frozenset({CloseCode.FORBIDDEN, CloseCode.DELETED})
 """After these nothing more is told of the run."""
 
@@ -87,8 +89,11 @@ class Viewer:
         self._answered: OrderedDict[str, None] = OrderedDict()
         self._unacked: deque[tuple[int, int]] = deque()
         self._acks = False
+        self.fps = math.inf
+        """Frames a second that the viewer wants, at most."""
         self._gap = 0.0  # seconds between two frames, at the viewer's own wish
         self._next_frame_at = 0.0
+        self._sent_frames = self._passed_over = 0
 
     # what the hub says
 
@@ -123,8 +128,16 @@ class Viewer:
         if frame is None or self.close_code is not None:
             return
         if frame.role in ("all", self.role) and frame.number > self._shown:
+            if self._slot is not None and self._is_late():
+                self._passed_over += 1
             self._slot = feed
             self._plan()
+
+    def count(self) -> tuple[int, int]:
+        """Frames that were sent since this was last asked, and those passed over though it wanted them."""
+        counts = self._sent_frames, self._passed_over
+        self._sent_frames = self._passed_over = 0
+        return counts
 
     def close(self, code: CloseCode) -> None:
         """Have the socket closed.
@@ -212,8 +225,9 @@ class Viewer:
 
     def rate(self, fps: float) -> None:
         """The viewer wants at most so many frames a second; 0: none until it says otherwise."""
-        self._gap = 1 / fps if fps > 0 else float("inf")
-        self._next_frame_at = time.monotonic() if fps > 0 else float("inf")
+        self.fps = fps if fps < ALL_FRAMES else math.inf
+        self._gap = 1 / self.fps if fps > 0 else math.inf
+        self._next_frame_at = time.monotonic() if fps > 0 else math.inf
         self._plan()
 
     def resync(self) -> None:
@@ -334,6 +348,7 @@ class Viewer:
         if not text:
             return None
         self._shown = frame.number
+        self._sent_frames += 1
         if self._gap:
             self._next_frame_at = time.monotonic() + self._gap
         if self._acks:
@@ -351,6 +366,10 @@ class Viewer:
         if self._acks and len(self._unacked) >= UNACKED_LIMIT:
             return True
         return bool(self._gap) and time.monotonic() < self._next_frame_at
+
+    def _is_late(self) -> bool:
+        """Whether the viewer waits for longer than it wants to."""
+        return not self._gap or time.monotonic() >= self._next_frame_at + self._gap
 
 
 def _size(text: str) -> int:

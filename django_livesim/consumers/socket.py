@@ -125,7 +125,7 @@ class LivesimConsumer:
         }
         if self.format != HTML:
             return Viewer(send, **options)
-        subject = Subject.of(admission.run, admission.description.tables, self.scope)
+        subject = Subject.of(admission.run, self.scope)
         return HtmlViewer(send, subject=subject, language=language_of(self.scope), **options)
 
     def _start(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -179,7 +179,7 @@ class LivesimConsumer:
             case commands.Ack():
                 self.viewer.ack(message.epoch, message.seq)
             case commands.Rate():
-                self.viewer.rate(message.fps)
+                self.hub.rate(self.viewer, message.fps)
             case commands.Resync():
                 self.hub.resync(self.viewer)
             case commands.Ping():
