@@ -57,7 +57,16 @@ function fate(promise) {
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
+function hide(hidden) {
+  document.hidden = hidden;
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+
+/** What was asked for since this was last looked at, in frames a second. */
+const rates = () => sent.splice(0).filter(({ type }) => type === "rate").map(({ fps }) => fps);
+
 beforeEach(() => {
+  globalThis.document = Object.assign(new EventTarget(), { hidden: false });
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
   mock.method(Math, "random", () => 0.5);
@@ -204,4 +213,54 @@ test("frames: tables come as the objects they stand for", () => {
     sent.map(({ type }) => type),
     ["ack", "resync"],
   );
+});
+
+test("a hidden page asks for fewer frames, and for what it wanted before when it is looked at again", () => {
+  const socket = opened();
+  assert.deepEqual(rates(), []);
+  hide(true);
+  hide(true);
+  assert.deepEqual(rates(), [0.5]);
+  hide(false);
+  assert.deepEqual(rates(), [1000]);
+  socket.rate(5);
+  hide(true);
+  hide(false);
+  assert.deepEqual(rates(), [5, 0.5, 5]);
+  hide(true);
+  socket.rate(0.2);
+  hide(false);
+  assert.deepEqual(rates(), [0.5, 0.2]);
+  socket.close();
+  hide(true);
+  assert.deepEqual(rates(), []);
+});
+
+test("what a page wants is asked for again on a new connection", () => {
+  const socket = new LiveSocket("ws://x/");
+  socket.rate(5);
+  socket.open();
+  assert.deepEqual(rates(), []);
+  hello();
+  assert.deepEqual(rates(), [5]);
+  ws.onclose({ code: 1006 });
+  hide(true);
+  socket.reconnect();
+  hello();
+  assert.deepEqual(rates(), [0.5]);
+  hide(false);
+  assert.deepEqual(rates(), [5]);
+  socket.close();
+});
+
+test("a page may say how many frames it wants while it is hidden", () => {
+  for (const [hiddenRate, asked] of [[10, [10, 1000]], [0, [0, 1000]], [Infinity, []]]) {
+    const socket = new LiveSocket("ws://x/", { hiddenRate });
+    socket.open();
+    hello();
+    hide(true);
+    hide(false);
+    assert.deepEqual(rates(), asked);
+    socket.close();
+  }
 });

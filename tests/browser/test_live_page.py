@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
 
 from tests.browser.conftest import LOST, Visitor
 from tests.browser.simulations import HOSTILE
@@ -252,6 +254,43 @@ def test_a_run_that_ends_behind_a_hidden_tab_shows_its_outcome_on_coming_back(ad
     expect(page.locator(".ls-outcome")).to_have_count(0)
     hide(page, False)
     expect(page.locator(".ls-outcome")).to_contain_text("This run has finished.")
+
+
+def test_a_hidden_tab_gets_few_frames_and_all_of_them_once_it_is_looked_at(ada: Visitor) -> None:
+    page = ada.page
+    said: list[dict[str, Any]] = []
+    heard: list[dict[str, Any]] = []
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framesent", lambda text: said.append(json.loads(text)))
+        socket.on("framereceived", lambda text: heard.append(json.loads(text)))
+
+    def numbers() -> list[tuple[int, int]]:
+        """Tick and number of the frames that came since they were last forgotten."""
+        return [(each["tick"], each["seq"]) for each in heard if each["type"] in ("snapshot", "delta")]
+
+    def rates() -> list[float]:
+        return [each["fps"] for each in said if each["type"] == "rate"]
+
+    page.on("websocket", listen)
+    ada.start("counter")
+    expect_moving(page)
+    assert rates() == []
+    hide(page, True)
+    expect_moving(page)  # the worker knows by now
+    heard.clear()
+    expect_moving(page)
+    expect_moving(page)
+    (first, one), *_, (last, other) = numbers()
+    assert last - first > 2 * (other - one), (
+        numbers()
+    )  # ticks by frames made; half are shown to one who looks
+    assert rates() == [0.5]
+    hide(page, False)
+    heard.clear()
+    while len(numbers()) < 20:
+        expect_moving(page)
+    assert rates() == [0.5, 1000]
 
 
 def test_an_answer_that_the_socket_does_not_bring_is_asked_for(ada: Visitor) -> None:

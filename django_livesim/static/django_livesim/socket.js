@@ -8,7 +8,9 @@
  *
  * A connection that is lost is made again, ever more slowly; commands that had no answer are then sent again
  * under the same id, so that each takes effect once. At most 100 wait for an answer; one that could not be sent
- * for ten seconds is refused as `stale`, since nobody wants it done by surprise. Events, each with a `detail`:
+ * for ten seconds is refused as `stale`, since nobody wants it done by surprise. While the page is hidden a frame
+ * comes every two seconds, or as `new LiveSocket(url, { hiddenRate })` says: so many a second, Infinity for no fewer
+ * than ever. Events, each with a `detail`:
  *   connection {state: "connecting" | "open" | "waiting" | "closed", delay, code}   delay in ms, while waiting
  *   hello, status, event, presence, end   the server's message
  *   frame    {epoch, seq, tick, state}, never older than the one before it on the same connection
@@ -29,6 +31,8 @@ const LAST_DELAY = 15000;
 const SETTLED = 10000; // ms open after which the next loss counts as the first
 const QUIET = 20000; // ms without a word after which we ask
 const DEAD = 30000; // ms without a word after which the connection counts as lost
+const ALL = 1000; // frames a second: as many as there are
+const HIDDEN = 0.5; // frames a second that a hidden page asks for; soon enough for none to be missed
 
 /** A command that was refused, or never accepted; `code` is one of the protocol's. */
 export class LiveError extends Error {
@@ -54,10 +58,15 @@ export class LiveSocket extends EventTarget {
   #pending = new Map();
   #mirror = new Mirror();
   #asked = false; // for a snapshot that has not come
+  #wish = ALL; // frames a second
+  #told = ALL; // to the server, on this connection
+  #hiddenRate;
+  #onVisibility = () => this.#tellRate();
 
-  constructor(url) {
+  constructor(url, { hiddenRate = HIDDEN } = {}) {
     super();
     this.url = url;
+    this.#hiddenRate = hiddenRate;
     this.state = "closed";
     this.hello = null;
     this.frame = null;
@@ -68,13 +77,13 @@ export class LiveSocket extends EventTarget {
     this.#wanted = true;
     this.#attempt = 0;
     this.#pulse = setInterval(() => this.#check(), 5000);
+    globalThis.document?.addEventListener("visibilitychange", this.#onVisibility);
     this.#connect();
   }
 
   /** Close for good; `open` begins again. Commands without an answer stay so. */
   close() {
-    this.#wanted = false;
-    clearInterval(this.#pulse);
+    this.#unwant();
     clearTimeout(this.#retry);
     this.#drop();
     this.#become("closed", { code: 1000 });
@@ -105,9 +114,15 @@ export class LiveSocket extends EventTarget {
     this.#write({ type: "resync" });
   }
 
-  /** Ask for at most so many frames a second. */
+  /** Ask for at most so many frames a second, now and after each reconnection; 1000: as many as there are. */
   rate(fps) {
-    this.#write({ type: "rate", fps });
+    this.#wish = Math.min(fps, ALL);
+    this.#tellRate();
+  }
+
+  #tellRate() {
+    const fps = globalThis.document?.hidden ? Math.min(this.#wish, this.#hiddenRate) : this.#wish;
+    if (fps !== this.#told && this.#write({ type: "rate", fps })) this.#told = fps;
   }
 
   #ask(message) {
@@ -167,8 +182,7 @@ export class LiveSocket extends EventTarget {
     this.#ws = null;
     if (code === TOO_LARGE) this.#refuseSent("too_large");
     if (code in FATAL) {
-      this.#wanted = false;
-      clearInterval(this.#pulse);
+      this.#unwant();
       this.#refuseAll(FATAL[code]);
       this.#become("closed", { code });
       return;
@@ -176,6 +190,12 @@ export class LiveSocket extends EventTarget {
     const delay = this.#nextDelay(code);
     this.#retry = setTimeout(() => this.#connect(), delay);
     this.#become("waiting", { delay, code });
+  }
+
+  #unwant() {
+    this.#wanted = false;
+    clearInterval(this.#pulse);
+    globalThis.document?.removeEventListener("visibilitychange", this.#onVisibility);
   }
 
   /** In ms. A server that restarts closes everybody at once: they come back over some seconds. */
@@ -236,12 +256,14 @@ export class LiveSocket extends EventTarget {
   #greet(message) {
     const first = this.state !== "open";
     this.hello = message;
-    this.#mirror = new Mirror(message.tables);
+    this.#mirror = new Mirror();
     this.#asked = false;
     this.frame = null;
     if (first) {
       this.#openedAt = performance.now();
+      this.#told = ALL;
       this.#become("open");
+      this.#tellRate();
     }
     this.#tell("hello", message);
     if (!first) return;
