@@ -20,7 +20,7 @@ from channels.worker import Worker  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from benchmarks.live.app.simulations import RATE, entities  # noqa: E402
+from benchmarks.live.state import RATE, entities  # noqa: E402
 
 
 class SimulationConsumer(AsyncConsumer):
@@ -69,8 +69,8 @@ class SimulationConsumer(AsyncConsumer):
                     # Example: move entities
                     if "position" in entity and "velocity" in entity:
                         entity["position"] = [
-                            round(entity["position"][0] + entity["velocity"][0], 3),
-                            round(entity["position"][1] + entity["velocity"][1], 3),
+                            entity["position"][0] + entity["velocity"][0],
+                            entity["position"][1] + entity["velocity"][1],
                         ]
 
                 # Report state periodically

@@ -9,7 +9,7 @@ import time
 import orjson
 from websockets.asyncio.server import broadcast, serve
 
-from benchmarks.live.app.simulations import RATE, entities, move
+from benchmarks.live.state import RATE, entities, turn
 
 
 async def main(port: int, count: int, deflate: bool) -> None:
@@ -27,7 +27,7 @@ async def main(port: int, count: int, deflate: bool) -> None:
         due = time.monotonic()
         while True:
             state["time"] += 1
-            move(state)
+            turn(state)
             text = orjson.dumps({"type": "update", "sent": time.time() * 1000, "state": state}).decode()
             broadcast(sockets, text)
             due = max(due + 1 / RATE, time.monotonic())

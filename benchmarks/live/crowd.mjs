@@ -1,12 +1,15 @@
-// Many viewers of one socket, who read and do no more: what came, how old it was, how large.
+// Many viewers of one server, who read and do no more: how many frames came, how old they were, how large.
 //
 //   node crowd.mjs '{"host": "127.0.0.1", "port": 8000, "path": "/", "viewers": 1000, "warm": 2, "seconds": 10}'
 //
-// It reads the frames of RFC 6455 by their heads and looks into one viewer in `every` alone, for the moment that
-// is in each state as "sent": milliseconds since 1970. `deflate` offers compression, `ack` answers each frame of
-// ours, `says` is what each sends first, `frozen` of them never read. Prints one line of JSON.
-import { randomBytes } from "node:crypto";
-import { connect } from "node:net";
+// It looks into the frames of one viewer in `every` alone, for the moment at which each was sent. `dialect` is
+// one of dialects.mjs, `deflate` offers compression; the first `frozen` of them do not read while it is measured,
+// and are woken then. Measuring begins between two frames, of which there are `rate` a second. Prints one line
+// of JSON.
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { dialects } from "./dialects.mjs";
+import { Viewer } from "./viewer.mjs";
 
 const options = {
   host: "127.0.0.1",
@@ -15,138 +18,108 @@ const options = {
   warm: 2,
   seconds: 10,
   every: 20,
+  rate: 20,
+  dialect: "json",
   deflate: false,
   frozen: 0,
-  says: null,
   ...JSON.parse(process.argv[2]),
 };
-const SENT = Buffer.from('"sent":');
+const AT_ONCE = 50; // connections that are made
+const LIMIT = 60; // seconds until all are there
+const WAKE = 3; // seconds that the woken have
 const now = () => performance.timeOrigin + performance.now();
-const count = { messages: 0, bytes: 0, closed: 0, open: 0 };
+const dialect = dialects[options.dialect];
+const count = { frames: 0, bytes: 0 };
 const ages = [];
-let measuring = false;
+const woken = new Map();
+let [measuring, wokenAt, came] = [false, 0, () => {}];
 
-class Viewer {
-  #rest = [];
-  #size = 0;
-  #open = false;
-
-  constructor(number) {
-    this.looks = number % options.every === 0 && !options.deflate;
-    this.socket = connect(options.port, options.host, () => this.#greet());
-    this.socket.setNoDelay(true);
-    this.socket.on("data", (data) => this.#read(data));
-    this.socket.on("error", () => {});
-    this.socket.on("close", () => count.closed++);
+function heard(payload, size, viewer) {
+  if (payload && !dialect.isFrame(payload)) return;
+  if (measuring) {
+    count.frames++;
+    count.bytes += size;
+    viewer.frames++;
   }
-
-  #greet() {
-    const lines = [
-      `GET ${options.path} HTTP/1.1`,
-      `Host: ${options.host}:${options.port}`,
-      "Upgrade: websocket",
-      "Connection: Upgrade",
-      `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}`,
-      "Sec-WebSocket-Version: 13",
-    ];
-    if (options.deflate) lines.push("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits");
-    this.socket.write(`${lines.join("\r\n")}\r\n\r\n`);
-  }
-
-  /** What is wanted is known from the head; bodies are passed over without being joined. */
-  #read(data) {
-    if (this.#size) {
-      this.#rest.push(data);
-      this.#size += data.length;
-      if (this.#size < this.wanted) return;
-      data = Buffer.concat(this.#rest);
-      this.#rest = [];
-      this.#size = 0;
-    }
-    let at = 0;
-    if (!this.#open) {
-      const end = data.indexOf("\r\n\r\n");
-      if (end < 0) return this.#keep(data, data.length + 1);
-      if (!data.subarray(0, 12).toString().endsWith("101")) throw new Error(data.toString().slice(0, 200));
-      this.#open = true;
-      count.open++;
-      at = end + 4;
-      if (options.says) this.say(options.says);
-    }
-    while (data.length - at >= 2) {
-      let size = data[at + 1] & 127;
-      let head = 2;
-      if (size === 126) {
-        head = 4;
-        if (data.length - at < head) break;
-        size = data.readUInt16BE(at + 2);
-      } else if (size === 127) {
-        head = 10;
-        if (data.length - at < head) break;
-        size = Number(data.readBigUInt64BE(at + 2));
-      }
-      if (data.length - at < head + size) return this.#keep(data.subarray(at), head + size);
-      if ((data[at] & 15) === 1) this.#count(data.subarray(at + head, at + head + size));
-      at += head + size;
-    }
-    if (at < data.length) this.#keep(data.subarray(at), 2);
-  }
-
-  #keep(data, wanted) {
-    this.#rest = [data];
-    this.#size = data.length;
-    this.wanted = wanted;
-  }
-
-  #count(payload) {
-    if (!measuring) return;
-    count.messages++;
-    count.bytes += payload.length;
-    if (!this.looks) return;
-    const at = payload.indexOf(SENT);
-    if (at >= 0) ages.push(now() - parseFloat(payload.subarray(at + 7, at + 27).toString()));
-  }
-
-  say(text) {
-    const payload = Buffer.from(text);
-    const mask = randomBytes(4);
-    const head = payload.length < 126 ? [0x81, 0x80 | payload.length] : [0x81, 0xfe, payload.length >> 8, payload.length & 255];
-    this.socket.write(Buffer.concat([Buffer.from(head), mask, payload.map((byte, index) => byte ^ mask[index & 3])]));
-  }
+  if (!viewer.looks || !payload) return;
+  came();
+  const sent = dialect.sentIn(payload);
+  if (sent === null) return;
+  if (measuring && !viewer.frozen) ages.push(now() - sent);
+  if (wokenAt && viewer.frozen && sent >= wokenAt && !woken.has(viewer)) woken.set(viewer, now() - wokenAt);
 }
 
-const viewers = [];
-for (let number = 0; number < options.viewers; number++) {
-  viewers.push(new Viewer(number));
-  if (number % 50 === 49) await new Promise((resolve) => setTimeout(resolve, 20));
+async function connectAll() {
+  const viewers = [];
+  const paths = options.path.split(" ");
+  const until = now() + LIMIT * 1000;
+  for (let number = 0; number < options.viewers; number++) {
+    const viewer = new Viewer(options, dialect, heard, paths[number % paths.length]);
+    viewer.frozen = number < options.frozen;
+    viewer.looks = viewer.frozen || number % options.every === 0;
+    viewers.push(viewer);
+    await viewer.connect();
+    if (number % AT_ONCE === AT_ONCE - 1) await sleep(20);
+  }
+  while (viewers.some((each) => !each.open)) {
+    if (now() > until) throw new Error(`not all ${options.viewers} are connected`);
+    await sleep(50);
+  }
+  if (dialect.first) viewers[0].say(dialect.first);
+  return viewers;
 }
-for (let waited = 0; count.open < options.viewers && waited < 600; waited++) {
-  await new Promise((resolve) => setTimeout(resolve, 50));
+
+/** Until one comes, or for so many milliseconds. */
+async function frame(limit) {
+  const timer = new AbortController();
+  await Promise.race([new Promise((resolve) => (came = resolve)), sleep(limit, 0, { signal: timer.signal })]);
+  timer.abort();
+  came = () => {};
 }
-if (count.open < options.viewers) throw new Error(`${count.open} of ${options.viewers} are connected`);
-for (const viewer of viewers.slice(0, options.frozen)) viewer.socket.pause();
+
+const viewers = await connectAll();
+const others = viewers.filter((each) => !each.frozen);
+const frozen = viewers.filter((each) => each.frozen);
 process.stderr.write("connected\n");
-await new Promise((resolve) => setTimeout(resolve, options.warm * 1000));
+await frame(LIMIT * 1000);
+await sleep(options.warm * 1000);
+// Between two frames, so that a window of whole seconds has as many as it should.
+await frame(2000);
+await sleep(500 / options.rate);
+for (const viewer of frozen) viewer.socket.pause();
 process.stderr.write("measuring\n");
+const [used, began] = [process.cpuUsage(), performance.now()];
 measuring = true;
-const cpu = process.cpuUsage();
-const began = performance.now();
-await new Promise((resolve) => setTimeout(resolve, options.seconds * 1000));
-const seconds = (performance.now() - began) / 1000;
+await sleep(options.seconds * 1000);
 measuring = false;
+const seconds = (performance.now() - began) / 1000;
+const spent = process.cpuUsage(used);
 process.stderr.write("measured\n");
-const used = process.cpuUsage(cpu);
-ages.sort((a, b) => a - b);
-const at = (share) => (ages.length ? ages[Math.min(ages.length - 1, Math.floor(share * ages.length))] : null);
+if (frozen.length) {
+  wokenAt = now();
+  for (const viewer of frozen) viewer.socket.resume();
+  await sleep(WAKE * 1000);
+}
+const shares = (numbers) => {
+  numbers.sort((a, b) => a - b);
+  const at = (share) => numbers[Math.min(numbers.length - 1, Math.floor(share * numbers.length))] ?? null;
+  return [at(0.5), at(0.99)];
+};
+const [p50, p99] = shares(ages);
 console.log(
   JSON.stringify({
     seconds,
-    messages: count.messages,
+    frames: count.frames,
     bytes: count.bytes,
-    closed: count.closed,
-    cpu: (used.user + used.system) / 1e6 / seconds,
-    p50: at(0.5),
-    p99: at(0.99),
+    offered: others.length * options.rate * options.seconds,
+    of_others: others.reduce((sum, each) => sum + each.frames, 0),
+    fewest: Math.min(...others.map((each) => each.frames)),
+    closed: viewers.filter((each) => each.closed).length,
+    cpu: (spent.user + spent.system) / 1e6 / seconds,
+    p50,
+    p99,
+    woken: woken.size,
+    slowest_to_wake: shares([...woken.values()])[1],
   }),
 );
 process.exit(0);

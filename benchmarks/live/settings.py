@@ -10,4 +10,7 @@ from tests.settings import INSTALLED_APPS
 DEBUG = False
 INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.live.app"]
 ALLOWED_HOSTS = ["*"]
-LIVESIM = {"DIRECT_SENDS": os.environ.get("LIVESIM_DIRECT") != "0", "FRAME_RATE": 20}
+LIVESIM = {
+    "DIRECT_SENDS": os.environ.get("LIVESIM_DIRECT") != "0",
+    "FRAME_RATE": float(os.environ.get("RATE", "20")),
+}
