@@ -352,7 +352,9 @@ class Hub:
         self.in_doubt = not feed.take(frame)
         if self.in_doubt:  # one was lost, or could not be put together
             if newest:
-                seldom.warning("A frame was lost on its way, and a whole one is asked for: run=%s", self.run_id)
+                seldom.warning(
+                    "A frame was lost on its way, and a whole one is asked for: run=%s", self.run_id
+                )
             self._care.set()
             return
         if self.large.pop(frame.role, None):

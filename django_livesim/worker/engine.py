@@ -53,7 +53,7 @@ class Catalogue:
 
 
 def _rates(message: dict[str, Any]) -> dict[str, float]:
-    """By role, what a sign of interest says of how many frames a second are wanted; other hubs say nothing."""
+    """By role, how many frames a second a sign of interest asks for; hubs of a former version do not say."""
     rates = message.get("rates")
     return {str(role): float(fps) for role, fps in rates.items()} if isinstance(rates, dict) else {}
 
