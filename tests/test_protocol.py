@@ -246,7 +246,7 @@ SAID = [
         run=RUN, simulation="x", status="waiting", role="owner", commands=(), tick_rate=None, frame_rate=None
     ),
     frames.snapshot(1, 2, 3, b'{"a":[1,null]}'),
-    frames.snapshot(1, 2, 3, b"{}", b'{"ships":{"ids":["a"],"columns":{"x":[1]}}}'),
+    frames.snapshot(1, 2, 3, b"{}", b'{"ships":{"ids":["a"],"columns":{"x":[1]},"steps":{"x":0.1}}}'),
     frames.delta(1, 2, 3, 4, {"a": None}, ["/b"]),
     frames.delta(1, 2, 3, 4, {}, [], {"ships": {"removed": ["a"], "changed": {"x": [2]}}}, 7),
     frames.status(Status.PAUSED, 3, 0.5, 2.0, "because"),

@@ -61,7 +61,7 @@ def sent(table: Any) -> Any:
 
 @given(ships)
 def test_viewers_get_the_objects_back_as_precise_as_was_declared(rows):
-    back = tables.unpack(tables.columns_of(sent(SHIPS.tell())), sent(SHIPS.pack(rows)))
+    back = tables.unpack(sent(SHIPS.pack(rows)))
     assert list(back) == list(rows)
     for key, row in rows.items():
         for column in SHIPS.columns:
@@ -77,7 +77,6 @@ def test_viewers_get_the_objects_back_as_precise_as_was_declared(rows):
 
 @given(st.lists(ships, min_size=1, max_size=4))
 def test_a_chain_of_deltas_ends_with_what_there_is(script, views):
-    columns = tables.columns_of(sent(SHIPS.tell()))
     mirror = SHIPS.pack(views[0])
     there = in_javascript = sent(mirror)
     for rows in views[1:]:
@@ -86,9 +85,8 @@ def test_a_chain_of_deltas_ends_with_what_there_is(script, views):
         there = tables.apply(there, sent(delta))
         in_javascript = script("applyTable", in_javascript, sent(delta))
         assert there == mirror == in_javascript
-        assert tables.unpack(columns, there) == tables.unpack(columns, new)
-    told = sent(SHIPS.tell())["columns"]
-    assert script("unpack", told, in_javascript) == tables.unpack(columns, there)
+        assert tables.unpack(there) == tables.unpack(new)
+    assert script("unpack", in_javascript) == tables.unpack(there)
 
 
 def test_with_nothing_changed_there_is_nothing_to_say():
@@ -107,7 +105,7 @@ def test_a_delta_says_what_has_changed_and_no_more():
     }
     delta, mirror = tables.diff(old, table.pack({"d": {"x": 5}, "c": {"x": 3}, "a": {"x": 1}}))
     assert delta == {"removed": ["b"], "added": {"ids": ["d"], "columns": {"x": [50]}}}
-    assert mirror == {"ids": ["a", "c", "d"], "columns": {"x": [10, 30, 50]}}
+    assert mirror == {"ids": ["a", "c", "d"], "columns": {"x": [10, 30, 50]}, "steps": {"x": 0.1}}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +126,10 @@ def test_a_wrong_declaration_is_refused(columns, error, said):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([1], "is list. Its Table expects a dict of dicts"),
+        ([1], "ships has .*, list. Its Table expects a dict of dicts"),
+        ({"a": None}, r"ships\['a'\] has None, NoneType. Its Table expects a dict"),
+        ({1: {}}, "ships has 1, int. Its Table expects ids that are str"),
+        ({"a": {"exact": "1e3 m"}}, "expects a number"),
         ({"a": {"x": "far"}}, r"ships\['a'\]\['x'\] is 'far'. Its Table expects a number"),
         ({"a": {"kind": 3}}, "is 3. Its Table expects str"),
         ({"a": {"up": "yes"}}, "expects bool"),
@@ -138,6 +139,20 @@ def test_a_wrong_declaration_is_refused(columns, error, said):
 def test_a_view_that_is_no_such_table_is_said(rows, said):
     with pytest.raises(BadState, match=said):
         SHIPS.pack(rows)
+
+
+def test_what_is_too_large_for_its_steps_is_null_and_the_rest_is_there():
+    far = {"a": {"x": 1e19, "exact": 1e19}, "b": {"x": 1.7e308}, "c": {"x": 2.5}, "d": {"far": -1e300}}
+    back = tables.unpack(SHIPS.pack(far))
+    assert [back[key]["x"] for key in far] == [None, None, 2.5, None]
+    assert back["a"]["exact"] == 1e19
+    assert back["d"]["far"] is None
+
+
+def test_the_columns_may_have_any_name_of_python(script):
+    odd = Table("t", **{"constructor": str, "__proto__": 0.5, "toString": int})
+    packed = sent(odd.pack({"a": {"constructor": "x", "__proto__": 1.5, "toString": 3}}))
+    assert script("unpack", packed) == tables.unpack(packed)
 
 
 MISFITS = [
@@ -151,7 +166,7 @@ MISFITS = [
 
 @pytest.mark.parametrize("delta", MISFITS, ids=str)
 def test_a_delta_that_does_not_fit_is_said(script, delta):
-    table = {"ids": ["a"], "columns": {"x": [1]}}
+    table = {"ids": ["a"], "columns": {"x": [1]}, "steps": {}}
     with pytest.raises(BadPatch, match="does not fit"):
         tables.apply(table, delta)
     assert "raised" in script("applyTable", table, delta)

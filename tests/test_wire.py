@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -29,10 +30,12 @@ class Application:
         self.raised: list[BaseException] = []
         self.allowed = True
         self.taken = 0
+        self.connection: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
+        self.connection = getattr(send, "__self__", None)
         put = wire.sender(send, direct=self.allowed)
         self.direct.append(getattr(put, "__self__", None).__class__ is wire.Direct)
         try:
@@ -132,6 +135,31 @@ async def test_one_that_reads_nothing_is_waited_for_and_one_that_has_gone_is_sai
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("by", ["client", "server"])
+async def test_nothing_follows_the_close_of_either_side(by):
+    application = Application()
+    application.texts = ["x" * 2**20] * 8
+    async with served(application) as url:
+        reader = await connect(url, max_size=None, max_queue=1, compression=None)
+        reader.transport.pause_reading()
+        async with asyncio.timeout(10):
+            while application.connection is None or application.connection.writable.is_set():
+                await asyncio.sleep(0.01)
+        if by == "server":
+            application.connection.shutdown()
+        else:
+            reader.protocol.send_close(1000)
+            reader.send_data()
+            async with asyncio.timeout(10):
+                while application.connection.conn.state.name == "OPEN":
+                    await asyncio.sleep(0.01)
+        application.connection.writable.set()  # as if it had read meanwhile
+        async with asyncio.timeout(10):
+            while not application.raised:
+                await asyncio.sleep(0.01)
+        reader.transport.abort()
+
+
 @given(st.binary(max_size=300))
 def test_a_frame_is_that_of_the_rfc(payload):
     text = payload.hex()
@@ -145,7 +173,8 @@ def test_frames_that_are_kept_take_no_more_than_so_much(monkeypatch):
         text = f"{number:>2000}"
         assert frames.of(text, None) == wire.frame(text.encode())
         assert frames.of(text, 12) == wire.frame(text.encode(), 12)
-    assert sum(len(made) + len(text) for (text, _), made in frames._kept.items()) <= 10_000
+    kept = sum(sys.getsizeof(made) + sys.getsizeof(text) for (text, _), made in frames._kept.items())
+    assert kept <= 10_000
     assert len(frames._kept) >= 2
 
 

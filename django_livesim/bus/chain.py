@@ -19,7 +19,8 @@ SMALL = 1024  # bytes of a view up to which it is sent whole: a delta would not 
 WORTH = 0.6  # of the view's bytes: a larger delta is not sent,
 PATIENCE = 32  # and so many frames at most are sent whole before it is tried again
 WHOLE_EVERY = 10.0  # seconds between two snapshots
-CHECK_EVERY = 5.0  # seconds between two checks
+CHECK_EVERY = 5.0  # seconds between two checks,
+CHECKED = 2**16  # and as often that as the view has so many bytes: a check takes all of it apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +37,6 @@ class View:
     """The tables by name, as JSON; empty where there are none."""
     whole: bool = False
     """Whether somebody has asked for a snapshot."""
-
-    def snapshot(self) -> str:
-        return frames.snapshot(self.epoch, self.seq, self.tick, self.body, self.tables)
 
     def picture(self) -> Picture:
         return Picture(state=orjson.loads(self.body), tables=orjson.loads(self.tables or b"{}"))
@@ -88,13 +86,20 @@ class Chain:
         if last is not None and text:
             message |= {"prev": last.seq, "delta": text, "check": checks}
             if checks:
-                self._check_due = now + CHECK_EVERY
+                self._check_due = now + CHECK_EVERY * max(1.0, view.size / CHECKED)
         else:
             self._picture = None
         if not text or view.whole or now >= self._whole_due:
             self._whole_due = now + WHOLE_EVERY
-            message["text"] = view.snapshot()
+            message["text"] = self._snapshot(view)
         return message
+
+    def _snapshot(self, view: View) -> str:
+        """With the rows of its tables in the order in which those have them who follow the deltas."""
+        tables = view.tables
+        if self._picture is not None and self._picture.tables:
+            tables = orjson.dumps(self._picture.tables)
+        return frames.snapshot(view.epoch, view.seq, view.tick, view.body, tables)
 
     def _may_follow(self, last: View, view: View) -> bool:
         """Whether a delta is to be tried."""
@@ -106,9 +111,7 @@ class Chain:
     def _delta(self, last: View, view: View, checks: bool) -> str:
         """Empty where it would not be worth it."""
         old, new = self._picture or last.picture(), view.picture()
-        if old.tables.keys() != new.tables.keys() or not (
-            isinstance(old.state, dict) and isinstance(new.state, dict)
-        ):
+        if not _fit(old, new):
             return ""
         patch, nulls = delta.diff(old.state, new.state, truths=last.truths or view.truths)
         changed, kept = {}, {}
@@ -125,3 +128,12 @@ class Chain:
             return ""
         self._pauses = 1
         return text
+
+
+def _fit(old: Picture, new: Picture) -> bool:
+    """Whether a delta can lead from one to the other."""
+    if not (isinstance(old.state, dict) and isinstance(new.state, dict)):
+        return False
+    return old.tables.keys() == new.tables.keys() and all(
+        tables.may_follow(table, new.tables[name]) for name, table in old.tables.items()
+    )

@@ -2,10 +2,12 @@
 
 Deltas are passed on as they come. They are put together with the snapshot before them only when somebody
 needs the whole: who joins, who has missed one, or a check of the worker's. That is done once for each frame.
+Where more of them wait than the whole is worth, they are dropped, and who needs it is sent the worker's next.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -13,7 +15,8 @@ import orjson
 from django_livesim.protocol import frames
 from django_livesim.protocol.mirror import Mirror
 
-MOST = 256  # deltas that wait to be put together
+LOT = 2**16  # characters of deltas that are put together at once, and of a view that is kept up in lots
+NONE = (-1, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,43 +51,85 @@ class Frame:
 
 
 class Feed:
-    """Used in its hub's loop."""
+    """Used in its hub's loop. `ask` is called where somebody needs a whole frame, and there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[], None] = lambda: None) -> None:
         self.newest: Frame | None = None
-        self._mirror = Mirror()
+        self.number = NONE
+        """Of the last one that was taken, also where that has been forgotten since."""
+        self.failed = 0
+        """Checks that failed, and deltas that did not fit."""
+        self._heard = NONE
+        self._ask = ask
+        self._asked = False
         self._waiting: list[str] = []
-        self._whole = ""
+        self._forget()
+
+    @property
+    def misses(self) -> bool:
+        """Whether one was lost, or somebody needs a whole frame."""
+        return self._asked or self._heard > (self.newest.number if self.newest else NONE)
 
     def take(self, frame: Frame) -> bool:
-        """Make a newer frame the newest; False where it needs one that is missing, and is not shown."""
-        if frame.text:
-            self._waiting, self._mirror = [frame.text], Mirror()
-            self._whole = frame.text
-        elif self.newest is None or not frame.follows(self.newest.number):
+        """Make a newer frame the newest; False where it is not newer, or needs one that is missing."""
+        self._heard = max(self._heard, frame.number)
+        if frame.number <= self.number:
             return False
-        else:
-            self._waiting.append(frame.delta)
-            self._whole = ""
-        self.newest = frame
-        if frame.check or len(self._waiting) > MOST:
-            return self._catch_up()
-        return True
+        if not frame.text and (self.newest is None or not frame.follows(self.newest.number)):
+            return False
+        self.newest, self.number = frame, frame.number
+        if frame.text:
+            self._begin(frame.text)
+        elif self._can:
+            self._keep(frame.delta, frame.check)
+        return self.newest is not None
+
+    def _begin(self, text: str) -> None:
+        self._forget()
+        self._waiting, self._size, self._asked = [text], len(text), False
+        self._whole, self._can = text, True
+
+    def _keep(self, text: str, check: bool) -> None:
+        """To be put together, unless that has become more than to ask for the whole."""
+        self._waiting.append(text)
+        self._length += len(text)
+        self._whole = ""
+        if check or (self._length > LOT >= self._size):
+            self._catch_up()
+        elif self._length > max(LOT, 2 * self._size):
+            self._forget()
 
     def whole(self) -> str:
-        """The newest frame as a snapshot; empty where there is none."""
-        if not self._whole and self.newest is not None and self._catch_up():
-            picture = self._mirror.picture
-            assert picture is not None
-            body = orjson.dumps(picture.state)
-            tables = orjson.dumps(picture.tables) if picture.tables else b""
-            self._whole = frames.snapshot(*self.newest.number, self.newest.tick, body, tables)
+        """The newest frame as a snapshot; empty where there is none, which is then asked for."""
+        if not self._whole and self.newest is not None and self._can and self._catch_up():
+            newest, picture = self.newest, self._mirror.picture
+            if picture is not None:
+                body = orjson.dumps(picture.state)
+                tables = orjson.dumps(picture.tables) if picture.tables else b""
+                self._whole = frames.snapshot(*newest.number, newest.tick, body, tables)
+        if not self._whole and self._heard > NONE and not self._asked:
+            self._asked = True
+            self._ask()
         return self._whole
 
     def _catch_up(self) -> bool:
-        """Put together what waits; where that fails, everything is forgotten."""
-        waiting, self._waiting = self._waiting, []
-        if all(self._mirror.take(orjson.loads(text)) for text in waiting):
-            return True
-        self.newest, self._mirror, self._whole = None, Mirror(), ""
-        return False
+        """Put together what waits; where that fails, everything is forgotten but the number."""
+        waiting, self._waiting, self._length = self._waiting, [], 0
+        try:
+            fits = all(self._mirror.take(orjson.loads(text)) for text in waiting)
+        except (ValueError, KeyError, TypeError, AttributeError):  # it is no frame
+            fits = False
+        if not fits:
+            self.failed += 1
+            self.newest = None
+            self._forget()
+        return fits
+
+    def _forget(self) -> None:
+        """The whole cannot be put together any more."""
+        self._mirror = Mirror()
+        self._waiting = []
+        self._length = 0  # of the deltas that wait,
+        self._size = 0  # and of the snapshot that they began with
+        self._whole = ""
+        self._can = False

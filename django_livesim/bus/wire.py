@@ -24,7 +24,7 @@ from typing import Any
 UVICORN = "uvicorn.protocols.websockets.websockets_sansio_impl"
 COMPRESSED = 1024  # bytes from which on a text is compressed
 LEVEL = 1  # of zlib: most of the gain for the least time
-KEPT = 2**24  # bytes of frames that are kept, for the next connection
+KEPT = 2**22  # bytes of frames that are kept, for the next connection
 UNSENT = 2**16  # bytes that wait in the system for one that does not read; what waits here is passed over
 SHARED = 256  # characters from which on a text may be one that many get
 
@@ -76,7 +76,7 @@ def _is_known(connection: Any) -> bool:
             and isinstance(connection.close_sent, bool)
             and connection.handshake_complete is True
             and callable(connection.transport.write)
-            and connection.conn.state.name == "OPEN"
+            and isinstance(connection.conn.state.name, str)
         )
         _window(connection.conn.extensions)
     except AttributeError:
@@ -103,15 +103,16 @@ class Direct:
         self._connection = connection
         self._window = _window(connection.conn.extensions)
         from uvicorn.protocols.utils import ClientDisconnected
+        from websockets.protocol import State
 
-        self._gone = ClientDisconnected
+        self._gone, self._open = ClientDisconnected, State.OPEN
 
     async def send(self, text: str) -> None:
         """As the server's own, with the same waiting and the same exception."""
         connection = self._connection
         if not connection.writable.is_set():
             await connection.writable.wait()
-        if connection.disconnected:
+        if connection.disconnected or connection.conn.state is not self._open:
             raise self._gone
         if not connection.close_sent:
             connection.transport.write(_frames.of(text, self._window))
@@ -132,10 +133,10 @@ class _Frames:
         made = self._kept.get((text, window))
         if made is None:
             made = self._kept[text, window] = frame(text.encode(), window)
-            self._size += len(made) + len(text)
-            while self._size > KEPT:
+            self._size += sys.getsizeof(made) + sys.getsizeof(text)
+            while self._size > KEPT and len(self._kept) > 1:
                 (oldest, _), gone = next(iter(self._kept.items()))
-                self._size -= len(gone) + len(oldest)
+                self._size -= sys.getsizeof(gone) + sys.getsizeof(oldest)
                 del self._kept[next(iter(self._kept))]
         return made
 

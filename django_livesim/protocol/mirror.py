@@ -18,7 +18,7 @@ from django_livesim.protocol import delta, tables
 from django_livesim.protocol.delta import BadPatch, View
 from django_livesim.protocol.tables import Packed
 
-EXACT = 2**53
+LEAST, MOST = -(2**63), 2**64 - 1  # whole numbers that orjson writes as such
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def _plain(value: Any) -> Any:
         return {name: _plain(member) for name, member in value.items()}
     if value.__class__ is list:
         return [_plain(member) for member in value]
-    if value.__class__ is float and value.is_integer() and abs(value) <= EXACT:
+    if value.__class__ is float and value.is_integer() and LEAST <= value < MOST:
         return int(value)
     return value
 

@@ -6,7 +6,7 @@ A view that holds `{"entities": {"e1": {"x": 3.14159, "y": 2.71828, "kind": "shi
 
 Then viewers get the ids, once, and a column for each declared member, with x and y in tenths:
 
-    {"ids": ["e1"], "columns": {"x": [31], "y": [27], "kind": ["ship"]}}
+    {"ids": ["e1"], "columns": {"x": [31], "y": [27], "kind": ["ship"]}, "steps": {"x": 0.1, "y": 0.1}}
 
 and with a delta the ids that are gone, the rows that are new, and of the columns what has changed: all of it,
 or `{"rows": [0], "values": [32]}`. Rows keep their order: what is gone is taken out, what is new comes last.
@@ -24,10 +24,11 @@ from django_livesim.protocol.delta import BadPatch
 from django_livesim.protocol.errors import BadState
 
 Packed = dict[str, Any]
-"""A table as it is sent: `ids` and `columns`."""
+"""A table as it is sent: `ids`, `columns` and, by column, what one step of its numbers is worth."""
 
 KINDS = {str: "str", int: "int", float: "float", bool: "bool"}
 SHARE = 0.5  # of a column's cells; where more have changed, all are sent
+EXACT = 2**53  # steps, up to which every whole number is one of its own in every client
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,18 @@ class Column:
     """Numbers are sent as multiples of it; 0: as they are."""
     kind: str = "number"
 
-    @property
-    def per_unit(self) -> int:
-        """How many steps make 1, where that is a whole number; 0 where it is none."""
-        whole = round(1 / self.step)
-        return whole if whole and abs(1 / self.step - whole) < 1e-9 * whole else 0
-
     def tell(self) -> dict[str, Any]:
         """As `hello` tells of it."""
         return {"name": self.name, "step": self.step} if self.step else {"name": self.name, "kind": self.kind}
 
     def pack(self, table: str, rows: Mapping[str, Mapping[str, Any]]) -> list[Any]:
         """The cells of all rows, in order."""
-        name, per_unit = self.name, self.per_unit if self.step else 0
-        if per_unit:
+        name, units = self.name, per_unit(self.step)
+        if units:
             try:
-                return [round(row[name] * per_unit) for row in rows.values()]
+                cells = [round(row[name] * units) for row in rows.values()]
+                if not cells or -EXACT <= min(cells) <= max(cells) <= EXACT:
+                    return cells
             except (KeyError, TypeError, ValueError, OverflowError):
                 pass  # one is missing, null or not finite
         return [self._cell(table, key, row.get(name)) for key, row in rows.items()]
@@ -65,7 +62,7 @@ class Column:
         try:
             return self._packed(value)
         except (TypeError, ValueError, OverflowError):
-            expected = "a number" if self.step else self.kind
+            expected = "a number" if self.step or self.kind == "float" else self.kind
             raise BadState(
                 f"The view's {table}[{key!r}][{self.name!r}] is {value!r:.100}. Its Table expects {expected}."
             ) from None
@@ -73,9 +70,10 @@ class Column:
     def _packed(self, value: Any) -> Any:
         if self.step or self.kind == "float":
             number = float(value)
-            if not math.isfinite(number):
-                return None
-            return round(number * (self.per_unit or 1 / self.step)) if self.step else number
+            if not self.step:
+                return number if math.isfinite(number) else None
+            steps = number * (per_unit(self.step) or 1 / self.step)
+            return round(steps) if abs(steps) <= EXACT else None
         if self.kind == "int":
             return int(value)
         if self.kind == "bool" and value in (True, False):
@@ -84,21 +82,19 @@ class Column:
             return str(value)
         raise TypeError(value)
 
-    def unpack(self, cells: Iterable[Any]) -> list[Any]:
-        """The values that these cells stand for."""
-        if not self.step:
-            return list(cells)
-        if per_unit := self.per_unit:
-            return [None if cell is None else cell / per_unit for cell in cells]
-        return [None if cell is None else cell * self.step for cell in cells]
+
+def per_unit(step: float) -> int:
+    """How many steps make 1, where that is a whole number; 0 where it is none."""
+    whole = round(1 / step) if step else 0
+    return whole if whole and abs(1 / step - whole) < 1e-9 * whole else 0
 
 
 class Table:
     """Declares that a member of the view is an object of objects, of which viewers get these members.
 
     `Table("entities", x=0.1, hits=int, kind=str)`: a number says how precise the values are sent, and a type,
-    of `str`, `int`, `float` and `bool`, that they are sent as they are. What is missing, null or not finite
-    is null. Raises TypeError and ValueError for anything else.
+    of `str`, `int`, `float` and `bool`, that they are sent as they are. What is missing, null, not finite or
+    beyond 2^53 steps is null. Raises TypeError and ValueError for anything else.
     """
 
     def __init__(self, name: str, /, **columns: float | type) -> None:
@@ -112,13 +108,22 @@ class Table:
         return {"name": self.name, "columns": [column.tell() for column in self.columns]}
 
     def pack(self, rows: Mapping[str, Mapping[str, Any]]) -> Packed:
-        """The table of these objects. Raises BadState where a value is not of its column's kind."""
+        """The table of these objects. Raises BadState where they, or a value, are not of the declared kind."""
         if not isinstance(rows, Mapping):
-            raise BadState(
-                f"The view's {self.name} is {type(rows).__name__}. Its Table expects a dict of dicts."
-            )
+            raise self._unexpected("", rows, "a dict of dicts")
+        for key, row in rows.items():
+            if not isinstance(key, str):
+                raise self._unexpected("", key, "ids that are str")
+            if not isinstance(row, Mapping):
+                raise self._unexpected(f"[{key!r:.100}]", row, "a dict")
         columns = {column.name: column.pack(self.name, rows) for column in self.columns}
-        return {"ids": list(rows), "columns": columns}
+        steps = {column.name: column.step for column in self.columns if column.step}
+        return {"ids": list(rows), "columns": columns, "steps": steps}
+
+    def _unexpected(self, at: str, value: Any, expected: str) -> BadState:
+        return BadState(
+            f"The view's {self.name}{at} has {value!r:.100}, {type(value).__name__}. Its Table expects {expected}."
+        )
 
 
 def _column(table: str, name: str, given: Any) -> Column:
@@ -133,20 +138,24 @@ def _column(table: str, name: str, given: Any) -> Column:
     return Column(name, step=float(given))
 
 
-def columns_of(told: Mapping[str, Any]) -> list[Column]:
-    """The columns of a table as `hello` told of them."""
-    return [
-        Column(each["name"], step=each.get("step", 0.0), kind=each.get("kind", "number"))
-        for each in told["columns"]
-    ]
-
-
-def unpack(columns: Iterable[Column], packed: Packed) -> dict[str, dict[str, Any]]:
+def unpack(packed: Packed) -> dict[str, dict[str, Any]]:
     """The objects of a table, by id."""
-    columns = list(columns)
-    values = zip(*(column.unpack(packed["columns"][column.name]) for column in columns), strict=True)
-    names = [column.name for column in columns]
+    names, steps = list(packed["columns"]), packed["steps"]
+    values = zip(*(_values(steps.get(name, 0), packed["columns"][name]) for name in names), strict=True)
     return {key: dict(zip(names, row, strict=True)) for key, row in zip(packed["ids"], values, strict=True)}
+
+
+def _values(step: float, cells: Iterable[Any]) -> list[Any]:
+    if not step:
+        return list(cells)
+    if units := per_unit(step):
+        return [None if cell is None else cell / units for cell in cells]
+    return [None if cell is None else cell * step for cell in cells]
+
+
+def may_follow(old: Packed, new: Packed) -> bool:
+    """Whether a delta leads from one to the other: they have the same columns, of the same precision."""
+    return old["steps"] == new["steps"] and old["columns"].keys() == new["columns"].keys()
 
 
 def diff(old: Packed, new: Packed) -> tuple[dict[str, Any], Packed]:
@@ -168,13 +177,15 @@ def diff(old: Packed, new: Packed) -> tuple[dict[str, Any], Packed]:
         found["changed"] = changed
     if added:
         found["added"] = {"ids": added, "columns": fresh}
-    return found, {"ids": kept + added, "columns": {name: now[name] + fresh[name] for name in now}}
+    columns = {name: now[name] + fresh[name] for name in now}
+    return found, {"ids": kept + added, "columns": columns, "steps": new["steps"]}
 
 
 def _taken(table: Packed, rows: Sequence[int]) -> Packed:
     return {
         "ids": [table["ids"][row] for row in rows],
         "columns": {name: [cells[row] for row in rows] for name, cells in table["columns"].items()},
+        "steps": table["steps"],
     }
 
 
@@ -220,4 +231,4 @@ def _applied(table: Packed, delta: Mapping[str, Any]) -> Packed:
     if added := delta.get("added"):
         ids = ids + added["ids"]
         columns = {name: cells + added["columns"][name] for name, cells in columns.items()}
-    return {"ids": ids, "columns": columns}
+    return {"ids": ids, "columns": columns, "steps": table["steps"]}

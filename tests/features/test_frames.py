@@ -122,7 +122,7 @@ async def test_a_table_comes_in_columns_and_is_the_objects_again(
         assert told[0]["name"] == "ships"
         assert all(not each["patch"] for each in socket.of("delta"))
         state = await paused(socket, run)
-        ships = tables.unpack(tables.columns_of(told[0]), mirror(socket).picture.tables["ships"])
+        ships = tables.unpack(mirror(socket).picture.tables["ships"])
         assert ships.keys() == state["ships"].keys()
         for key, ship in state["ships"].items():
             assert ships[key] == {"x": pytest.approx(ship["x"], abs=0.051), "y": ship["y"], "kind": "tug"}

@@ -24,9 +24,13 @@ from django_livesim.bus.chain import Chain, View
 from django_livesim.bus.hub import Hub
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.viewer import Viewer
+from django_livesim.protocol import tables
 from django_livesim.protocol.mirror import Mirror
+from django_livesim.protocol.tables import Table
 
 PARTS = st.none() | st.integers(0, 2) | st.dictionaries(st.sampled_from("xy"), st.none() | st.integers(0, 2))
+
+SHIPS = Table("ships", x=int)
 
 
 class Nowhere:
@@ -75,6 +79,7 @@ class Frames(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.epoch, self.seq, self.tick = 1, 0, 0
         self.state: dict[str, Any] = {}
+        self.ships: dict[str, dict[str, int]] = {}
         self.chain = Chain()
         self.sent: dict[tuple[int, int], dict[str, Any]] = {}
         self.under_way: list[dict[str, Any]] = []
@@ -101,20 +106,31 @@ class Frames(RuleBasedStateMachine):
 
     # -- the worker -----------------------------------------------------------------------------
 
-    @rule(steps=st.integers(0, 3), changed=st.dictionaries(st.sampled_from("abc"), PARTS, max_size=2))
-    def publish(self, steps: int, changed: dict[str, Any], whole: bool = False) -> None:
-        """A frame of a later tick, or once more of the same."""
+    @rule(
+        steps=st.integers(0, 3),
+        changed=st.dictionaries(st.sampled_from("abc"), PARTS, max_size=2),
+        ships=st.lists(
+            st.tuples(st.sampled_from("abc"), st.integers(0, 1)), unique_by=lambda ship: ship[0], min_size=2
+        ),
+        whole=st.booleans(),
+    )
+    def publish(
+        self, steps: int, changed: dict[str, Any], ships: list[tuple[str, int]], whole: bool = False
+    ) -> None:
+        """A frame of a later tick, or once more of the same; the ships of each in an order of its own."""
         self.tick += steps
         self.seq += 1
         if steps:
             self.state = {**self.state, **changed, "tick": self.tick, "more": "x" * 100}
-        self.sent[self.epoch, self.seq] = self.state
+            self.ships = {key: {"x": x} for key, x in ships}
+        self.sent[self.epoch, self.seq] = {**self.state, "ships": self.ships}
         view = View(
             role="all",
             epoch=self.epoch,
             seq=self.seq,
             tick=self.tick,
             body=orjson.dumps(self.state),
+            tables=orjson.dumps({"ships": SHIPS.pack(self.ships)}),
             whole=whole,
         )
         self.under_way.append(self.chain.message(view))
@@ -134,6 +150,15 @@ class Frames(RuleBasedStateMachine):
         index = data.draw(st.integers(0, len(self.under_way) - 1))
         message = self.under_way[index] if again else self.under_way.pop(index)
         self._in_loop(self.hub.hear, message)
+
+    @precondition(lambda self: self.under_way)
+    @rule()
+    def deliver_all(self) -> None:
+        """In order, as it mostly is; and everybody reads."""
+        while self.under_way:
+            self._in_loop(self.hub.hear, self.under_way.pop(0))
+            for client in self.clients:
+                client.read()
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
@@ -160,7 +185,7 @@ class Frames(RuleBasedStateMachine):
     @rule(data=st.data())
     def one_frame_heals_it(self, data: st.DataObject) -> None:
         """Whatever was lost: one frame that the worker is asked for, and every page shows the newest."""
-        self.publish(0, {}, whole=True)
+        self.publish(0, {}, [], whole=True)
         newest = self.under_way.pop()
         late, self.under_way = data.draw(st.permutations(self.under_way)), []
         place = data.draw(st.integers(0, len(late)))
@@ -176,8 +201,9 @@ class Frames(RuleBasedStateMachine):
     @invariant()
     def everybody_sees_what_was_sent(self) -> None:
         for client in self.clients:
-            if client.mirror.picture is not None:
-                assert client.mirror.picture.state == self.sent[client.mirror.number]
+            if (picture := client.mirror.picture) is not None:
+                shown = {**picture.state, "ships": tables.unpack(picture.tables["ships"])}
+                assert shown == self.sent[client.mirror.number]
 
     @invariant()
     def nobody_goes_back(self) -> None:
@@ -199,6 +225,7 @@ def _no_running_loop() -> Iterator[None]:
 @pytest.mark.usefixtures("_no_running_loop")
 def test_frames_lost_doubled_and_reordered_end_at_the_newest_and_never_go_back(monkeypatch) -> None:
     monkeypatch.setattr(chain, "SMALL", 0)
+    monkeypatch.setattr(chain, "WORTH", 10)
     run_state_machine_as_test(
         Frames, settings=settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
     )

@@ -4,48 +4,41 @@ import { apply } from "./delta.js";
 import { applyTable, unpack } from "./tables.js";
 
 export class Mirror {
-  #columns;
   #rest = {};
-  #tables = {};
+  #tables = new Map();
   #objects = {};
+  frame = null;
 
-  /** `tables` as `hello` tells of them. */
-  constructor(tables = []) {
-    this.#columns = new Map(tables.map(({ name, columns }) => [name, columns]));
-    this.frame = null;
-  }
-
-  /** Take a snapshot or a delta: "shown", "old", or "missed" where a snapshot is needed to go on. */
+  /**
+   * Take a snapshot or a delta: "shown", "old", or "missed" where a snapshot is needed to go on.
+   * The frame's state shares objects with those of later frames: copy it before writing into it.
+   */
   take(message) {
     const { epoch, seq, tick } = message;
     const last = this.frame;
     const isOld = last && (epoch < last.epoch || (epoch === last.epoch && seq < last.seq));
     if (isOld) return "old";
-    if (message.type === "snapshot") this.#set(message.state, message.tables ?? {});
-    else if (!last || epoch !== last.epoch || message.prev !== last.seq) return last?.seq === seq ? "old" : "missed";
-    else if (!this.#change(message)) return "missed";
+    if (message.type !== "snapshot") {
+      if (epoch === last?.epoch && seq === last.seq) return "old";
+      if (epoch !== last?.epoch || message.prev !== last.seq) return "missed";
+    }
+    if (!this.#takes(message)) return "missed";
     this.frame = { epoch, seq, tick, state: { ...this.#rest, ...this.#objects } };
     return "shown";
   }
 
-  #set(rest, tables) {
-    this.#rest = rest;
-    this.#tables = {};
-    this.#objects = {};
-    for (const name of Object.keys(tables)) this.#keep(name, tables[name]);
-  }
-
-  #keep(name, table) {
-    this.#tables[name] = table;
-    this.#objects[name] = unpack(this.#columns.get(name) ?? [], table);
-  }
-
   /** Whether it fits; where it does not, all is as before. */
-  #change({ patch, nulls, tables = {} }) {
+  #takes({ type, state, patch, nulls, tables = {} }) {
     try {
-      const changed = Object.keys(tables).map((name) => [name, applyTable(this.#tables[name], tables[name])]);
-      this.#rest = apply(this.#rest, patch, nulls);
-      for (const [name, table] of changed) this.#keep(name, table);
+      const isWhole = type === "snapshot";
+      const packed = Object.entries(tables).map(([name, each]) => [
+        name,
+        isWhole ? each : applyTable(this.#tables.get(name), each),
+      ]);
+      const objects = packed.map(([name, table]) => [name, unpack(table)]);
+      this.#rest = isWhole ? state : apply(this.#rest, patch, nulls);
+      this.#tables = new Map([...(isWhole ? [] : this.#tables), ...packed]);
+      this.#objects = { ...(isWhole ? {} : this.#objects), ...Object.fromEntries(objects) };
       return true;
     } catch {
       return false;

@@ -1,17 +1,21 @@
 /** Tables as they are sent, and the objects that they stand for; see docs/protocol.md. */
 
-const decoder = ({ step }) => {
+const decoder = (step) => {
   if (!step) return (cell) => cell;
   const whole = Math.round(1 / step);
   const isWhole = whole && Math.abs(1 / step - whole) < 1e-9 * whole;
   return (cell) => (cell === null ? null : isWhole ? cell / whole : cell * step);
 };
 
-/** The objects of a table by id, in a Map's order: `columns` as `hello` tells of them. */
-export function unpack(columns, { ids, columns: cells }) {
-  const decode = columns.map((column) => [column.name, cells[column.name], decoder(column)]);
+/** The objects of a table, by id. */
+export function unpack({ ids, columns, steps }) {
+  const decode = Object.entries(columns).map(([name, cells]) => [
+    name,
+    cells,
+    decoder(Object.hasOwn(steps, name) && steps[name]),
+  ]);
   return Object.fromEntries(
-    ids.map((id, row) => [id, Object.fromEntries(decode.map(([name, values, value]) => [name, value(values[row])]))]),
+    ids.map((id, row) => [id, Object.fromEntries(decode.map(([name, cells, value]) => [name, value(cells[row])]))]),
   );
 }
 
@@ -19,7 +23,7 @@ const misfit = () => new Error("What has changed of a table does not fit it");
 
 /** The table after a delta; `table` is not changed. Throws where they do not fit. */
 export function applyTable(table, { removed = [], changed = {}, added = null }) {
-  let { ids, columns } = table;
+  let { ids, columns, steps } = table;
   columns = { ...columns };
   if (removed.length) {
     const gone = new Set(removed);
@@ -44,5 +48,5 @@ export function applyTable(table, { removed = [], changed = {}, added = null }) 
     ids = [...ids, ...added.ids];
     for (const name in columns) columns[name] = [...columns[name], ...added.columns[name]];
   }
-  return { ids, columns };
+  return { ids, columns, steps };
 }
