@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,6 @@ from django_livesim.bus.seldom import Seldom
 from django_livesim.gateway import asked
 from django_livesim.models import Run
 from django_livesim.protocol import tables
-from django_livesim.protocol.tables import Column
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
@@ -49,8 +48,8 @@ class Subject:
     """The path that the site is mounted at."""
 
     @classmethod
-    def of(cls, run: Run, told: Sequence[Mapping[str, Any]], scope: Mapping[str, Any]) -> Subject:
-        """Of a run whose simulation has these tables, watched by the socket of this scope."""
+    def of(cls, run: Run, scope: Mapping[str, Any]) -> Subject:
+        """Of a run that is watched by the socket of this scope."""
         mounted: str = django_settings.FORCE_SCRIPT_NAME or scope.get("root_path") or ""
         return cls(
             id=run.id,
@@ -72,7 +71,8 @@ def of_frame(subject: Subject, role: str, language: str, text: str) -> SafeStrin
     """A snapshot as HTML; None where that failed."""
     message = orjson.loads(text)
     state = message["state"]
-    state |= {name: tables.unpack(packed) for name, packed in message.get("tables", {}).items()}
+    for name, packed in message.get("tables", {}).items():
+        state[name] = tables.unpack(packed)
     return _rendered(subject, FRAME, language, {"state": state, "tick": message["tick"], "role": role})
 
 
