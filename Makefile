@@ -33,10 +33,11 @@ outages: .venv/installed-test ## Harmful runs, Redis and database gone, clocks s
 matrix: .venv/installed-matrix ## Run tox: each Python and Django that this machine has, style, types, packaging, documents
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner $(ARGS)
 
-bench: .venv/installed-test ## Time commands, checkpoints, and the admin with 1,000,000 commands (ARGS=--short: fewer, in about a minute)
+bench: .venv/installed-test ## Time commands, checkpoints, the admin with 1,000,000 commands, and frames beside other servers (ARGS=--short: minutes)
 	@$(BIN)/python -m benchmarks.commands $(ARGS)
 	@$(BIN)/python -m benchmarks.checkpoints $(ARGS)
-	@exec $(BIN)/python -m benchmarks.admin $(ARGS)
+	@$(BIN)/python -m benchmarks.admin $(ARGS)
+	@exec $(BIN)/python -m benchmarks.live $(ARGS)
 
 lint: .venv/installed-lint ## Check style and types
 	$(BIN)/ruff check .

@@ -20,8 +20,9 @@ from benchmarks.live.servers import Scene, Serving
 from scripts import services
 
 OLD = 1000.0  # milliseconds of age at which a server does not keep up
-FACTOR = 1.5  # from one rate to the next
+UP, DOWN = 1.5, 0.5  # factors from one rate to the next
 LEAST = 0.5  # frames a second
+FEWEST = 5  # frames in what is measured
 SITES: dict[str, Serving] = {
     name: site
     for name, site in (SAME | CHANGES).items()
@@ -49,17 +50,17 @@ def find(serving: Serving, scene: Scene, steps: int, most: float) -> Full:
     tried: dict[float, Seen] = {}
 
     def keeps_up(rate: float) -> bool:
-        at_rate = replace(scene, rate=rate)
+        at_rate = replace(scene, rate=rate, seconds=max(scene.seconds, FEWEST / rate))
         with serving(at_rate) as site:
             seen = tried[rate] = look(site, at_rate)
         sys.stderr.write(f"  {rate:.1f} frames/s: {seen.arrived:.1%}, {seen.rate:,.0f} deliveries/s\n")
         return seen.sustained and (seen.p99 or 0.0) < OLD
 
     good, bad = (scene.rate, 0.0) if keeps_up(scene.rate) else (0.0, scene.rate)
-    while not bad and good * FACTOR <= most:
-        good, bad = (good * FACTOR, 0.0) if keeps_up(good * FACTOR) else (good, good * FACTOR)
+    while not bad and good * UP <= most:
+        good, bad = (good * UP, 0.0) if keeps_up(good * UP) else (good, good * UP)
     while not good and bad > LEAST:
-        good, bad = (bad / FACTOR, bad) if keeps_up(bad / FACTOR) else (0.0, bad / FACTOR)
+        good, bad = (bad * DOWN, bad) if keeps_up(bad * DOWN) else (0.0, bad * DOWN)
     for _ in range(steps if good and bad else 0):
         between = (good * bad) ** 0.5
         good, bad = (between, bad) if keeps_up(between) else (good, between)
