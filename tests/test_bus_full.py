@@ -1,4 +1,4 @@
-"""A channel layer that is full, hung or gone: said once a minute, counted, and made up for."""
+"""A channel layer that is full, hung or gone, and views that are too large: said, counted, made up for."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from channels.layers import get_channel_layer
 
 from django_livesim.bus import chain, hub, publisher, receiver
 from django_livesim.bus.chain import View
+from django_livesim.bus.large import Large
 from django_livesim.bus.publisher import Publisher
 from django_livesim.bus.receiver import LayerReceiver
+from django_livesim.bus.rows import Facts
 from django_livesim.bus.seldom import Seldom
 from django_livesim.protocol.mirror import Mirror
 from django_livesim.protocol.names import run_group, worker_channel
@@ -28,6 +30,7 @@ from tests.test_bus import (
     Table,
     bad_redis,
     flush,
+    frame,
     lane,
     layer,
     layer_settings,
@@ -83,6 +86,11 @@ def shown(page: Page) -> Any:
     return mirror.picture.state if mirror.picture else None
 
 
+def told(page: Page) -> str:
+    """The reason that it was told last."""
+    return str(["", *(each["reason"] for each in page.of("status"))][-1])
+
+
 async def test_frames_that_a_full_layer_has_lost_are_made_up_for_and_that_is_said_once(
     small: str,
     made_publisher: Publisher,
@@ -125,6 +133,38 @@ async def first_frame(publisher: Publisher, run: UUID, page: Page) -> int:
             await until(lambda seq=seq: shown(page)["n"] == seq)
             return seq + 1
     raise AssertionError("no frame arrived")
+
+
+async def test_a_stored_view_that_is_too_large_is_told_of_until_a_smaller_one_is_there(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LIVESIM = {"MAX_FRAME_BYTES": 2000}
+    run, page, table = uuid4(), Page(), Table()
+    table.facts = Facts(status="stopped", epoch=1, tick=7)
+    table.views["all"] = 7, orjson.dumps({"filling": "x" * 3000})
+    async with watching(page, run, table):
+        reason = "not shown, since its view takes 3014 bytes, and 2000 bytes are sent at most"
+        await until(lambda: told(page) == reason)
+        assert not page.of("snapshot")
+        table.facts = Facts(status="stopped", epoch=1, tick=8)
+        table.views["all"] = 8, orjson.dumps({"filling": "x"})
+        await until(lambda: page.of("snapshot"))
+        await until(lambda: told(page) == "")
+        assert page.of("snapshot")[0]["state"] == {"filling": "x"}
+
+
+async def test_of_frames_that_come_late_none_is_shown_that_is_older_than_one_too_large() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    large = Large(role="all", epoch=1, seq=5, tick=5, size=10 * 2**20, most=4 * 2**20)
+    async with watching(page, run, table) as joined:
+        joined.hear(large.encode())
+        joined.hear(frame(4))
+        await until(lambda: "takes 10.0 MiB, and 4.0 MiB" in told(page))
+        joined.hear(frame(6))
+        await until(lambda: page.of("snapshot"))
+        joined.hear(large.encode())
+        await until(lambda: told(page) == "")
+        assert [each["seq"] for each in page.of("snapshot")] == [6]
 
 
 async def test_a_process_whose_messages_are_more_than_the_layer_keeps_says_so_and_hears_again(
@@ -184,14 +224,14 @@ async def test_after_a_message_that_was_not_taken_the_next_frame_is_whole(
     channel = await channel_layer.new_channel()
     await channel_layer.group_add(run_group(run, "all"), channel)
 
-    async def frame(seq: int) -> dict[str, Any]:
+    async def taken(seq: int) -> dict[str, Any]:
         while (message := await asyncio.wait_for(channel_layer.receive(channel), 60))["seq"] < seq:
             pass
         return dict(message)
 
     for seq in (1, 2):
         made_publisher.show(run, view(seq))
-        message = await frame(seq)
+        message = await taken(seq)
     assert "text" not in message
     os.kill(bad_redis.process.pid, signal.SIGSTOP)
     for seq in (3, 4, 5):
@@ -200,6 +240,6 @@ async def test_after_a_message_that_was_not_taken_the_next_frame_is_whole(
     assert len(warned(caplog, "The channel layer did not take a message")) == 1
     os.kill(bad_redis.process.pid, signal.SIGCONT)
     made_publisher.show(run, view(6))
-    assert orjson.loads((await frame(6))["text"])["state"]["n"] == 6
+    assert orjson.loads((await taken(6))["text"])["state"]["n"] == 6
     made_publisher.show(run, view(7))
-    assert "text" not in await frame(7)
+    assert "text" not in await taken(7)

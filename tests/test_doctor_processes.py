@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from django_livesim.admin.loads import worker_words
 from django_livesim.cli.doctor import machine, processes
 from django_livesim.cli.doctor.finding import Finding
+from django_livesim.gateway import vitals
 from django_livesim.models import Worker
 from django_livesim.store import identity
 from scripts.services import dies_with_us, free_port, stop
@@ -62,6 +64,28 @@ def process() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 # -- workers ------------------------------------------------------------------------------------
+
+
+def test_what_a_worker_has_not_sent_to_viewers_is_told_with_what_to_do():
+    row = Worker.objects.create(host="here", pid=1, queues=["default"], load={"unsent": {"dropped": 0}})
+    assert wrong(processes.look_at_workers) == []
+    row.load = {"unsent": {"dropped": 12, "too_large": 3}, "not_finite": {"a" * 32: 4, "b" * 32: 1}}
+    row.save()
+    told = wrong(processes.look_at_workers)
+    assert [each.message for each in told] == [
+        "here:1: 12 messages to viewers were not taken by the channel layer",
+        "here:1: 3 views, events or results were larger than MAX_FRAME_BYTES, and were not sent",
+        "here:1: 5 numbers in the views of its runs are NaN or infinite, which viewers see as null",
+    ]
+    assert {each.status for each in told} == {"advice"}
+    assert all(each.hint for each in told)
+    (figures,) = vitals.look_at_workers().figures["each"]
+    assert figures["unsent"] == {"dropped": 12, "too_large": 3, "not_finite": 5}
+    assert worker_words(row.load) == [
+        "12 messages that the channel layer did not take",
+        "3 messages too large to be sent",
+        "5 numbers of views shown as null",
+    ]
 
 
 def test_none_alive_a_silent_one_and_one_that_leaves():

@@ -158,7 +158,8 @@ class RowWatch:
                 self._take_stored(role, facts, *stored)
 
     def _take_stored(self, role: str, facts: Facts, tick: int, body: bytes) -> None:
-        newest = self._hub.newest(role)
+        known = (self._hub.newest(role), self._hub.large.get(role))
+        newest = max((each for each in known if each), key=lambda each: each.number, default=None)
         seq = 0
         if newest and newest.epoch >= facts.epoch:
             if newest.epoch > facts.epoch or tick < newest.tick:  # never an older state after a newer one
