@@ -199,7 +199,7 @@ test("frames: tables come as the objects they stand for", () => {
     seq: 1,
     tick: 1,
     state: { more: 1 },
-    tables: { ships: { ids: ["a", "b"], columns: { x: [31, null], kind: ["tug", "sub"] } } },
+    tables: { ships: { ids: ["a", "b"], columns: { x: [31, null], kind: ["tug", "sub"] }, steps: { x: 0.1 } } },
   });
   assert.deepEqual(socket.frame.state, { more: 1, ships: { a: { x: 3.1, kind: "tug" }, b: { x: null, kind: "sub" } } });
   const before = socket.frame.state;
