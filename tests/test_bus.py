@@ -163,6 +163,12 @@ def frame(
     return {"type": "livesim.frame", "role": role, "epoch": epoch, "seq": seq, "tick": tick, "text": text}
 
 
+def change(seq: int, *, role: str = "all") -> dict[str, Any]:
+    """What leads from the frame before to this one."""
+    text = frames.delta(1, seq - 1, seq, seq, {"n": seq}, [])
+    return frame(seq, role=role) | {"text": "", "prev": seq - 1, "delta": text}
+
+
 def lane(text: str, kind: str = "event") -> dict[str, Any]:
     return {"type": "livesim.lane", "kind": kind, "text": text}
 
@@ -300,6 +306,29 @@ async def test_a_last_frame_of_a_paused_run_is_asked_for_until_it_is_known_and_s
         await until(lambda: len(asked) >= 3)
         end()
     assert all(asked) and len(page.of("snapshot")) == 1
+
+
+async def test_what_one_role_has_lost_is_asked_for_whatever_the_other_is_shown() -> None:
+    run, table, asked = uuid4(), Table(), []
+    table.facts = Facts(status="running", epoch=1, worker=WORKER)
+    low, high = Page(role="view", by_role=True), Page(role="control", by_role=True)
+    end = local.subscribe(worker_channel(WORKER), lambda message: asked.append(message["keyframe"]))
+    async with watching(low, run, table) as joined, watching(high, run, table):
+        await until(lambda: asked)  # it listens by now, and asks for what was said before
+        for role in ("view", "control"):
+            joined.hear(frame(1, role=role))
+        await until(lambda: asked[-1] is False)
+        for seq in range(3, 6):  # what led from 1 to 2 is lost
+            joined.hear(change(seq, role="view"))
+            joined.hear(frame(seq, role="control"))
+        await until(lambda: asked[-1] is True)
+        assert low.of("snapshot")[-1]["seq"] == 1
+        joined.hear(frame(6, role="view"))
+        count = len(asked)
+        await until(lambda: len(asked) > count + 1)
+        assert asked[-1] is False
+        assert low.of("snapshot")[-1]["seq"] == 6
+    end()
 
 
 async def test_each_role_sees_its_own_view(anywhere: str | None, publisher: Publisher) -> None:

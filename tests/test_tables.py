@@ -150,7 +150,7 @@ def test_what_is_too_large_for_its_steps_is_null_and_the_rest_is_there():
 
 
 def test_the_columns_may_have_any_name_of_python(script):
-    odd = Table("t", **{"constructor": str, "__proto__": 0.5, "toString": int})
+    odd = Table("t", constructor=str, __proto__=0.5, toString=int)
     packed = sent(odd.pack({"a": {"constructor": "x", "__proto__": 1.5, "toString": 3}}))
     assert script("unpack", packed) == tables.unpack(packed)
 

@@ -36,7 +36,7 @@ class Application:
         await receive()
         await send({"type": "websocket.accept"})
         self.connection = getattr(send, "__self__", None)
-        put = wire.sender(send, direct=self.allowed)
+        put, self.driven = wire.sender(send, direct=self.allowed)
         self.direct.append(getattr(put, "__self__", None).__class__ is wire.Direct)
         try:
             for text in self.texts:
@@ -100,7 +100,9 @@ async def test_to_anything_else_a_message_is_sent():
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await wire.sender(send)("text")
+    put, driven = wire.sender(send)
+    await put("text")
+    assert not driven
     assert sent == [{"type": "websocket.send", "text": "text"}]
 
 

@@ -341,22 +341,23 @@ class Hub:
 
     def take_frame(self, frame: Frame) -> None:
         """Show a frame, unless a newer one was shown."""
-        feed = self.feeds.setdefault(frame.role, Feed())
+        feed = self.feeds.setdefault(frame.role, Feed(self._care.set))
         newest, large = feed.newest, self.large.get(frame.role)
-        if frame.epoch < self._epoch or (newest and frame.number <= newest.number):
+        if frame.epoch < self._epoch or frame.number <= feed.number:
             return
         if large and frame.number <= large.number:
             return
         if frame.epoch > self._epoch:
             self._epoch = frame.epoch
-        self.in_doubt = not feed.take(frame)
-        if self.in_doubt:  # one was lost, or could not be put together
-            if newest:
-                seldom.warning(
-                    "A frame was lost on its way, and a whole one is asked for: run=%s", self.run_id
-                )
+        is_shown = feed.take(frame)
+        if feed.misses:
             self._care.set()
+        if not is_shown:
+            if newest:
+                what = "was lost on its way, or does not fit"
+                seldom.warning("A frame %s, and a whole one is asked for: run=%s", what, self.run_id)
             return
+        self.in_doubt = False
         if self.large.pop(frame.role, None):
             self._tell_all()
         if newest and frame.shows_the_same(newest):
@@ -452,7 +453,8 @@ class Hub:
 
     async def _send_interest(self, worker: UUID) -> None:
         # While paused no further frame would show that the last one was lost.
-        keyframe = self.in_doubt or self.facts is None or self.facts.status == Status.PAUSED
+        misses = self.in_doubt or any(feed.misses for feed in self.feeds.values())
+        keyframe = misses or self.facts is None or self.facts.status == Status.PAUSED
         if keyframe:
             self._keyframes.append(time.monotonic())
         self._rates = self._wishes()

@@ -9,18 +9,22 @@ from collections.abc import Awaitable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
+BLOCKING = "_asyncio_future_blocking"  # by which a future that is awaited tells the task so
+
 
 def started(work: Awaitable[None]) -> Coroutine[Any, Any, None] | None:
     """Begin it here and now; None where it is over, else the rest, for a task. Raises what it raises.
 
     Called in the event loop's thread, outside of all tasks. What is begun so must not ask, before it first
-    waits, in which task it is.
+    waits, in which task it is, as `asyncio.timeout` does.
     """
     steps = work.__await__()
     try:
         waits_for = next(steps)
     except StopIteration:
         return None
+    if getattr(waits_for, BLOCKING, False):  # a future, for whose sake the task will wait; others may, too
+        setattr(waits_for, BLOCKING, False)
     return _finish(_Rest(steps, waits_for))
 
 
@@ -37,6 +41,8 @@ class _Rest:
 
     def __await__(self) -> Generator[Any, Any, None]:
         steps, waits_for = self._steps, self._waits_for
+        if getattr(waits_for, BLOCKING, None) is False:
+            setattr(waits_for, BLOCKING, True)
         while True:
             try:
                 got = yield waits_for

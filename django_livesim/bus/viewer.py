@@ -6,9 +6,9 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any
 
 from django_livesim.bus.feed import Feed
 from django_livesim.bus.starting import started
@@ -57,6 +57,7 @@ class Viewer:
         role: str,
         by_role: bool = False,
         slow: float = 5.0,
+        driven: bool = False,
     ) -> None:
         self.sender = sender
         self.role = role
@@ -71,10 +72,13 @@ class Viewer:
         """Set where the viewer's rights may have changed, and are to be looked at."""
         self._send = send
         self._slow = slow  # seconds
+        self._driven = driven  # whether a send may be begun outside of a task
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Future[None] | None = None  # while it pumps
         self._planned = False  # to go on
         self._sending: asyncio.Task[None] | None = None  # what the server has not taken at once
+        self._given_up = False  # by us: the send that is cancelled
+        self._context = copy_context()  # of the pump: every send has it
         self._late: asyncio.TimerHandle | None = None
         self._turn: asyncio.TimerHandle | None = None
         self._roomy = asyncio.Event()
@@ -257,7 +261,8 @@ class Viewer:
         """
         self._loop = asyncio.get_running_loop()
         self._over = self._loop.create_future()
-        self._go_on()
+        self._context = copy_context()
+        self._plan()
         try:
             await self._over
         finally:
@@ -270,39 +275,43 @@ class Viewer:
         """Go on soon: outside of whatever task has something to say."""
         if self._loop is not None and not self._planned and self._sending is None:
             self._planned = True
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._go_on, context=self._context)
 
     def _go_on(self) -> None:
         """Send what there is, as far as the server takes it at once. In the loop, and in no task."""
         self._planned = False
         if self._loop is None or self._over is None or self._over.done() or self._sending is not None:
             return
-        while (text := self._next()) is not None:
-            try:
-                rest = started(self._send(text))
-            except Exception as exc:  # the socket is gone
-                self._over.set_exception(exc)
-                return
-            if rest is not None:
-                self._wait_for(rest)
-                return
+        try:
+            while (text := self._next()) is not None:
+                rest = started(self._send(text)) if self._driven else self._send(text)
+                if rest is not None:
+                    self._wait_for(rest)
+                    return
+        except Exception as exc:
+            self._over.set_exception(exc)  # the socket is gone
+            return
+        except asyncio.CancelledError:
+            self._over.set_exception(ConnectionAbortedError("a send was broken off"))
+            return
         if self.close_code is not None:
             self._over.set_result(None)
         else:
             self._come_back()
 
-    def _wait_for(self, rest: Coroutine[Any, Any, None]) -> None:
-        """The server takes no more for now; a send has so much time."""
+    def _wait_for(self, rest: Awaitable[None]) -> None:
+        """The server takes no more for now, or needs a task to take it; a send has so much time."""
         assert self._loop is not None
         limit = min(self._slow, self._drain_by - time.monotonic())
-        self._sending = self._loop.create_task(rest, name=f"livesim-send-{id(self):x}")
-        self._sending.add_done_callback(self._sent)
-        self._late = self._loop.call_later(limit, self._too_late)
+        self._sending = self._loop.create_task(_finish(rest), context=self._context)
+        self._sending.add_done_callback(self._sent, context=self._context)
+        self._late = self._loop.call_later(limit, self._too_late, context=self._context)
 
     def _too_late(self) -> None:
         self.close(CloseCode.TOO_SLOW)
         self._clear_lane()
         if self._sending is not None:
+            self._given_up = True
             self._sending.cancel()
 
     def _sent(self, sending: asyncio.Task[None]) -> None:
@@ -310,7 +319,12 @@ class Viewer:
         self._stop_timers()
         if self._over is None or self._over.done():
             return
-        if not sending.cancelled() and (exc := sending.exception()):
+        if sending.cancelled():
+            if self._given_up:
+                self._go_on()
+            else:
+                self._over.set_exception(ConnectionAbortedError("a send was broken off"))
+        elif exc := sending.exception():
             self._over.set_exception(exc)
         else:
             self._go_on()
@@ -322,7 +336,7 @@ class Viewer:
             return
         if not (self._acks and len(self._unacked) >= UNACKED_LIMIT):
             delay = max(0.001, self._next_frame_at - time.monotonic())
-            self._turn = self._loop.call_later(delay, self._go_on)
+            self._turn = self._loop.call_later(delay, self._go_on, context=self._context)
 
     def _stop_timers(self) -> None:
         for timer in (self._late, self._turn):
@@ -370,6 +384,10 @@ class Viewer:
     def _is_late(self) -> bool:
         """Whether the viewer waits for longer than it wants to."""
         return not self._gap or time.monotonic() >= self._next_frame_at + self._gap
+
+
+async def _finish(rest: Awaitable[None]) -> None:
+    await rest
 
 
 def _size(text: str) -> int:

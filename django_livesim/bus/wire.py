@@ -28,6 +28,8 @@ KEPT = 2**22  # bytes of frames that are kept, for the next connection
 UNSENT = 2**16  # bytes that wait in the system for one that does not read; what waits here is passed over
 SHARED = 256  # characters from which on a text may be one that many get
 
+SERVERS = {"uvicorn", "daphne", "hypercorn"}
+
 FINAL_TEXT = 0x81
 FINAL_TEXT_COMPRESSED = 0xC1
 SMALLEST = 9  # bits of a window that zlib can keep to
@@ -38,17 +40,31 @@ logger = logging.getLogger(__name__)
 Send = Callable[[str], Awaitable[None]]
 
 
-def sender(send: Callable[[dict[str, Any]], Awaitable[None]], *, direct: bool = True) -> Send:
-    """What sends texts to a connection whose ASGI `send` this is; not `direct`: by that alone."""
+def sender(send: Callable[[dict[str, Any]], Awaitable[None]], *, direct: bool = True) -> tuple[Send, bool]:
+    """What sends texts to a connection whose ASGI `send` this is; not `direct`: by that alone.
+
+    And whether that may be begun outside of a task (`starting`), as that of the servers we know. What a host
+    has put around it may need one.
+    """
+    send = _without_session(send)
     connection = getattr(send, "__self__", None)
     _bound(getattr(connection, "transport", None))
     if direct and connection is not None and _is_known(connection):
-        return Direct(connection).send
+        return Direct(connection).send, True
 
     async def by_server(text: str) -> None:
         await send({"type": "websocket.send", "text": text})
 
-    return by_server
+    module = getattr(getattr(send, "func", send), "__module__", None) or ""
+    return by_server, module.partition(".")[0] in SERVERS
+
+
+def _without_session(send: Any) -> Any:
+    """That around which Channels' sessions have put theirs, which has nothing to do for a socket."""
+    wrapper = getattr(sys.modules.get("channels.sessions"), "InstanceSessionWrapper", None)
+    while wrapper is not None and type(getattr(send, "__self__", None)) is wrapper:
+        send = send.__self__.real_send
+    return send
 
 
 def _bound(transport: Any) -> None:

@@ -116,12 +116,13 @@ class LivesimConsumer:
         return None if gone else self.viewer.close_code
 
     def _viewer(self, admission: Admission) -> Viewer:
-        send = wire.sender(self._send, direct=conf.settings.DIRECT_SENDS)
+        send, driven = wire.sender(self._send, direct=conf.settings.DIRECT_SENDS)
         options: dict[str, Any] = {
             "sender": admission.actor.sender,
             "role": admission.role,
             "by_role": admission.description.by_role,
             "slow": conf.settings.SLOW_VIEWER,
+            "driven": driven,
         }
         if self.format != HTML:
             return Viewer(send, **options)

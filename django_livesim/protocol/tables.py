@@ -108,7 +108,7 @@ class Table:
         return {"name": self.name, "columns": [column.tell() for column in self.columns]}
 
     def pack(self, rows: Mapping[str, Mapping[str, Any]]) -> Packed:
-        """The table of these objects. Raises BadState where they, or a value, are not of the declared kind."""
+        """The table of these objects. Raises BadState where they, or a value, are not as was declared."""
         if not isinstance(rows, Mapping):
             raise self._unexpected("", rows, "a dict of dicts")
         for key, row in rows.items():
@@ -121,9 +121,8 @@ class Table:
         return {"ids": list(rows), "columns": columns, "steps": steps}
 
     def _unexpected(self, at: str, value: Any, expected: str) -> BadState:
-        return BadState(
-            f"The view's {self.name}{at} has {value!r:.100}, {type(value).__name__}. Its Table expects {expected}."
-        )
+        what = f"{value!r:.100}, {type(value).__name__}"
+        return BadState(f"The view's {self.name}{at} has {what}. Its Table expects {expected}.")
 
 
 def _column(table: str, name: str, given: Any) -> Column:
