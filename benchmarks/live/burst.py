@@ -36,6 +36,7 @@ COMMANDS = 1000
 WITHIN = 0.1  # seconds
 STALLED = 2.0
 LIMIT = 30.0  # seconds until all have acted
+WITNESS = 10.0  # seconds for one who comes afterwards
 SETTLE = 1.0  # seconds before it begins
 START = '{"command": "start_simulation"}'  # as the page of the template's document says
 SITES: dict[str, Serving] = {
@@ -104,9 +105,13 @@ async def one(site: Site, count: int) -> Outcome:
         with stalled(site):
             await asyncio.gather(*(send(site, each, at, count) for at, each in enumerate(opened)))
             await asyncio.sleep(max(0.0, began + STALLED - time.monotonic()))
-        await until(lambda: listener.acted >= COMMANDS, LIMIT)
+        await until(lambda: listener.acted >= COMMANDS or all(map(code_of, opened)), LIMIT)
         seconds = time.monotonic() - began
         closed = Counter(code for each in opened if (code := code_of(each)))
+    async with sockets(
+        site, 1, listener.heard
+    ):  # one who was not there sees what has acted, whoever was closed
+        await until(lambda: listener.acted >= COMMANDS, WITNESS)
     kinds = listener.kinds
     return Outcome(
         acted=listener.acted,

@@ -15,6 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.live.processes import CROWD
 from benchmarks.live.servers import Site
 
+LEAVING = 1.0  # seconds for a socket to be closed
+
 Heard = Callable[[dict[str, Any]], None]
 
 
@@ -33,18 +35,21 @@ def on_their_core() -> Iterator[None]:
 async def sockets(site: Site, count: int, heard: Heard) -> AsyncIterator[list[ClientConnection]]:
     """So many, of which `heard` gets each message; where one is closed by the server it hears no more."""
     url = f"ws://127.0.0.1:{site.port}{site.path}"
-    async with contextlib.AsyncExitStack() as stack:
-        opened = [
-            await stack.enter_async_context(connect(url, max_size=None, ping_interval=None, compression=None))
-            for _ in range(count)
-        ]
-        listening = [asyncio.create_task(_listen(each, heard), name="listening") for each in opened]
-        try:
-            yield opened
-        finally:
-            for task in listening:
-                task.cancel()
-            await asyncio.gather(*listening, return_exceptions=True)
+    opened: list[ClientConnection] = []
+    listening: list[asyncio.Task[None]] = []
+    try:
+        for _ in range(count):
+            socket = await connect(
+                url, max_size=None, ping_interval=None, close_timeout=LEAVING, compression=None
+            )
+            opened.append(socket)
+            listening.append(asyncio.create_task(_listen(socket, heard), name="listening"))
+        yield opened
+    finally:
+        await asyncio.gather(*(each.close() for each in opened))
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
 
 
 async def _listen(socket: ClientConnection, heard: Heard) -> None:
