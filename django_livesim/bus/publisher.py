@@ -74,6 +74,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._outboxes: dict[Hashable, _Outbox] = {}
         self._chains: dict[str, Chain] = {}
+        self._sweep_due = 0.0
         self._thread: LoopThread | None = None
         self._local = True
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,6 +100,7 @@ class Publisher:
         thread.stop(max(0.1, deadline - time.monotonic()))
         with self._lock:
             self._outboxes.clear()
+        self._chains.clear()
 
     def flush(self, timeout: float) -> bool:
         """Wait until what waits has been sent, for at most `timeout` seconds; whether it has been."""
@@ -150,7 +152,10 @@ class Publisher:
         if thread is None:
             self._drop("The publisher is not running; dropped a message to %s", name)
         elif self._local and isinstance(key, UUID):
-            local.send(name, self._encoded(name, message, run=True))
+            try:
+                local.send(name, self._encoded(name, message, run=True))
+            except Exception:
+                self._drop("Nobody could be sent a message to %s", name, exc_info=True)
         else:
             with self._lock:
                 outbox = self._outboxes.setdefault(key, _Outbox())
@@ -191,12 +196,11 @@ class Publisher:
         return {**message, "group": name} if run else message
 
     def _chain(self, group: str) -> Chain:
-        chain = self._chains.get(group)
-        if chain is None:
-            since = time.monotonic() - UNUSED
-            self._chains = {name: each for name, each in self._chains.items() if each.used > since}
-            chain = self._chains[group] = Chain()
-        return chain
+        now = time.monotonic()
+        if now >= self._sweep_due:
+            self._sweep_due = now + UNUSED
+            self._chains = {name: each for name, each in self._chains.items() if each.used > now - UNUSED}
+        return self._chains.setdefault(group, Chain())
 
     async def _send(self, name: str, to_group: bool, message: dict[str, Any]) -> None:
         layer = get_layer()

@@ -20,6 +20,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from django_livesim.protocol.delta import BadPatch
 from django_livesim.protocol.errors import BadState
 
@@ -81,6 +83,14 @@ class Column:
         if self.kind == "str" and isinstance(value, str):
             return str(value)
         raise TypeError(value)
+
+
+def whole(body: bytes, packed: bytes) -> bytes:
+    """The view as viewers have it, as JSON: what is in no table, with the objects of the tables."""
+    if not packed:
+        return body
+    tables: Mapping[str, Packed] = orjson.loads(packed)
+    return orjson.dumps(orjson.loads(body) | {name: unpack(table) for name, table in tables.items()})
 
 
 def per_unit(step: float) -> int:

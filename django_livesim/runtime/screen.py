@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from django_livesim.protocol import tables
 from django_livesim.protocol.names import Role
 from django_livesim.protocol.records import Held
 from django_livesim.runtime.finite import ViewEncoder
@@ -78,8 +79,8 @@ class Screen:
         whole, self._whole = self._whole, False
         for role, interest in self._watched.items():
             if interest.takes(now, asked=asked, due=due):
-                body, tables = self._encode_apart(role)
-                yield FrameOut(role=role, tick=tick, body=body, tables=tables, whole=whole)
+                body, packed = self._encode(role)
+                yield FrameOut(role=role, tick=tick, body=body, tables=packed, whole=whole)
         if self._definition.report_to and (asked or due):
             yield SendOut(send=self._update(self._definition.report_to, tick))
 
@@ -91,7 +92,8 @@ class Screen:
         frames = []
         for role in [str(role) for role in Role] if self._definition.views_by_role else [ALL]:
             try:
-                frames.append(FrameOut(role=role, tick=tick, body=self._encode(role)))
+                body, packed = self._encode(role)
+                frames.append(FrameOut(role=role, tick=tick, body=body, tables=packed))
             except Exception:
                 logger.exception("no view run=%s epoch=%s role=%s", self._run.id, self._epoch, role)
         return frames
@@ -115,28 +117,30 @@ class Screen:
     def _view(self, role: str) -> dict[str, Any]:
         return self._program.view(str(Role.OWNER) if role == ALL else role)
 
-    def _encode(self, role: str) -> bytes:
-        view = self._view(role)
-        return self.encoder.encode(view, view)[0]
+    def seen(self, role: str) -> bytes:
+        """What viewers of that role see now, as JSON."""
+        return tables.whole(*self._encode(role))
 
-    def _encode_apart(self, role: str) -> tuple[bytes, bytes]:
+    def _encode(self, role: str) -> tuple[bytes, bytes]:
         """What is in no table, and the tables."""
         view = self._view(role)
-        declared = [table for table in self._definition.tables if table.name in view]
+        members = view if isinstance(view, Mapping) else {}
+        declared = [table for table in self._definition.tables if table.name in members]
         if not declared:
             return self.encoder.encode(view, view)[0], b""
         packed = {table.name: table.pack(view[table.name]) for table in declared}
         rest = {name: value for name, value in view.items() if name not in packed}
-        body, tables = self.encoder.encode(view, rest, packed)
-        return body, tables
+        body, columns = self.encoder.encode(view, rest, packed)
+        return body, columns
 
     def _update(self, group: str, tick: int) -> Send:
         """The message for an ordinary Channels consumer of the author's own."""
-        state = orjson.loads(self._encode(ALL))
+        state = orjson.loads(self.seen(ALL))
         message = {"type": "simulation.update", "run": str(self._run.id), "tick": tick, "state": state}
         return Send(to_group=True, target=group, message=message)
 
 
 def views(frames: Iterable[FrameOut]) -> bytes:
-    """The views of these frames as one JSON object, role to view."""
-    return b"{" + b",".join(orjson.dumps(frame.role) + b":" + frame.body for frame in frames) + b"}"
+    """The views of these frames as one JSON object, role to view as its viewers have it."""
+    seen = ((frame.role, tables.whole(frame.body, frame.tables)) for frame in frames)
+    return b"{" + b",".join(orjson.dumps(role) + b":" + view for role, view in seen) + b"}"

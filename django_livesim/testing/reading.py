@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from django_livesim.protocol import plain
+from django_livesim.protocol import plain, tables
 from django_livesim.protocol.errors import BadState
 from django_livesim.protocol.names import Role, Status
 from django_livesim.runtime.ports import EventOut, FrameOut, Output, SendOut
@@ -83,7 +83,7 @@ class Reading:
 
     def view(self, role: Role | str = Role.VIEW) -> Any:
         """What viewers of that role see, as it reaches them."""
-        return orjson.loads(self._runner.screen._encode(str(role)))
+        return orjson.loads(self._runner.screen.seen(str(role)))
 
     def metrics(self) -> dict[str, float]:
         """The simulation's own figures."""
@@ -95,7 +95,7 @@ class Reading:
     def frames(self) -> list[Frame]:
         """What viewers got, oldest first."""
         return [
-            Frame(output.tick, orjson.loads(output.body), output.role)
+            Frame(output.tick, orjson.loads(tables.whole(output.body, output.tables)), output.role)
             for output in self._outputs()
             if isinstance(output, FrameOut)
         ]
