@@ -13,6 +13,8 @@ from channels.db import database_sync_to_async
 
 from django_livesim import conf, gateway
 from django_livesim.bus.rows import Facts, Rows
+from django_livesim.bus.watch import AWAY
+from django_livesim.consumers.together import Together
 from django_livesim.models import Command, Run
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import EXTERNAL
@@ -76,10 +78,10 @@ def verdict_of(command: Command) -> Verdict:
     return verdict.within(conf.settings.MAX_FRAME_BYTES)
 
 
-@in_database
-def read_facts(run_id: UUID) -> Facts | None:
-    run = Run.objects.filter(id=run_id).select_related("worker").defer("worker__load").first()
-    return replace(facts_of(run), beat=run.worker.beat if run.worker else None) if run else None
+def facts_of_all(run_ids: list[UUID]) -> dict[UUID, Facts]:
+    """Of those there are, with the beats of their workers."""
+    runs = Run.objects.filter(id__in=run_ids).select_related("worker").defer("worker__load")
+    return {run.id: replace(facts_of(run), beat=run.worker.beat if run.worker else None) for run in runs}
 
 
 @in_database
@@ -97,4 +99,5 @@ def read_answers(run_id: UUID, asked: Sequence[tuple[str, str]]) -> list[Verdict
     return [verdict_of(row) for row in gateway.answers(run_id, asked)]
 
 
+read_facts = Together(in_database(facts_of_all), AWAY)
 ROWS = Rows(facts=read_facts, stored_view=read_stored_view, answers=read_answers)

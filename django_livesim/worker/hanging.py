@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from django_livesim.worker.notes import Note
 
 SHARE = 0.25  # of the limit,
-LEAST = 0.2  # and seconds, for the alarm to have its effect
+LEAST = 0.1  # and seconds, for the alarm to have its effect
 SOON = 0.001  # seconds between two looks, at least
-UNSEEN = 0.1  # seconds between two looks that count; what is beyond says nothing of the child
+UNSEEN = 0.05  # seconds between two looks that count; what is beyond says nothing of the child
 
 
 def beyond(limit: float) -> float:

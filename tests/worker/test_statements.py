@@ -49,7 +49,7 @@ def test_the_statements_of_a_second_do_not_depend_on_how_many_runs_are_held(
         wait(lambda: len(engine.supervisor.runners) == MANY, seconds=30)
         wait(lambda: Run.objects.filter(started_at=None).count() == 0, seconds=30)
         made.clear()
-        wait(lambda: made["UPDATE livesim_worker"] >= 3)  # what it asks once more after its last claim is over
+        wait(lambda: made["UPDATE livesim_worker"] >= 3)  # what follows its last claim is over
         made.clear()
         began, ticks = time.monotonic(), Run.objects.order_by("tick").values_list("tick", flat=True)[0]
         wait(lambda: made["UPDATE livesim_worker"] >= 8)
