@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from django_livesim.protocol import delta, tables
 from django_livesim.protocol.mirror import Mirror, Picture, after
 from django_livesim.protocol.tables import Table
+from tests import services
 from tests.test_delta import plain, views
 
 POINTS = Table("points", x=0.1)
@@ -18,6 +26,11 @@ pictures = st.tuples(views, points)
 
 def picture(view, rows) -> Picture:
     return Picture(state=view, tables={"points": POINTS.pack(rows)})
+
+
+def objects(picture: Picture) -> dict:
+    """As a page has it."""
+    return {**picture.state, "points": tables.unpack(picture.tables["points"])}
 
 
 def snapshot(epoch, seq, new) -> dict:
@@ -39,13 +52,46 @@ def told(epoch, seq, old: Picture, new: Picture) -> dict:
     return message | {"crc": after(old, message).check()}
 
 
-@given(
-    st.lists(pictures, min_size=1, max_size=8),
-    st.data(),
-)
-def test_it_ends_with_what_there_is(shown, data):
+@pytest.fixture(scope="module")
+def script() -> Iterator[Callable[[Any], Any]]:
+    """`mirror.js` in a node of its own: messages go in, None for a new mirror."""
+    command = [services.executable("node"), str(Path(__file__).with_name("mirror.mjs"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def call(message: Any) -> Any:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(json.dumps(message) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield call
+        process.kill()
+
+
+class Client:
+    """Both mirrors: each asks for the whole where it has missed something."""
+
+    def __init__(self, script: Callable[[Any], Any]) -> None:
+        self.mirror = Mirror()
+        self.shown: Any = None
+        self._script = script
+        script(None)
+
+    def take(self, message: Any, whole: Any) -> None:
+        message, whole = (orjson.loads(orjson.dumps(each)) for each in (message, whole))
+        if not self.mirror.take(message):
+            self.mirror.take(whole)
+        said = self._script(message)
+        if said["fate"] == "missed":
+            said = self._script(whole)
+        self.shown = said["frame"]
+
+
+@given(st.lists(pictures, min_size=1, max_size=8), st.data())
+def test_it_ends_with_what_there_is(script, shown, data):
     """Frames of two epochs, of which some are lost, doubled, or late; a snapshot comes if it is asked for."""
-    mirror, sent, last, seq = Mirror(), [], None, 0
+    client, sent, last, seq = Client(script), [], None, 0
     turn = data.draw(st.integers(0, len(shown)))
     for place, each in enumerate(shown):
         epoch = 1 if place < turn else 2
@@ -58,14 +104,31 @@ def test_it_ends_with_what_there_is(shown, data):
         fate = data.draw(st.sampled_from(["sent", "sent", "lost", "doubled", "late"]))
         now = {"lost": [], "doubled": [message, message]}.get(fate, [message] if fate == "sent" else [])
         for one in [*now, *sent[-1:]]:
-            if not mirror.take(orjson.loads(orjson.dumps(one))):
-                mirror.take(orjson.loads(orjson.dumps(snapshot(epoch, seq, last))))
+            client.take(one, snapshot(epoch, seq, last))
         sent.append(message)
-    if mirror.number != (epoch, seq):  # the last was lost: the next says so
-        mirror.take(orjson.loads(orjson.dumps(snapshot(epoch, seq + 1, last))))
-    assert mirror.picture is not None
-    assert plain(mirror.picture.state) == plain(last.state)
-    assert mirror.picture.tables == orjson.loads(orjson.dumps(last.tables))
+    client.take(snapshot(epoch, seq + 1, last), None)  # perhaps the last was lost: the next says so
+    assert client.mirror.picture is not None
+    assert plain(client.mirror.picture.state) == plain(last.state)
+    assert client.mirror.picture.tables == orjson.loads(orjson.dumps(last.tables))
+    assert plain(client.shown["state"]) == plain(
+        {**last.state, "points": tables.unpack(last.tables["points"])}
+    )
+
+
+@given(st.lists(pictures, min_size=2, max_size=6))
+def test_deltas_alone_end_with_it_too(script, shown):
+    client = Client(script)
+    last = picture(*shown[0])
+    client.take(snapshot(1, 1, last), None)
+    for seq, each in enumerate(shown[1:], start=2):
+        message = told(1, seq, last, picture(*each))
+        last = after(last, message)
+        client.take(message, None)
+    assert client.mirror.number == (1, len(shown))
+    assert plain(client.mirror.picture.state) == plain(last.state)
+    assert plain(client.shown["state"]) == plain(
+        {**last.state, "points": tables.unpack(last.tables["points"])}
+    )
 
 
 def test_a_delta_that_leads_elsewhere_is_noticed():

@@ -6,12 +6,12 @@ With --short some rows of each, for a moment each and with few viewers: enough t
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Callable
 
 from benchmarks.live import burst, compare, deltas, frozen, full, growth, loops, roundtrip
+from benchmarks.live.processes import PINS
 
 SOME = (
     "websockets.broadcast;socket.io;ours;template, uvicorn, core;Colyseus, tenths;ours, table;ours, offered"
@@ -45,7 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
-    if not hasattr(os, "sched_setaffinity"):
+    if not PINS:
         sys.stderr.write(
             "skipped: the live benchmarks pin processes to cores and read /proc, which is Linux's\n"
         )

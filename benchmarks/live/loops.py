@@ -30,7 +30,7 @@ from benchmarks.live.state import entities, move
 PERIOD = 1 / 20  # seconds
 SHARES = (0.5, 0.75, 0.8, 0.9)  # of the bare loop's runs
 TRIED = 100  # steps, to know what one takes
-LOWER = 0.95  # where it was too many, so many of them are tried next
+LOWER = 0.9  # where it was too many, so many of them are tried next
 SETTLE = 2.0  # seconds after the last run has begun
 
 

@@ -15,7 +15,9 @@ from typing import Any
 
 from scripts import services
 
-CORES = sorted(os.sched_getaffinity(0))
+PINS = hasattr(os, "sched_setaffinity")
+"""Whether processes can be kept on cores here: elsewhere than on Linux nothing is measured."""
+CORES = sorted(os.sched_getaffinity(0)) if PINS else [0]
 SERVERS, CROWD = {CORES[0]}, {CORES[-1]}
 START = 60.0  # seconds for a server to be there
 DEPTH = 4  # of a server's family: what it has started, and those in turn
