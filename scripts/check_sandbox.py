@@ -22,16 +22,22 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 BASE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(BASE))
 
-from scripts.services import free_port  # noqa: E402  (found through the line above)
+from django_livesim.protocol import tables  # noqa: E402  (found through the line above)
+from django_livesim.protocol.mirror import Mirror  # noqa: E402
+from scripts.services import free_port  # noqa: E402
 
 START_SECONDS = 300.0  # `make sandbox` may have to install everything first
 FRAME_SECONDS = 15.0
 STOP_SECONDS = 45.0
 MARK = "LIVESIM_SANDBOX_MARK"
+
+mirrors: WeakKeyDictionary[Any, Mirror] = WeakKeyDictionary()
+"""What each socket has shown."""
 
 
 class Visitor:
@@ -72,13 +78,24 @@ class Visitor:
 
 
 def receive(socket: Any, kind: str, seconds: float = FRAME_SECONDS) -> dict[str, Any]:
-    """The next message of this type; whatever comes before it is passed by."""
+    """The next message of this type; whatever comes before it is passed by. A delta is a snapshot by then."""
+    mirror = mirrors.setdefault(socket, Mirror())
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         message: dict[str, Any] = json.loads(socket.recv(timeout=left))
+        if message["type"] in ("snapshot", "delta"):
+            message = shown(mirror, message)
         if message["type"] == kind:
             return message
     raise AssertionError(f"no {kind!r} within {seconds} s")
+
+
+def shown(mirror: Mirror, message: dict[str, Any]) -> dict[str, Any]:
+    """What there is to be seen after a frame, as a snapshot."""
+    if not mirror.take(message) or mirror.picture is None:
+        raise AssertionError(f"{message} does not follow {mirror.number}")
+    objects = {name: tables.unpack(table) for name, table in mirror.picture.tables.items()}
+    return {"type": "snapshot", "tick": mirror.tick, "state": {**mirror.picture.state, **objects}}
 
 
 def check_run(visitor: Visitor, run: str) -> str:

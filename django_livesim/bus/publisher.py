@@ -128,9 +128,16 @@ class Publisher:
         if size <= most:
             return True
         self.refused += 1
-        text = "%s of %s bytes was not sent to viewers, since MAX_FRAME_BYTES is %s; the run goes on."
-        remedy = " Make it smaller, or raise the setting: run=%s epoch=%s"
-        seldom.warning(text + remedy, what, size, most, run_id, epoch, of=(what, run_id))
+        seldom.warning(
+            "%s of %s bytes was not sent to viewers, since MAX_FRAME_BYTES is %s; the run goes on. Make it "
+            "smaller, or raise the setting: run=%s epoch=%s",
+            what,
+            size,
+            most,
+            run_id,
+            epoch,
+            of=(what, run_id),
+        )
         return False
 
     def _sized(self, run_id: UUID, size: int, frame: Frame, **number: Any) -> Frame | Message:

@@ -14,12 +14,14 @@ from uuid import UUID
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
+from django_livesim.protocol.mirror import Mirror
 from tests.reliability.chaos.records import Frame, Seen, Sent
 
 AGAIN = 0.1  # seconds before a connection is tried again
 OVERDUE = 3.0  # seconds without an answer after which everything unanswered is sent again
 GAP = 0.05  # seconds between two looks whether there is something to send
 OPEN_LIMIT = 3.0  # seconds for a handshake
+FRAMES = ("snapshot", "delta")
 
 
 class Person:
@@ -44,6 +46,7 @@ class Person:
         self._window, self._gap = window, gap
         self._unanswered: dict[str, Sent] = {}
         self._again_at = 0.0
+        self._mirror = Mirror()
         self._connection = 0
 
     async def live(self) -> None:
@@ -71,14 +74,17 @@ class Person:
 
     async def _serve(self, socket: ClientConnection) -> None:
         self._again_at = 0.0
+        self._mirror = Mirror()
         writing = asyncio.create_task(self._write(socket))
         try:
             async for text in socket:
                 message = json.loads(text)
                 self._hear(message)
-                if message["type"] == "snapshot":
+                if message["type"] in FRAMES:
                     numbers = {name: message[name] for name in ("epoch", "seq")}
                     await socket.send(json.dumps({"type": "ack", **numbers}))
+                    if self._mirror.number < (message["epoch"], message["seq"]):  # one was lost
+                        await socket.send(json.dumps({"type": "resync"}))
         finally:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
@@ -110,11 +116,9 @@ class Person:
     def _hear(self, message: dict[str, Any]) -> None:
         now = time.monotonic()
         match message["type"]:
-            case "snapshot":
+            case "snapshot" | "delta" if self._mirror.take(message) and (shown := self._mirror.picture):
                 numbers = {name: message[name] for name in ("epoch", "seq", "tick")}
-                self.seen.frames.append(
-                    Frame(at=now, connection=self._connection, **numbers, **message["state"])
-                )
+                self.seen.frames.append(Frame(at=now, connection=self._connection, **numbers, **shown.state))
             case "accepted" if sent := self.sent.get(message["id"]):
                 sent.accepted_at = sent.accepted_at or now
             case "applied" | "refused" if sent := self._unanswered.pop(message["id"], None):
