@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 import random
@@ -28,6 +29,7 @@ BACK_OFF = (0.1, 3.0)  # seconds to wait after a failure, at first and at most
 ECHO_EVERY = 2.5  # seconds between two messages to ourselves
 ECHO_LIMIT = 1.0  # seconds that one of them may take, there and back
 UNHEARD = 2  # of them one after the other; a single one is lost, too, where the loop stood still meanwhile
+AT_ONCE = 64  # messages that are heard one after the other, before those have a turn who were told of them
 DEAF_AFTER = 6.0  # seconds without any message
 FULL = (
     "The channel layer keeps as many messages for this process as it may, and loses others; what they said is"
@@ -169,9 +171,9 @@ class LayerReceiver(Receiver):
     async def _listen(self) -> None:
         """Receive for ever. A failure leaves the channel's name good, so only the groups are joined anew."""
         back_off = _BackOff()
-        while True:
+        for count in itertools.count(1):
             try:
-                message = await self._layer.receive(self._channel)
+                message = await self._layer.receive(self._channel)  # which does not wait where there is one
             except Exception:
                 seldom.warning("Receiving from the channel layer failed; trying again", exc_info=True)
                 await back_off.wait()
@@ -182,6 +184,8 @@ class LayerReceiver(Receiver):
             self._note_heard()
             if hearer := self._groups.get(message.get("group", "")):
                 hearer[0](message)
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _note_heard(self) -> None:
         """Where we were deaf, much was said meanwhile, and nobody knows any more who listens."""

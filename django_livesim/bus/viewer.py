@@ -16,8 +16,9 @@ from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import CloseCode
 
-LANE_LIMIT = 256  # messages that may wait for one viewer
+LANE_LIMIT = 4096  # messages that may wait for one viewer: some may come before it has a turn to send any
 LANE_BYTES = 2**20  # bytes of them; one message more may be of any size
+ROOMY = 128  # messages, and half of the bytes, above which a viewer is asked nothing more
 ASKED_LIMIT = 1024  # commands of one viewer whose outcome is waited for
 ANSWERED_LIMIT = 1024  # outcomes that are remembered, so that a doubled one is told once
 UNACKED_LIMIT = 2  # frames on their way to a viewer that acknowledges
@@ -249,7 +250,7 @@ class Viewer:
     # sending
 
     async def room(self) -> None:
-        """Wait until the lane is half empty: whoever asks fast is answered as fast as it reads."""
+        """Wait until little is in the lane: whoever asks fast is answered as fast as it reads."""
         while not self._is_roomy() and self.close_code is None:
             self._roomy.clear()
             await self._roomy.wait()
@@ -370,7 +371,7 @@ class Viewer:
         return text
 
     def _is_roomy(self) -> bool:
-        return len(self._lane) <= LANE_LIMIT // 2 and self._lane_bytes <= LANE_BYTES // 2
+        return len(self._lane) <= ROOMY and self._lane_bytes <= LANE_BYTES // 2
 
     def _clear_lane(self) -> None:
         self._lane.clear()

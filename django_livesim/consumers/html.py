@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django_livesim import conf
 from django_livesim.bus.feed import Feed
 from django_livesim.bus.seldom import Seldom
-from django_livesim.bus.viewer import LANE_LIMIT, Viewer
+from django_livesim.bus.viewer import Viewer
 from django_livesim.consumers.fragments import Subject
 from django_livesim.consumers.painter import Messages, Painter, shared
 from django_livesim.protocol.errors import BadArgs, Code, LivesimError
@@ -26,6 +26,7 @@ seldom = Seldom(logger)
 
 JSON, HTML = "json", "html"
 FORMATS = (JSON, HTML)
+UNRENDERED = 256  # messages that may wait for one viewer to be rendered
 
 Say = Callable[[str], None]
 
@@ -137,7 +138,7 @@ class HtmlViewer(Viewer):
     def _render_later(self, text: str, say: Say) -> None:
         if self.close_code is not None:
             return
-        if len(self._waiting) >= LANE_LIMIT:
+        if len(self._waiting) >= UNRENDERED:
             seldom.warning("A message was not rendered in time, and is dropped: run=%s", self._subject.id)
             return
         self._waiting.append((text, say))
