@@ -36,10 +36,14 @@ def diff(old: View, new: View, *, truths: bool = True) -> tuple[View, list[str]]
     Without `truths` neither holds true or false, which for Python are 1 and 0: that is quicker.
     """
     nulls: list[str] = []
-    return _diff(old, new, "", nulls, _doubtful if truths else _changed), nulls
+    return _diff(old, new, None, nulls, _doubtful if truths else _changed), nulls
 
 
-def _diff(old: View, new: View, at: str, nulls: list[str], select: Callable[[View, View], View]) -> View:
+_At = tuple[Any, str] | None
+"""A place: that of the object around it, None for the view itself, and the member's name."""
+
+
+def _diff(old: View, new: View, at: _At, nulls: list[str], select: Callable[[View, View], View]) -> View:
     try:
         patch = select(old, new)
         removed = len(old) > len(new)
@@ -69,42 +73,58 @@ def _doubtful(old: View, new: View) -> View:
     return {
         name: value
         for name, value in new.items()
-        if (before := old[name]) != value or not _is_same(before, value)
+        if (before := old[name]) != value
+        or (
+            (before.__class__ is not value.__class__ or value.__class__ in _HOLDING)
+            and not _is_same(before, value)
+        )
     }
+
+
+_HOLDING = frozenset({list, dict})
 
 
 def _is_same(before: Any, value: Any) -> bool:
     """Whether what is equal is the same."""
-    if value.__class__ is dict or value.__class__ is list:
+    if value.__class__ in _HOLDING:
         return orjson.dumps(before, option=_SORTED) == orjson.dumps(value, option=_SORTED)
     return (before.__class__ is bool) is (value.__class__ is bool)
 
 
-def _patch(old: View, changed: View, at: str, nulls: list[str], select: Callable[[View, View], View]) -> View:
+def _patch(old: View, changed: View, at: _At, nulls: list[str], select: Callable[[View, View], View]) -> View:
     """The patch of those members, of which some are objects or null."""
     patch: View = {}
     for name, value in changed.items():
-        if value is None:
-            nulls.append(f"{at}/{_escaped(name)}")
-        elif value.__class__ is not dict:
+        if value.__class__ is dict:
+            before = old.get(name)
+            if before.__class__ is not dict:
+                patch[name] = _without_nulls(value, (at, name), nulls)
+            elif inner := _diff(before, value, (at, name), nulls, select):
+                patch[name] = inner
+        elif value is None:
+            nulls.append(_pointer((at, name)))
+        else:
             patch[name] = value
-        elif (before := old.get(name)).__class__ is not dict:
-            patch[name] = _without_nulls(value, f"{at}/{_escaped(name)}", nulls)
-        elif inner := _diff(before, value, f"{at}/{_escaped(name)}", nulls, select):
-            patch[name] = inner
     return patch
 
 
-def _without_nulls(value: View, at: str, nulls: list[str]) -> View:
+def _without_nulls(value: View, at: _At, nulls: list[str]) -> View:
     """A new object as a patch sets it; its nulls are added."""
     kept: View = {}
     for name, member in value.items():
-        path = f"{at}/{_escaped(name)}"
         if member is None:
-            nulls.append(path)
+            nulls.append(_pointer((at, name)))
         else:
-            kept[name] = _without_nulls(member, path, nulls) if type(member) is dict else member
+            kept[name] = _without_nulls(member, (at, name), nulls) if type(member) is dict else member
     return kept
+
+
+def _pointer(at: _At) -> str:
+    names = []
+    while at is not None:
+        at, name = at
+        names.append(name.replace("~", "~0").replace("/", "~1") if "~" in name or "/" in name else name)
+    return "/" + "/".join(reversed(names))
 
 
 def apply(view: View, patch: Mapping[str, Any], nulls: Sequence[str] = ()) -> View:
@@ -141,7 +161,3 @@ def _set_null(view: View, pointer: str) -> None:
             raise BadPatch(f"A null is to be at {pointer!r}, and there is no object around it.")
         view[name] = view = dict(inner)
     view[last] = None
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1") if "~" in name or "/" in name else name
