@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Mapping
 from uuid import uuid4
@@ -108,10 +109,51 @@ def test_each_event_loop_asks_for_itself() -> None:
     assert asyncio.run(twice()) == [2, 2]
 
 
+async def test_a_question_that_is_not_answered_is_given_up_and_the_next_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together, "LIMIT", 0.05)
+    oracle = Oracle()
+    ask: Together[str, int] = Together(oracle, (TimeoutError,))
+    first = asyncio.create_task(ask("a"))
+    await _under_way(oracle)
+    second = asyncio.create_task(ask("b"))
+    with pytest.raises(TimeoutError):
+        await first
+    oracle.free.set()
+    with contextlib.suppress(TimeoutError):
+        await second
+    assert await ask("c") == len(oracle.asked)
+
+
+async def test_where_the_asking_is_cancelled_nobody_waits_for_ever() -> None:
+    oracle = Oracle()
+    ask: Together[str, int] = Together(oracle, COMMON)
+    waiting = [asyncio.create_task(ask("a"))]
+    await _under_way(oracle)
+    waiting.append(asyncio.create_task(ask("b")))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks():
+        if task.get_name() == "livesim-together":
+            task.cancel()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in ended] == [asyncio.CancelledError] * 2
+    oracle.free.set()
+    assert await ask("c") == 2
+
+
 @pytest.mark.django_db
-def test_the_rows_of_many_runs_are_one_statement() -> None:
+def test_the_rows_of_many_runs_are_one_statement_and_those_that_follow_them_another() -> None:
     runs = [Run.objects.create(simulation="counter", tick=number) for number in range(30)]
+    ended = [Run.objects.create(simulation="counter", status="stopped") for _ in range(30)]
+    for run in ended:
+        Run.objects.create(simulation="counter", parent=run, parent_tick=7)  # a fork
+    following = {run.id: Run.objects.create(simulation="counter", parent=run).id for run in ended[:20]}
     with CaptureQueriesContext(connection) as made:
-        facts = rows.facts_of_all([*(run.id for run in runs), uuid4()])
+        facts = rows.facts_of_all([*(run.id for run in runs + ended), uuid4()])
+    assert len(made) == 2
+    assert [facts[run.id].tick for run in runs] == list(range(30))
+    assert {run: each.next for run, each in facts.items() if each.next} == following
+    with CaptureQueriesContext(connection) as made:
+        rows.facts_of_all([run.id for run in runs])
     assert len(made) == 1
-    assert {run.id: run.tick for run in runs} == {run: each.tick for run, each in facts.items()}

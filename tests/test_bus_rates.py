@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -73,54 +76,93 @@ async def test_a_wish_that_changes_nothing_is_not_told(signs: list[dict[str, Any
         assert len(signs) == count
 
 
-class Slow(Page):
-    """A viewer that can be sent so many frames a second."""
+class Busy(Page):
+    """A viewer for whom the server works so many seconds for each message."""
 
-    able = 5.0
+    takes = 0.01
 
     async def _send(self, text: str) -> None:
-        await asyncio.sleep(1 / self.able)
+        time.sleep(self.takes)  # nobody else in the loop has a turn meanwhile
         await super()._send(text)
 
 
-async def test_a_hub_whose_viewers_cannot_be_sent_all_asks_for_fewer_and_says_so_until_they_can(
+class Slow(Page):
+    """A viewer that takes five messages a second."""
+
+    async def _send(self, text: str) -> None:
+        await asyncio.sleep(0.2)
+        await super()._send(text)
+
+
+async def test_a_hub_whose_process_cannot_send_all_asks_for_fewer_and_says_so_until_it_can(
     signs: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pressure, "CALM", 0.3)
     monkeypatch.setattr(pressure, "LONGEST_CALM", 0.3)
-    run, table, pages = uuid4(), Table(), [Slow() for _ in range(3)]
+    run, table, pages = uuid4(), Table(), [Busy() for _ in range(4)]
     async with AsyncExitStack() as stack:
         for page in pages:
             joined = await stack.enter_async_context(watching(page, run, table))
-        quick = await stack.enter_async_context(watching(Page(), run, table))
-        assert quick is joined
-        worker = asyncio.create_task(_show(joined, signs))
-        await until(lambda: signs and signs[-1]["rates"].get("view", 99) < 20)
-        assert "More frames come than viewers can be sent" in caplog.text
-        for page in pages:
-            page.able = 10_000.0
-        await until(lambda: signs[-1]["rates"] == {})
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
+        with _shown(joined, signs):
+            await until(lambda: signs and signs[-1]["rates"].get("view", 99) < 45)
+            assert "More frames come than viewers can be sent" in caplog.text
+            for page in pages:
+                page.takes = 0.0
+            lowest = signs[-1]["rates"]["view"]
+            await until(lambda: signs[-1]["rates"].get("view", 99) > lowest)
 
 
-async def test_one_slow_viewer_among_many_slows_nobody(signs: list[dict[str, Any]]) -> None:
+async def test_viewers_that_take_little_slow_nobody(signs: list[dict[str, Any]]) -> None:
     run, table = uuid4(), Table()
     async with AsyncExitStack() as stack:
-        for page in (Slow(), Page(), Page()):
+        for page in (Slow(), Slow(), Page()):
             joined = await stack.enter_async_context(watching(page, run, table))
-        worker = asyncio.create_task(_show(joined, signs))
-        await asyncio.sleep(3 * pressure.WINDOW)
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
+        with _shown(joined, signs, rate=10.0):
+            await asyncio.sleep(3 * pressure.WINDOW)
     assert all(sign["rates"] == {} for sign in signs)
 
 
-async def _show(joined: hub.Hub, signs: list[dict[str, Any]]) -> None:
-    """Frames as a worker would show them: fifty a second, or as many as were asked for last."""
-    seq = 0
-    while True:
-        seq += 1
-        joined.hear(frame(seq))
-        wanted = signs[-1]["rates"].get("view", 50.0) if signs else 50.0
-        await asyncio.sleep(1 / min(50.0, wanted))
+@contextmanager
+def _shown(joined: hub.Hub, signs: list[dict[str, Any]], rate: float = 50.0) -> Iterator[None]:
+    """Frames as another thread would show them: so many a second, or as many as were asked for last."""
+    loop, over = asyncio.get_running_loop(), threading.Event()
+
+    def show() -> None:
+        for seq in itertools.count(1):
+            loop.call_soon_threadsafe(joined.hear, frame(seq))
+            wanted = signs[-1]["rates"].get("view", rate) if signs else rate
+            if over.wait(1 / min(rate, wanted)):
+                return
+
+    thread = threading.Thread(target=show)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+async def test_who_acknowledges_slowly_or_reads_slowly_is_no_sign_of_a_server_that_has_no_time() -> None:
+    run, table = uuid4(), Table()
+    slow, stuck = Page(), Page()
+    async with watching(slow, run, table) as joined, watching(stuck, run, table):
+        await until(lambda: slow.of("status") and stuck.of("status"))
+        slow.viewer.ack(0, 0)
+        stuck.hold.clear()
+        for seq in range(1, 30):
+            joined.hear(frame(seq))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert [slow.viewer.count()[1], stuck.viewer.count()[1]] == [0, 0]
+        stuck.hold.set()
+
+
+async def test_frames_that_come_before_there_was_a_turn_to_send_are_a_sign_of_it() -> None:
+    run, page, table = uuid4(), Page(), Table()
+    async with watching(page, run, table) as joined:
+        await until(lambda: page.of("status"))
+        for seq in range(1, 11):
+            joined.hear(frame(seq))
+        await until(lambda: page.of("snapshot"))
+        assert page.viewer.count() == (1, 9)

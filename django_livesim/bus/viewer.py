@@ -115,6 +115,8 @@ class Viewer:
 
     def say_newest(self, text: str) -> None:
         """`say`, in place of what was said last so, where that waits and nothing came after it."""
+        if self.close_code is not None:
+            return
         if self._lane and self._lane[-1] is self._newest:
             self._lane_bytes -= _size(self._lane.pop())
         self._newest = text
@@ -133,13 +135,13 @@ class Viewer:
         if frame is None or self.close_code is not None:
             return
         if frame.role in ("all", self.role) and frame.number > self._shown:
-            if self._slot is not None and self._is_late():
+            if self._slot is not None and self._waits_for_us():
                 self._passed_over += 1
             self._slot = feed
             self._plan()
 
     def count(self) -> tuple[int, int]:
-        """Frames that were sent since this was last asked, and those passed over though it wanted them."""
+        """Frames that were sent since this was last asked, and those that this process had no time for."""
         counts = self._sent_frames, self._passed_over
         self._sent_frames = self._passed_over = 0
         return counts
@@ -295,7 +297,7 @@ class Viewer:
         except asyncio.CancelledError:
             self._over.set_exception(ConnectionAbortedError("a send was broken off"))
             return
-        if self.close_code is not None:
+        if self.close_code is not None and not self._lane:
             self._over.set_result(None)
         else:
             self._come_back()
@@ -346,12 +348,20 @@ class Viewer:
         self._late = self._turn = None
 
     def _next(self) -> str | None:
-        if self._lane:
-            text = self._lane.popleft()
-            self._lane_bytes -= _size(text)
-            if self._is_roomy():
-                self._roomy.set()
-            return text
+        text = self._next_message()
+        return self._next_frame() if text is None else text
+
+    def _next_message(self) -> str | None:
+        """The first of the lane."""
+        if not self._lane:
+            return None
+        text = self._lane.popleft()
+        self._lane_bytes -= _size(text)
+        if self._is_roomy():
+            self._roomy.set()
+        return text
+
+    def _next_frame(self) -> str | None:
         feed = self._slot
         if feed is None or self._paced():
             return None
@@ -373,6 +383,10 @@ class Viewer:
     def _is_roomy(self) -> bool:
         return len(self._lane) <= ROOMY and self._lane_bytes <= LANE_BYTES // 2
 
+    def _waits_for_us(self) -> bool:
+        """Whether it is this process that has not come to send yet, and neither viewer nor server."""
+        return self._planned or (self._sending is not None and self._sending.done())
+
     def _clear_lane(self) -> None:
         self._lane.clear()
         self._lane_bytes = 0
@@ -381,10 +395,6 @@ class Viewer:
         if self._acks and len(self._unacked) >= UNACKED_LIMIT:
             return True
         return bool(self._gap) and time.monotonic() < self._next_frame_at
-
-    def _is_late(self) -> bool:
-        """Whether the viewer waits for longer than it wants to."""
-        return not self._gap or time.monotonic() >= self._next_frame_at + self._gap
 
 
 async def _finish(rest: Awaitable[None]) -> None:

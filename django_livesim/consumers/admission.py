@@ -60,9 +60,8 @@ def admit(scope: dict[str, Any], run_id: UUID) -> Admission | CloseCode:
         role = permissions.role(actor, run)
     except (NoRun, Forbidden):
         return CloseCode.NOT_FOUND if actor.authenticated else CloseCode.UNAUTHENTICATED
-    return Admission(
-        run=run, actor=actor, role=role, facts=facts_of(run), description=describe(run.simulation)
-    )
+    facts = facts_of([run])[run.id]
+    return Admission(run=run, actor=actor, role=role, facts=facts, description=describe(run.simulation))
 
 
 def admit_again(scope: dict[str, Any], run_id: UUID, sender: str) -> Admission | CloseCode:

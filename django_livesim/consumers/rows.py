@@ -40,8 +40,13 @@ def in_database(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     return twin
 
 
-def facts_of(run: Run) -> Facts:
-    """What viewers are told of a run's row."""
+def facts_of(runs: Sequence[Run]) -> dict[UUID, Facts]:
+    """What viewers are told of the rows of these runs."""
+    following = _successors([run.id for run in runs if run.ended])
+    return {run.id: _facts(run, following.get(run.id)) for run in runs}
+
+
+def _facts(run: Run, following: UUID | None) -> Facts:
     return Facts(
         status=run.status,
         reason=run.reason,
@@ -51,16 +56,18 @@ def facts_of(run: Run) -> Facts:
         epoch=run.epoch,
         worker=run.worker_id,
         result=run.result,
-        next=_successor(run) if run.ended else None,
+        next=following,
         produced=run.simulation == EXTERNAL,
         sharing=(run.visibility, run.link_token, run.owner_id),
     )
 
 
-def _successor(run: Run) -> UUID | None:
-    """The run that a restart began; a fork has a `parent_tick` and is none."""
-    following = Run.objects.filter(parent=run, parent_tick=None).order_by("-created_at")
-    return following.values_list("id", flat=True).first()
+def _successors(run_ids: list[UUID]) -> dict[UUID, UUID]:
+    """The runs that restarts began, by those before them; a fork has a `parent_tick` and is none."""
+    if not run_ids:
+        return {}
+    following = Run.objects.filter(parent__in=run_ids, parent_tick=None).order_by("created_at")
+    return {parent: run for parent, run in following.values_list("parent", "id") if parent is not None}
 
 
 def verdict_of(command: Command) -> Verdict:
@@ -80,8 +87,9 @@ def verdict_of(command: Command) -> Verdict:
 
 def facts_of_all(run_ids: list[UUID]) -> dict[UUID, Facts]:
     """Of those there are, with the beats of their workers."""
-    runs = Run.objects.filter(id__in=run_ids).select_related("worker").defer("worker__load")
-    return {run.id: replace(facts_of(run), beat=run.worker.beat if run.worker else None) for run in runs}
+    runs = list(Run.objects.filter(id__in=run_ids).select_related("worker").defer("worker__load"))
+    facts = facts_of(runs)
+    return {run.id: replace(facts[run.id], beat=run.worker.beat if run.worker else None) for run in runs}
 
 
 @in_database

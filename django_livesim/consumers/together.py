@@ -14,13 +14,15 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 MOST = 200  # keys in one question
+LIMIT = 10.0  # seconds for one: a statement is given up before that
 
 
 class Together(Generic[K, V]):
     """Answers by key: called with one, it gives what `ask` gives for it, None where that gives nothing.
 
     No answer is older than the call. `ask` gets up to `MOST` keys. What it raises, each call raises that
-    waits for it; but where that is none of `common`, one key may be at fault, and each is asked by itself.
+    waits for it, or TimeoutError after `LIMIT`; but where that is none of `common`, one key may be at fault,
+    and each is asked by itself.
     May be called in several event loops, each of which asks its own. A call that is cancelled leaves the
     question to the others.
     """
@@ -60,14 +62,24 @@ class _Asking(Generic[K, V]):
         return await asyncio.shield(answer)
 
     async def _go_on(self) -> None:
-        while self._waiting:
-            keys = list(self._waiting)[:MOST]
-            await self._answer({key: self._waiting.pop(key) for key in keys})
-        self._task = None
+        try:
+            while self._waiting:
+                keys = list(self._waiting)[:MOST]
+                await self._answer({key: self._waiting.pop(key) for key in keys})
+        finally:
+            self._task = None
+            for answer in self._waiting.values():
+                answer.cancel()
+            self._waiting.clear()
 
     async def _answer(self, asked: dict[K, asyncio.Future[V | None]]) -> None:
         try:
-            found = await self._ask(list(asked))
+            async with asyncio.timeout(LIMIT):
+                found = await self._ask(list(asked))
+        except asyncio.CancelledError:
+            for answer in asked.values():
+                answer.cancel()
+            raise
         except Exception as exc:
             if len(asked) > 1 and not isinstance(exc, self._common):
                 for key, answer in asked.items():
