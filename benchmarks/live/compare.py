@@ -5,8 +5,9 @@
 
 Frames twenty times a second. Servers have one core, and the crowd, which is shown not to be the limit,
 another. CPU is that of all processes of a server, its worker and Redis included. Medians over the rounds,
-and ratios to `websockets.broadcast`. The first table has those that send all of the same state to everybody;
-the second those that send what has changed; the third what compression costs where viewers offer it.
+and ratios to `websockets.broadcast`; a dash is what is not known or cannot be compared. The first table has
+those that send all of the same state to everybody; the second those that send what has changed; the third
+what compression costs where viewers offer it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from operator import attrgetter
+from statistics import median
 
 from benchmarks.live import peers
-from benchmarks.live.crowd import BUSY, SUSTAINED, Seen, middle, rounds
+from benchmarks.live.crowd import BUSY, SUSTAINED, Seen, cell, middle, ratio, rounds
 from benchmarks.live.servers import LAYERS, Scene, Serving, broadcast, ours, template
 
 MEASURE = "websockets.broadcast"
@@ -59,6 +62,7 @@ HEADS = (
     "KB a viewer",
     "crowd's core",
 )
+AGES = attrgetter("p50"), attrgetter("p99")
 TABLES = {
     "The same state, whole": SAME,
     "What has changed": CHANGES,
@@ -98,26 +102,31 @@ def told(scene: Scene, times: int) -> str:
 
 
 def table(found: dict[str, list[Seen]], scene: Scene) -> str:
-    """Markdown, a server a row. What does not sustain its frames has no ratio."""
+    """Markdown, a server a row. A ratio is where both it and `websockets.broadcast` sustain their frames."""
     rows = [f"| | {' | '.join(HEADS)} |", "|---|" + "---:|" * len(HEADS)]
-    measure = found.get(MEASURE)
+    measure = sustained_cost(found.get(MEASURE, []))
     for name, seen in found.items():
-        cost = middle(seen, lambda each: each.each)
-        sustained = middle(seen, lambda each: each.arrived) >= SUSTAINED
-        times = f"{cost / middle(measure, lambda each: each.each):.2f}" if measure and sustained else ""
-        busy = middle(seen, lambda each: each.cpu)
+        arrived = median(each.arrived for each in seen)
+        busy = median(each.cpu for each in seen)
         cells = (
-            f"{middle(seen, lambda each: each.arrived):.1%}{'' if sustained else ', not sustained'}",
-            f"{middle(seen, lambda each: each.rate):,.0f}",
-            f"{cost:.1f}",
-            times,
-            f"{middle(seen, lambda each: each.p50):.0f} / {middle(seen, lambda each: each.p99):.0f}",
-            f"{middle(seen, lambda each: each.size):,.0f}",
-            f"{middle(seen, lambda each: each.memory) / scene.viewers:.0f}",
+            f"{arrived:.1%}{'' if arrived >= SUSTAINED else ', not sustained'}",
+            f"{median(each.rate for each in seen):,.0f}",
+            cell(middle(seen, lambda each: each.each), ".1f"),
+            cell(ratio(sustained_cost(seen), measure), ".2f"),
+            " / ".join(cell(middle(seen, age), ".0f") for age in AGES),
+            cell(middle(seen, lambda each: each.size), ",.0f"),
+            f"{median(each.memory for each in seen) / scene.viewers:.0f}",
             f"{busy:.0%}{', a limit itself' if busy >= BUSY else ''}",
         )
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def sustained_cost(seen: list[Seen]) -> float | None:
+    """Of a delivery, None where not enough of the frames arrived for that to be compared."""
+    if not seen or median(each.arrived for each in seen) < SUSTAINED:
+        return None
+    return middle(seen, lambda each: each.each)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil, inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,6 +20,8 @@ from scripts import services
 SCRIPT = Path(__file__).parent / "crowd.mjs"
 SUSTAINED = 0.995  # of the frames that were offered
 FIRST = 10  # viewers who come before the others, so that what is loaded once is no viewer's memory
+MOST = 0.99  # of the frozen, who are waited for
+UNKNOWN = "-"
 BUSY = 0.9  # of the crowd's core, from which on it may be the limit itself
 
 
@@ -40,12 +43,12 @@ class Seen:
     cpu: float
     """Share of the crowd's core."""
     p50: float | None
-    """Milliseconds of age,"""
+    """Milliseconds of age, None where nobody could tell it,"""
     p99: float | None
-    woken: int
-    """Of the frozen, those who saw the present after all,"""
-    slowest_to_wake: float | None
-    """and milliseconds until the 99th percentile of them did."""
+    frozen: int
+    """Viewers who did not read,"""
+    woken: list[int]
+    """and milliseconds until one after the other of them saw the present, of those who did."""
     spent: float
     """Seconds of the servers."""
     memory: float
@@ -66,18 +69,28 @@ class Seen:
         return self.frames / self.seconds
 
     @property
-    def each(self) -> float:
-        """Microseconds of CPU for a delivery."""
-        return self.spent / max(1, self.frames) * 1e6
+    def each(self) -> float | None:
+        """Microseconds of CPU for a delivery, None where there was none."""
+        return self.spent / self.frames * 1e6 if self.frames else None
 
     @property
-    def size(self) -> float:
-        """Bytes of a delivery."""
-        return self.bytes / max(1, self.frames)
+    def size(self) -> float | None:
+        """Bytes of a delivery, None where there was none."""
+        return self.bytes / self.frames if self.frames else None
+
+    @property
+    def awake(self) -> float | None:
+        """Milliseconds until 99 of 100 of the frozen saw the present: infinite where they never did, None
+        where nobody was frozen."""
+        if not self.frozen:
+            return None
+        wanted = ceil(MOST * self.frozen)
+        return sorted(self.woken)[wanted - 1] if len(self.woken) >= wanted else inf
 
 
 def look(site: Site, scene: Scene, *, warm: float = 2.0, deflate: bool = False, frozen: int = 0) -> Seen:
-    """Have them come, wait, measure. `services.Missing` without node."""
+    """Have them come, wait, measure. `services.Missing` without node; RuntimeError where no frame comes, for
+    however long they wait."""
     if not shutil.which("node"):
         raise services.Missing("no node on the PATH, and so no viewers")
     options: dict[str, Any] = {
@@ -143,6 +156,19 @@ def rounds(
     return found
 
 
-def middle(seen: list[Seen], what: Callable[[Seen], float | None]) -> float:
-    """The median of a figure over the rounds; 0 where it is not known."""
-    return median(what(each) or 0.0 for each in seen)
+def middle(seen: list[Seen], what: Callable[[Seen], float | None]) -> float | None:
+    """The median of a figure over the rounds, None where one of them does not know it."""
+    known = [figure for each in seen if (figure := what(each)) is not None]
+    return median(known) if len(known) == len(seen) else None
+
+
+def ratio(figure: float | None, measure: float | None) -> float | None:
+    """How many times the other it is, None where that cannot be said."""
+    return figure / measure if figure is not None and measure else None
+
+
+def cell(figure: float | None, form: str) -> str:
+    """A figure in a table: a dash where it is not known, *never* where it is infinite."""
+    if figure is None:
+        return UNKNOWN
+    return "never" if figure == inf else f"{figure:{form}}"

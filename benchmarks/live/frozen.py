@@ -3,8 +3,9 @@
     python -m benchmarks.live.frozen [--viewers N] [--seconds S] [--rounds N]
 
 Their sockets are open and nobody reads from them while it is measured; then all are read again. *Memory* is
-what the web process holds more than with all of them reading. *Woken* is when 99 of 100 had a
-frame that was made after they woke. Once as pages are, which acknowledge each frame, and once without.
+what the web process holds more than with all of them reading. *Woken* is when 99 of 100 had a frame that was
+made after they woke, *never* where fewer had one within three seconds. Once as pages are, which acknowledge
+frames, and once without. A dash is what nobody could tell.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from statistics import median
 
-from benchmarks.live.crowd import Seen, look, middle
+from benchmarks.live.crowd import Seen, cell, look, middle, ratio
 from benchmarks.live.servers import Scene, ours
 
 SITES = {"acknowledging": partial(ours, dialect="page"), "not acknowledging": ours}
@@ -53,15 +55,15 @@ def table(found: dict[str, list[tuple[Seen, Seen]]]) -> str:
     for name, rounds in found.items():
         reading, some = [each[0] for each in rounds], [each[1] for each in rounds]
         before, after = middle(reading, lambda each: each.p99), middle(some, lambda each: each.p99)
-        more = (middle(some, lambda each: each.memory) - middle(reading, lambda each: each.memory)) / 1024
+        more = (median(each.memory for each in some) - median(each.memory for each in reading)) / 1024
         cells = (
-            f"{before:.1f}",
-            f"{after:.1f}",
-            f"{after / before:.2f}" if before else "",
+            cell(before, ".1f"),
+            cell(after, ".1f"),
+            cell(ratio(after, before), ".2f"),
             f"{more:.1f}",
-            f"{middle(some, lambda each: each.slowest_to_wake):.0f}",
-            f"{middle(some, lambda each: each.woken):.0f}",
-            f"{middle(some, lambda each: each.closed):.0f}",
+            cell(middle(some, lambda each: each.awake), ".0f"),
+            f"{median(len(each.woken) for each in some):.0f} of {median(each.frozen for each in some):.0f}",
+            f"{median(each.closed for each in some):.0f}",
         )
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from benchmarks.live.compare import CHANGES, SAME
-from benchmarks.live.crowd import BUSY, Seen, look
+from benchmarks.live.crowd import BUSY, Seen, cell, look, ratio
 from benchmarks.live.servers import Scene, Serving
 from scripts import services
 
@@ -44,6 +44,11 @@ class Full:
     """Whether the crowd was as busy as its core allows, and the server may have had more."""
 
 
+def in_time(seen: Seen) -> bool:
+    """Whether a rate is sustained; it is not where nobody could tell how old the frames were."""
+    return seen.sustained and seen.p99 is not None and seen.p99 < OLD
+
+
 def find(serving: Serving, scene: Scene, steps: int, most: float) -> Full:
     """Up, to `most` at most, or down by factors until one rate is sustained and the next is not; then `steps`
     times between them."""
@@ -54,7 +59,7 @@ def find(serving: Serving, scene: Scene, steps: int, most: float) -> Full:
         with serving(at_rate) as site:
             seen = tried[rate] = look(site, at_rate)
         sys.stderr.write(f"  {rate:.1f} frames/s: {seen.arrived:.1%}, {seen.rate:,.0f} deliveries/s\n")
-        return seen.sustained and (seen.p99 or 0.0) < OLD
+        return in_time(seen)
 
     good, bad = (scene.rate, 0.0) if keeps_up(scene.rate) else (0.0, scene.rate)
     while not bad and good * UP <= most:
@@ -106,11 +111,11 @@ def table(found: dict[str, list[Full]]) -> str:
         "|---|---:|---:|---:|---:|",
     ]
     most = {name: median(each.most for each in full) for name, full in found.items()}
-    template = max((most[name] for name in found if name.startswith("template")), default=0.0)
+    template = max((most[name] for name in found if name.startswith("template")), default=None)
     for name, full in found.items():
         sustained = median(each.sustained for each in full)
         counted = most[name] if name.startswith("template") else sustained
-        times = f"{counted / template:.1f}" if template else ""
+        times = cell(ratio(counted, template), ".1f")
         limited = ", the crowd's limit" if any(each.limited for each in full) else ""
         rate = median(each.rate for each in full)
         rows.append(f"| {name} | {rate:.1f} | {sustained:,.0f}{limited} | {most[name]:,.0f} | {times} |")

@@ -18,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 from typing import Any
 
 from benchmarks.checkpoints import in_step_thread
 from benchmarks.commands import until
+from benchmarks.live.crowd import cell
 from benchmarks.live.processes import SERVERS, on_core
 from benchmarks.live.state import entities, move
 
@@ -38,9 +40,9 @@ SETTLE = 2.0  # seconds after the last run has begun
 class Stepped:
     runs: int
     missed: int
-    p50: float
-    """Seconds late,"""
-    p99: float
+    p50: float | None
+    """Seconds late, None where there were hardly any ticks."""
+    p99: float | None
 
 
 def bare(runs: int, count: int, seconds: float) -> Stepped:
@@ -67,7 +69,7 @@ def bare(runs: int, count: int, seconds: float) -> Stepped:
 
 
 def _stepped(runs: int, missed: int, late: list[float]) -> Stepped:
-    shares = quantiles(late, n=100)
+    shares = quantiles(late, n=100) if len(late) > 1 else [None] * 99
     return Stepped(runs=runs, missed=missed, p50=shares[49], p99=shares[98])
 
 
@@ -160,12 +162,17 @@ def table(found: list[list[Stepped]]) -> str:
     rows = ["| | runs | missed ticks | late p50 / p99, ms |", "|---|---:|---:|---:|"]
     names = ("bare loop", *(f"a worker, {share:.0%} of these" for share in SHARES))
     for name, stepped in zip(names, zip(*found, strict=True), strict=True):
-        p50, p99 = (1000 * median(shares) for shares in zip(*((s.p50, s.p99) for s in stepped), strict=True))
+        ages = zip(*((each.p50, each.p99) for each in stepped), strict=True)
+        late = " / ".join(cell(milliseconds(shares), ".1f") for shares in ages)
         runs = median(each.runs for each in stepped)
-        rows.append(
-            f"| {name} | {runs:.0f} | {median(each.missed for each in stepped):.0f} | {p50:.1f} / {p99:.1f} |"
-        )
+        rows.append(f"| {name} | {runs:.0f} | {median(each.missed for each in stepped):.0f} | {late} |")
     return "\n".join(rows) + "\n"
+
+
+def milliseconds(seconds: Iterable[float | None]) -> float | None:
+    """Their median, None where one is not known."""
+    known = list(seconds)
+    return None if None in known else 1000 * median(each for each in known if each is not None)
 
 
 if __name__ == "__main__":
