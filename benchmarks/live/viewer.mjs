@@ -24,7 +24,7 @@ export class Viewer {
     this.dialect = dialect;
     this.heard = heard;
     this.open = this.closed = this.looks = this.started = false;
-    this.frames = 0;
+    this.frames = this.taken = 0;
   }
 
   async connect() {
@@ -112,7 +112,7 @@ export class Viewer {
   #message(payload, size) {
     this.started ||= this.dialect.isFrame(payload);
     this.heard(payload, size, this);
-    const answer = this.dialect.answer?.(payload);
+    const answer = this.dialect.answer?.(payload, this);
     if (answer) this.say(answer);
   }
 
