@@ -41,7 +41,8 @@ SHORT: list[Part] = [
 
 
 def main() -> int:
-    """0, also where the machine was too slow for what was asked; what does not work at all raises."""
+    """0, also where the machine was too slow for what was asked; 1 where commands were lost. What does not
+    work at all raises."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
@@ -53,10 +54,11 @@ def main() -> int:
     if not shutil.which("node"):
         sys.stderr.write("skipped: the live benchmarks: no node on the PATH, and so no viewers\n")
         return 0
+    failed = 0
     for part, arguments in SHORT if options.short else WHOLE:
-        part(arguments)
+        failed |= part(arguments)
         sys.stdout.flush()
-    return 0
+    return failed
 
 
 if __name__ == "__main__":
