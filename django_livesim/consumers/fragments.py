@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,9 @@ seldom = Seldom(logger)
 FOLDER = "django_livesim/fragments"
 FRAME = "frame"
 """The template of a snapshot, with or without tables."""
+
+SILENT = SafeString()
+"""What a message comes to that has no template: this very object."""
 
 FAILED = _("What is new cannot be shown; the server has logged why. The run goes on.")
 LATE = _("What is new takes long to be shown. The run goes on.")
@@ -69,31 +72,41 @@ class Subject:
 
 def of_frame(subject: Subject, role: str, language: str, text: str) -> SafeString | None:
     """A snapshot as HTML; None where that failed."""
+    return _rendered(subject, FRAME, language, lambda: _told_by_frame(role, text))
+
+
+def of_message(subject: Subject, language: str, text: str) -> SafeString | None:
+    """Any other message as HTML, `SILENT` where no template is there for its type; None where that failed."""
+    return _rendered(subject, kind_of(text), language, lambda: orjson.loads(text))
+
+
+def kind_of(text: str) -> str:
+    """The type of a message, which each begins with."""
+    return text.removeprefix('{"type":"').partition('"')[0][:40]
+
+
+def _told_by_frame(role: str, text: str) -> dict[str, Any]:
     message = orjson.loads(text)
     state = message["state"]
     for name, packed in message.get("tables", {}).items():
         state[name] = tables.unpack(packed)
-    return _rendered(subject, FRAME, language, {"state": state, "tick": message["tick"], "role": role})
+    return {"state": state, "tick": message["tick"], "role": role}
 
 
-def of_message(subject: Subject, language: str, text: str) -> SafeString | None:
-    """Any other message as HTML, empty where no template is there for its type; None where that failed."""
-    message = orjson.loads(text)
-    return _rendered(subject, message.pop("type"), language, message)
-
-
-def _rendered(subject: Subject, kind: str, language: str, context: Mapping[str, Any]) -> SafeString | None:
+def _rendered(
+    subject: Subject, kind: str, language: str, read: Callable[[], dict[str, Any]]
+) -> SafeString | None:
     """In a thread of ours, with whatever the template of the host does. Raises nothing."""
     try:
         close_old_connections()
         try:
             set_script_prefix(subject.prefix)
             with translation.override(language):
-                return asked(_render)(subject, kind, {**context, "run": subject})
+                return asked(_render)(subject, kind, {**read(), "run": subject})
         finally:
             close_old_connections()
     except Exception:
-        seldom.warning("The template of %s of run=%s failed", kind, subject.id, exc_info=True)
+        seldom.warning("The HTML of a %s could not be made: run=%s", kind, subject.id, exc_info=True)
         return None
 
 
@@ -101,7 +114,7 @@ def _render(subject: Subject, kind: str, context: dict[str, Any]) -> SafeString:
     try:
         template = select_template([f"{FOLDER}/{subject.simulation}/{kind}.html", f"{FOLDER}/{kind}.html"])
     except TemplateDoesNotExist:
-        return SafeString()
+        return SILENT
     return mark_safe(template.render(context).strip())  # noqa: S308  (the template has escaped it)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections import deque
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,20 +13,14 @@ from django.utils.safestring import SafeString
 
 from django_livesim import conf
 from django_livesim.bus.feed import Feed
-from django_livesim.bus.seldom import Seldom
 from django_livesim.bus.viewer import Viewer
 from django_livesim.consumers.fragments import Subject
-from django_livesim.consumers.painter import Messages, Painter, shared
+from django_livesim.consumers.painter import Painter, messages, shared
 from django_livesim.protocol.errors import BadArgs, Code, LivesimError
-
-logger = logging.getLogger(__name__)
-seldom = Seldom(logger)
+from django_livesim.protocol.names import CloseCode
 
 JSON, HTML = "json", "html"
 FORMATS = (JSON, HTML)
-UNRENDERED = 256  # messages that may wait for one viewer to be rendered
-
-Say = Callable[[str], None]
 
 
 def format_of(scope: Mapping[str, Any]) -> str:
@@ -70,23 +62,24 @@ def downlink_only() -> LivesimError:
 class HtmlViewer(Viewer):
     """A viewer whose frames come from a painter, and whose messages are rendered before they are sent.
 
-    They stay in order; where more wait to be rendered than may wait to be sent, further ones are dropped.
+    A message stays in the lane until it is rendered: they stay in order, and what holds of those that wait
+    to be sent holds of those that wait to be rendered.
     """
 
     def __init__(
         self, send: Callable[[str], Awaitable[None]], *, subject: Subject, language: str, **options: Any
     ) -> None:
         super().__init__(send, **options)
-        self._subject, self._language = subject, language
-        self._messages = shared(Messages, subject, language)
-        self._waiting: deque[tuple[str, Say]] = deque()
-        self._waiting_newest = ""
-        self._rendering = False
+        self._subject = subject
+        self._messages = messages(subject, language, self)
+        self._making: tuple[str, asyncio.Future[SafeString | None]] | None = None  # of the lane's first
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._feed: Feed | None = None
         self._painter = self._join()
         self.fps = float(conf.settings.HTML_RATE)
 
     def _join(self) -> Painter:
-        painter = shared(Painter, self._subject, self.role, self._language)
+        painter = shared(Painter, self._subject, self.role, self._messages.language)
         painter.viewers.add(self)
         return painter
 
@@ -94,7 +87,9 @@ class HtmlViewer(Viewer):
 
     def show(self, feed: Feed) -> None:
         """Have the feed's newest frame rendered, and sent; what has been rendered already at once."""
-        self._painter.look(feed)
+        self._feed = feed
+        if self.fps > 0 and self.close_code is None:
+            self._painter.look(feed)
         self.show_painted()
 
     def show_painted(self) -> None:
@@ -107,9 +102,11 @@ class HtmlViewer(Viewer):
         self._painter = self._join()
 
     def rate(self, fps: float) -> None:
-        """As any viewer; but more than are rendered are of no use."""
+        """As any viewer; but more than are rendered are of no use, and none is rendered for one at rest."""
         super().rate(fps)
         self.fps = min(self.fps, float(conf.settings.HTML_RATE))
+        if self._feed is not None:
+            self.show(self._feed)
 
     def count(self) -> tuple[int, int]:
         """Frames that are passed over here are none that the process could not pass on."""
@@ -121,40 +118,51 @@ class HtmlViewer(Viewer):
             await super().pump()
         finally:
             self._painter.leave(self)
+            self._messages.leave(self)
+            if self._giving_up is not None:
+                self._giving_up.cancel()
 
     # messages
 
     def say(self, text: str) -> None:
-        """Have a message rendered, and put into the ordered lane."""
-        self._render_later(text, super().say)
+        """Have a message rendered and sent in its turn, unless there is no template for such."""
+        if not self._messages.is_silent(text):
+            super().say(text)
 
-    def say_newest(self, text: str) -> None:
-        """`say`, in place of what was said last so, where that waits and nothing came after it."""
-        if self._waiting and self._waiting[-1][0] is self._waiting_newest:
-            self._waiting.pop()
-        self._waiting_newest = text
-        self._render_later(text, super().say_newest)
+    def close(self, code: CloseCode) -> None:
+        """As any viewer; what waits is rendered in the time in which it may be sent."""
+        if self.close_code is None:
+            super().close(code)
+            self._giving_up = asyncio.get_running_loop().call_later(self._slow, self._give_up)
 
-    def _render_later(self, text: str, say: Say) -> None:
-        if self.close_code is not None:
-            return
-        if len(self._waiting) >= UNRENDERED:
-            seldom.warning("A message was not rendered in time, and is dropped: run=%s", self._subject.id)
-            return
-        self._waiting.append((text, say))
-        self._render_next()
+    def _give_up(self) -> None:
+        self._clear_lane()
+        self._plan()
 
-    def _render_next(self) -> None:
-        if self._waiting and not self._rendering:
-            self._rendering = True
-            text, say = self._waiting.popleft()
-            self._messages.html(text).add_done_callback(partial(self._rendered, say))
+    def _next_message(self) -> str | None:
+        """The first of the lane that comes to any HTML; None while that is being made."""
+        while self._lane:
+            first = self._lane[0]
+            if self._making is None or self._making[0] is not first:
+                if self._messages.is_silent(first):
+                    super()._next_message()
+                    continue
+                self._make(first)
+            assert self._making is not None
+            made = self._making[1]
+            if not made.done():
+                return None
+            self._making = None
+            super()._next_message()
+            html = self._messages.trouble() if made.result() is None else made.result()
+            if html:
+                return html
+        return None
 
-    def _rendered(self, say: Say, made: Any) -> None:
-        self._rendering = False
-        html: SafeString | None = made.result()
-        if html is None:
-            html = self._messages.trouble()
-        if html:
-            say(html)
-        self._render_next()
+    def _make(self, text: str) -> None:
+        made = self._messages.html(text)
+        self._making = text, made
+        if text is self._newest:
+            self._newest = ""  # it is not taken back any more: else a fast producer would never be heard
+        if not made.done():
+            made.add_done_callback(lambda _: self._plan())

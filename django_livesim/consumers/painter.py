@@ -9,18 +9,31 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Protocol, TypeVar
+from uuid import UUID
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
+from django.http import HttpRequest
+from django.utils import translation
 from django.utils.safestring import SafeString, mark_safe
 
 from django_livesim import conf
 from django_livesim.bus.feed import Feed, Frame
 from django_livesim.consumers.brush import Brush, brush
-from django_livesim.consumers.fragments import FAILED, LATE, Subject, notice, of_frame, of_message
+from django_livesim.consumers.fragments import (
+    FAILED,
+    LATE,
+    SILENT,
+    Subject,
+    kind_of,
+    notice,
+    of_frame,
+    of_message,
+)
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds that a template may take before viewers are told
+LANGUAGES = 8  # in which a run is told at once in this process, besides that of the site
 KEPT = 64  # messages whose HTML is kept, for the next viewer
 ALL = "all"
 
@@ -32,6 +45,13 @@ class Shown(Protocol):
 
     def show_painted(self) -> None:
         """There is something newer in `Painter.painted`."""
+
+
+class Turn(asyncio.Lock):
+    """To have a frame rendered: who waits longest is the next, and what is the newest then is rendered."""
+
+    def __init__(self, simulation: str) -> None:
+        super().__init__()
 
 
 class Painter:
@@ -47,6 +67,7 @@ class Painter:
         self.viewers: WeakSet[Shown] = WeakSet()
         self._subject, self._role, self._language = subject, role, language
         self._brush: Brush[Any] = brush(subject.simulation, "frames")
+        self._turn = shared(Turn, subject.simulation)
         self._source: Feed | None = None  # where there is something to be rendered
         self._seen = (-1, -1)
         self._next_at = 0.0
@@ -84,29 +105,31 @@ class Painter:
 
     async def _work(self) -> None:
         """Until there is nothing newer. Cancelled, it leaves the thread to end what it renders."""
+        loop = asyncio.get_running_loop()
         while self._source is not None:
             await asyncio.sleep(self._next_at - time.monotonic())
-            feed, self._source = self._source, None
-            frame, text = feed.newest, feed.whole()
-            if frame is not None and text:
-                self._seen = frame.number
-                self._next_at = time.monotonic() + 1 / conf.settings.HTML_RATE
-                await self._paint(frame.tick, text)
+            late = loop.call_later(PATIENCE, self._show, LATE)
+            try:
+                async with self._turn:
+                    await self._paint(self._source)
+            finally:
+                late.cancel()
 
-    async def _paint(self, tick: int, text: str) -> None:
-        work = partial(of_frame, self._subject, self._role, self._language, text)
-        painting = self._brush.do(work)
-        await asyncio.wait({painting}, timeout=PATIENCE)
-        if not painting.done():
-            self._show(tick, LATE)
-        html = await painting
+    async def _paint(self, feed: Feed) -> None:
+        self._source = None
+        frame, text = feed.newest, feed.whole()
+        if frame is None or not text:
+            return
+        self._seen = frame.number
+        self._next_at = time.monotonic() + 1 / conf.settings.HTML_RATE
+        html = await self._brush.do(partial(of_frame, self._subject, self._role, self._language, text))
         if html is None:
-            self._show(tick, FAILED)
+            self._show(FAILED)
         else:
             self._good = html
-            self._show(tick)
+            self._show()
 
-    def _show(self, tick: int, trouble: Any = "") -> None:
+    def _show(self, trouble: Any = "") -> None:
         self._was_bad = self._was_bad or bool(trouble)
         text = self._good
         if self._was_bad:  # whoever was told of it is to be told that it is over, whatever they pass over
@@ -115,7 +138,7 @@ class Painter:
         if not text or (newest is not None and newest.text == text):
             return
         self._count += 1
-        self.painted.take(Frame(role=self._role, epoch=0, seq=self._count, tick=tick, text=text))
+        self.painted.take(Frame(role=self._role, epoch=0, seq=self._count, tick=0, text=text))
         for viewer in list(self.viewers):
             viewer.show_painted()
 
@@ -124,22 +147,68 @@ class Messages:
     """All other messages of a run in one language, each rendered once for all viewers."""
 
     def __init__(self, subject: Subject, language: str) -> None:
-        self._subject, self._language = subject, language
+        self.language = language
+        self.viewers: WeakSet[Any] = WeakSet()
+        self._subject = subject
+        self._told = shared(Told, subject.id)
+        self._told.add(self)
         self._brush: Brush[Any] = brush(subject.simulation, "messages")
+        self._silent: set[str] = set()  # types of messages that have no template
         self._made: OrderedDict[str, asyncio.Future[SafeString | None]] = OrderedDict()
+
+    def is_silent(self, text: str) -> bool:
+        """Whether it is known that there is no template for a message of this type."""
+        return kind_of(text) in self._silent
 
     def html(self, text: str) -> asyncio.Future[SafeString | None]:
         """The message as HTML: empty where it has no template, None where that failed. Never cancel it."""
         made = self._made.get(text)
         if made is None or (made.done() and made.result() is None):
-            made = self._made[text] = self._brush.do(partial(of_message, self._subject, self._language, text))
+            made = self._made[text] = self._brush.do(partial(of_message, self._subject, self.language, text))
+            made.add_done_callback(partial(self._note, kind_of(text)))
             if len(self._made) > KEPT:
                 self._made.popitem(last=False)
         return made
 
+    def _note(self, kind: str, made: asyncio.Future[SafeString | None]) -> None:
+        if not made.cancelled() and made.result() is SILENT:
+            self._silent.add(kind)
+
     def trouble(self) -> SafeString:
         """What is shown in place of one that failed."""
-        return notice(self._subject, self._language, FAILED)
+        return notice(self._subject, self.language, FAILED)
+
+    def leave(self, viewer: Any) -> None:
+        """Let a viewer go; with the last one, nothing more is rendered."""
+        self.viewers.discard(viewer)
+        if not self.viewers:
+            for made in self._made.values():
+                made.cancel()
+            self._made.clear()
+
+
+class Told(WeakSet[Messages]):
+    """What tells of one run: in a few languages at once, since each costs a thread its time."""
+
+    def __init__(self, run: UUID) -> None:
+        super().__init__()
+
+    def language(self, wish: str) -> str:
+        """In which somebody is told who wishes for this: the site's where there are too many others."""
+        others = {each.language for each in self if each.viewers} - {site_language()}
+        return wish if wish in others or len(others) < LANGUAGES else site_language()
+
+
+def site_language() -> str:
+    """That of who wishes for none."""
+    return translation.get_language_from_request(HttpRequest())
+
+
+def messages(subject: Subject, wish: str, viewer: Any) -> Messages:
+    """Those that the viewer is told, who would like to have them in this language."""
+    found = shared(Messages, subject, shared(Told, subject.id).language(wish))
+    found.viewers.add(viewer)
+    return found
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashable, Any]] = (

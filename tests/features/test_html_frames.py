@@ -221,7 +221,7 @@ async def test_a_template_that_raises_leaves_what_was_shown_and_says_so(
         templates.raises = False
         over = f'<div id="livesim-notice-{run.id}" hx-swap-oob="innerHTML"></div>'
         await socket.hears(re.escape(over))
-    logged = [each for each in caplog.records if "The template of frame" in each.message]
+    logged = [each for each in caplog.records if "The HTML of a frame" in each.message]
     assert 1 <= len(logged) < 4
     assert str(run.id) in logged[0].message
     assert "exploded" in (logged[0].exc_text or str(logged[0].exc_info))
