@@ -178,10 +178,17 @@ class Holding:
             self.record.checkpoint(self.keeper.store(self.program.dump, *place, seen))
         return frames
 
-    def report(self, now: float) -> None:
-        """Show viewers the frames that are due."""
+    @property
+    def shows(self) -> bool:
+        """Whether there is anything for viewers to see."""
+        return True
+
+    def report(self, now: float, *, owed: bool = False) -> None:
+        """Show viewers the frames that are due; with `owed`, those alone that came too early before."""
+        if not self.shows:
+            return
         at_once = self.speed <= 0 or self.ticks_asked > 0
-        for output in self.screen.frames(self.host.tick, now, at_once=at_once):
+        for output in self.screen.frames(self.host.tick, now, at_once=at_once, owed=owed):
             self.record.out(output)
 
     def collect_effects(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from django_livesim.runtime.ports import FrameOut
+
 EARLY = 0.25  # of a period: so much before its time a frame is on time
 SLOWEST = 0.001  # frames a second: who asks for fewer, but for some, gets so many
 
@@ -42,7 +44,10 @@ class Interest:
         self._hubs: dict[str, tuple[float, float]] = {}  # until when, and frames a second
         self._fps = 0.0
         self._beat = Beat()
-        self._owes = False
+        self.owes = False
+        """Whether something is to be shown as soon as it is time."""
+        self.kept: FrameOut | None = None
+        """What is to be shown while the state is out of reach; None where nothing is, or that is old."""
 
     def tell(self, hub: str, fps: float, until: float) -> None:
         """A hub's viewers want at most so many frames a second; infinite: all there are."""
@@ -60,15 +65,21 @@ class Interest:
         if self._fps > before:
             self._beat.hurry()
 
+    def owe(self) -> None:
+        """There is something new to be shown when it is time, whatever may become due before."""
+        self.owes, self.kept = True, None
+
     @property
     def owed_at(self) -> float:
         """When what is owed is to be shown, unless something newer is due before."""
-        return self._beat.due(self._fps, early=0.0) if self._owes else math.inf
+        return self._beat.due(self._fps, early=0.0) if self.owes else math.inf
 
     def takes(self, now: float, *, asked: bool, due: bool) -> bool:
         """Whether there is a frame now: one that was `asked` for always, one that is `due` by their wish."""
-        if asked or not (due or self._owes):
-            self._owes = False
-            return asked
-        self._owes = not self._beat.take(now, self._fps)
-        return not self._owes
+        if not (asked or due or self.owes):
+            return False
+        takes = asked or self._beat.take(now, self._fps)
+        if takes or due:
+            self.kept = None
+        self.owes = not takes
+        return takes

@@ -48,7 +48,7 @@ class LoopRunner(Runner):
         super().__init__(held, definition, host, program, clock, options)
         self._again: list[int] = []  # places of the messages that came again and wait
         self._slept = False  # in this holding
-        self._deadline: float | None = None  # by when a loop asked to end must be back
+        self._deadline = math.inf  # by when a loop asked to end must be back
 
     @staticmethod
     def sim_class(definition: Loop) -> Callable[[LoopProgram], LoopSim | Job]:
@@ -98,7 +98,7 @@ class LoopRunner(Runner):
 
     def offer(self, entries: Iterable[Entry]) -> None:
         super().offer(entries)
-        if self.away and not self.over and self._deadline is None and self._ending() is not None:
+        if self.away and not self.over and self._deadline == math.inf and self._ending() is not None:
             self._deadline = self.clock.now() + self.options.grace
             self.status = Status.STOPPING
             self.say("waits for the loop to end its tick")
@@ -109,13 +109,15 @@ class LoopRunner(Runner):
 
     def next_due(self) -> float | None:
         if self.away and not self.over:
-            return self._deadline
+            due = min(self._deadline, self.screen.kept_at)
+            return due if due < math.inf else None
         if not self.over and self._messages_before_end():
             return None if self.waits else self.clock.now()
         return super().next_due()
 
     def turn(self, now: float) -> None:
         if self.away and not self.over:
+            self._guarded(self._show_kept)
             self._overdue()
         elif not self.over and self._messages_before_end():
             if not self.waits:
@@ -149,7 +151,7 @@ class LoopRunner(Runner):
     def _overdue(self) -> None:
         """Stop without a boundary: nothing of the loop's present state can be stored."""
         entry = self._ending()
-        if entry is None or self._deadline is None or self.clock.now() < self._deadline:
+        if entry is None or self.clock.now() < self._deadline:
             return
         logger.warning("loop ignored its stop run=%s epoch=%s", self.id, self.epoch)
         reason = "its loop did not come back in time; the state is the last one stored"
@@ -162,20 +164,27 @@ class LoopRunner(Runner):
         return entry.name not in ending.ENDS or not self._messages_before_end()
 
     def _step(self, now: float) -> None:
+        if self.shows:
+            self.screen.keep(self.host.tick, now)
         self.away = True
         self.schedule.look(self.host.tick, now)
         self.program.advance(self.schedule.take_messages())
 
-    def report(self, now: float) -> None:
-        """Nothing to show before the function has been called, or has had its first messages again."""
-        if not (self._untouched or self._lacks):
-            super().report(now)
+    def _show_kept(self, now: float) -> None:
+        """The state is the loop's; what viewers are owed was encoded when it went."""
+        for frame in self.screen.kept(now):
+            self.record.out(frame)
+
+    @property
+    def shows(self) -> bool:
+        """Not before the function has been called, or has had its first messages again."""
+        return not (self._untouched or self._lacks)
 
     def _arrived(self, seconds: float) -> None:
         """The loop sleeps: the state is the step thread's again."""
         if self.over:
             return
-        self.away, self._deadline = False, None
+        self.away, self._deadline = False, math.inf
         self._guarded(lambda now: self._end_tick(now, seconds))
 
     def _end_tick(self, now: float, seconds: float) -> None:

@@ -88,19 +88,19 @@ class Runner(Holding):
     def watch(self, roles: Iterable[str], keyframe: bool, hub: str, rates: Mapping[str, float]) -> None:
         """A hub's viewers watch in these roles, some of which want so many frames a second at most.
 
-        A keyframe is wanted at once where one is missing.
+        A keyframe is wanted where one is missing: at once, or half a second after the last.
         """
         now = self.clock.now()
         self.screen.watch(roles, now, hub, rates)
         self.unwatched.seen(now)
         if keyframe:
-            self.screen.want(whole=True)
+            self.screen.want_whole()
         if self.over or self.away or self.replaying:
             return
         if self.unwatched.paused:
             self._guarded(self._go_on)
-        elif keyframe or self.screen.owed_at <= now:
-            self._guarded(self.report)
+        elif self.owed_at <= now:
+            self._guarded(self._show_owed)
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ class Runner(Holding):
         waits = self.waits
         if self.steps_asked and not waits:
             return self.clock.now()
-        due = self._attend_due
+        due = min(self._attend_due, self.owed_at)
         if self.status is Status.RUNNING:
             due = min(due, math.inf if waits else self.pace.due, self.rest_due)
         return due if due < math.inf else None
@@ -121,7 +121,12 @@ class Runner(Holding):
     @property
     def _attend_due(self) -> float:
         """When there is something to do here that needs no step."""
-        return min(self.schedule.next_due, self.keeper.proof_due, self.screen.owed_at)
+        return min(self.schedule.next_due, self.keeper.proof_due)
+
+    @property
+    def owed_at(self) -> float:
+        """When there is something to show that nothing has happened for: it came too early before."""
+        return self.screen.owed_at if self.shows else math.inf
 
     def turn(self, now: float) -> None:
         """Make the step that is due, or none where nobody is watching and that has a consequence.
@@ -132,6 +137,8 @@ class Runner(Holding):
             return
         if self.unfinished or self._attend_due <= now:
             self._guarded(self._attend)
+        elif self.owed_at <= now:
+            self._guarded(self._show_owed)
         elif self.status is Status.RUNNING and now >= self.rest_due:
             self._guarded(self._rest)
         elif self.moves and not self.waits:
@@ -155,6 +162,9 @@ class Runner(Holding):
 
     def _attend(self, now: float) -> None:
         attend(self, now)
+
+    def _show_owed(self, now: float) -> None:
+        self.report(now, owed=True)
 
     def _step(self, now: float) -> None:
         """One step, and the boundary after it."""

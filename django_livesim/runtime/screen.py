@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -20,6 +21,7 @@ from django_livesim.simulation import Send
 logger = logging.getLogger(__name__)
 
 ALL = "all"
+WHOLE_GAP = 0.5  # seconds between two whole frames that hubs ask for, at least: however many hubs there are
 
 
 class Viewable(Protocol):
@@ -39,16 +41,22 @@ class Screen:
         self._watched: dict[str, Interest] = {}
         self._beat = Beat()
         self._wanted = self._whole = False
+        self._whole_at = -math.inf  # when there may be another whole one
         self._by_itself = self._reported = False
 
-    def want(self, *, whole: bool = False) -> None:
-        """A frame is wanted at the next boundary, due or not; `whole` where it is to be a snapshot."""
+    def want(self) -> None:
+        """A frame is wanted at the next boundary, due or not."""
         self._wanted = True
-        self._whole = self._whole or whole
+
+    def want_whole(self) -> None:
+        """A snapshot is wanted, due or not; it is owed until `WHOLE_GAP` has passed since the last."""
+        self._whole = True
 
     def reported(self) -> None:
         """The loop says that there is something to see, and so no frame comes by the clock."""
         self._by_itself = self._reported = True
+        for interest in self._watched.values():
+            interest.owe()
 
     def watch(self, roles: Iterable[str], now: float, hub: str, rates: Mapping[str, float]) -> None:
         """A hub's viewers watch in these roles, at most so many frames a second where there is a rate."""
@@ -61,28 +69,84 @@ class Screen:
 
     @property
     def owed_at(self) -> float:
-        """When a frame is to be shown that came too early for those who watch."""
-        return min((interest.owed_at for interest in self._watched.values()), default=math.inf)
+        """When a frame is to be shown that came too early for those who watch, or a whole one."""
+        return min(self._whole_due, self._due(self._watched.values()))
 
-    def frames(self, tick: int, now: float, *, at_once: bool = False) -> Iterator[FrameOut | SendOut]:
+    @property
+    def kept_at(self) -> float:
+        """As `owed_at`, of what can be shown while the state is out of reach."""
+        kept = [interest for interest in self._watched.values() if interest.kept]
+        return min(self._whole_due, self._due(kept)) if kept else math.inf
+
+    @property
+    def _whole_due(self) -> float:
+        return self._whole_at if self._whole else math.inf
+
+    def _due(self, interests: Iterable[Interest]) -> float:
+        """When the first of them is owed something; reports at full speed are due by the clock, too."""
+        due = min((interest.owed_at for interest in interests), default=math.inf)
+        return max(due, self._beat.due(self._rate, early=0.0)) if self._reported else due
+
+    def frames(
+        self, tick: int, now: float, *, at_once: bool = False, owed: bool = False
+    ) -> Iterator[FrameOut | SendOut]:
         """The frames of this boundary: none where none is due or nobody watches.
 
         `at_once`: steps are made as fast as they can be; their number then says nothing of how often to show.
+        `owed`: what was due at this boundary has been taken or refused; of that, what it is time for now.
         """
-        asked, self._wanted = self._wanted, False
-        due = not asked and self._is_due(tick, now, at_once)
-        if not (asked or due or now >= self.owed_at):
+        wanted, self._wanted = self._wanted, False
+        due = not wanted and (self._reported or not owed) and self._is_due(tick, now, at_once)
+        if not (wanted or due or now >= self.owed_at):
             return
-        if asked:
+        if wanted:
             self._reported = False
-        self._watched = {role: each for role, each in self._watched.items() if each.lasts(now)}
-        whole, self._whole = self._whole, False
+        self._forget(now)
+        whole = self._take_whole(now)
         for role, interest in self._watched.items():
-            if interest.takes(now, asked=asked, due=due):
-                body, packed = self._encode(role)
-                yield FrameOut(role=role, tick=tick, body=body, tables=packed, whole=whole)
-        if self._definition.report_to and (asked or due):
+            if interest.takes(now, asked=wanted or whole, due=due):
+                yield self._frame(role, tick, whole)
+        if self._definition.report_to and (wanted or due):
             yield SendOut(send=self._update(self._definition.report_to, tick))
+
+    def keep(self, tick: int, now: float) -> None:
+        """The state is about to go out of reach: encode what is owed, for `kept` to show meanwhile.
+
+        What was encoded so once is not again, so each report is at most once.
+        """
+        self._forget(now)
+        for role, interest in self._watched.items():
+            if interest.kept is None and (interest.owes or self._whole):
+                interest.kept = self._frame(role, tick)
+
+    def kept(self, now: float) -> Iterator[FrameOut]:
+        """What it is time for of what was kept; the rest is shown at the next boundary, or later."""
+        if now < self.kept_at:
+            return
+        self._forget(now)
+        lacking = any(interest.kept is None for interest in self._watched.values())
+        whole = self._take_whole(now)
+        self._whole = self._whole or (whole and lacking)
+        if self._reported:
+            self._beat.take(now, self._rate)
+        for interest in self._watched.values():
+            if (frame := interest.kept) and interest.takes(now, asked=whole, due=False):
+                yield replace(frame, whole=whole)
+
+    def _take_whole(self, now: float) -> bool:
+        """Whether what is shown now is to be whole: that is wanted, and it is time."""
+        if now < self._whole_due:
+            return False
+        self._whole, self._whole_at = False, now + WHOLE_GAP
+        return True
+
+    def _forget(self, now: float) -> None:
+        """Whoever watches no more."""
+        self._watched = {role: each for role, each in self._watched.items() if each.lasts(now)}
+
+    def _frame(self, role: str, tick: int, whole: bool = False) -> FrameOut:
+        body, packed = self._encode(role)
+        return FrameOut(role=role, tick=tick, body=body, tables=packed, whole=whole)
 
     def all_frames(self, tick: int) -> list[FrameOut]:
         """A frame for every role there is, watched or not: the last word on a run.
@@ -92,11 +156,15 @@ class Screen:
         frames = []
         for role in [str(role) for role in Role] if self._definition.views_by_role else [ALL]:
             try:
-                body, packed = self._encode(role)
-                frames.append(FrameOut(role=role, tick=tick, body=body, tables=packed))
+                frames.append(self._frame(role, tick))
             except Exception:
                 logger.exception("no view run=%s epoch=%s role=%s", self._run.id, self._epoch, role)
         return frames
+
+    @property
+    def _rate(self) -> float:
+        """Frames a second at most where they come by the clock."""
+        return self._definition.frame_rate or self._options.frame_rate or self._definition.tick_rate
 
     def _is_due(self, tick: int, now: float, at_once: bool) -> bool:
         """Whether there is a frame at this tick, as the simulation and the settings say."""
@@ -109,7 +177,7 @@ class Screen:
         else:
             due, clocked = True, rate is not None
         if due and (clocked or at_once):
-            due = self._beat.take(now, rate or self._definition.tick_rate)
+            due = self._beat.take(now, self._rate)
         if due:
             self._reported = False
         return due

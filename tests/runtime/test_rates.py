@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
+from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -13,6 +16,7 @@ from django_livesim.protocol.names import Kind
 from django_livesim.runtime.interest import SLOWEST, Beat, Interest
 from django_livesim.runtime.ports import FrameOut, SendOut
 from django_livesim.simulation import Loop, Simulation, command
+from django_livesim.testing import wait_until
 from tests.runtime.world import World
 
 
@@ -129,6 +133,102 @@ def test_a_tab_that_comes_back_gets_the_newest_frame_at_once():
     assert [tick for tick, _ in world.frames(run)] == [world.runner(run).host.tick]
 
 
+class EachTick(Count):
+    tick_rate = 1
+    frame_rate = None
+    report_every = 1
+    report_to = "shop"
+
+
+def test_what_is_owed_to_some_is_shown_to_no_others_a_second_time():
+    world, run = started(EachTick)
+    for _ in range(6):
+        world.supervisor.interest(run, ["owner", "view"], False, hub="one", rates={"view": 0.4})
+        world.run_for(2.0)
+    owner, view = (
+        [frame.tick for frame in world.out(FrameOut, run) if frame.role == role] for role in ("owner", "view")
+    )
+    updates = [output.send.message["tick"] for output in world.out(SendOut, run)]
+    assert len(view) >= 3
+    assert [tick for tick in owner if owner.count(tick) > 1] == []
+    assert [tick for tick in updates if updates.count(tick) > 1] == []
+    assert set(owner) >= set(range(3, 12))
+
+
+def test_who_changes_what_they_want_has_the_author_told_of_no_tick_twice():
+    world, run = started(EachTick)
+    for _ in range(20):
+        watch(world, run, 0.01)
+        watch(world, run, 20.0)
+        world.supervisor.interest(run, ["view"], True, hub="two")
+        world.run_for(0.1)
+    updates = [output.send.message["tick"] for output in world.out(SendOut, run)]
+    assert updates == sorted(set(updates))
+
+
+# -- whole frames --------------------------------------------------------------------------------
+
+
+def wholes(world: World, run: UUID) -> int:
+    return sum(frame.whole for frame in world.out(FrameOut, run))
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_many_hubs_that_miss_frames_get_two_whole_ones_a_second_together(paused):
+    world, run = started(EachTick)
+    if paused:
+        world.control(run, "pause")
+    world.run_for(1.0)
+    for turn in range(50):
+        for hub in range(10):
+            if turn % 6 == 0:
+                world.supervisor.interest(
+                    run, ["view"], True, hub=f"hub {hub}", rates={"view": hub % 2 and 0.0}
+                )
+                world.settle()
+        world.run_for(0.1)
+    assert 8 <= wholes(world, run) <= 11
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_whole_frame_comes_at_once_where_it_is_the_first_and_else_when_it_is_time(paused):
+    world, run = started(EachTick)
+    if paused:
+        world.control(run, "pause")
+    world.run_for(3.2)
+    world.supervisor.interest(run, ["view"], True, hub="one")
+    world.settle()
+    assert wholes(world, run) == 1
+    world.supervisor.interest(run, ["view"], True, hub="two")
+    world.supervisor.interest(run, ["view"], True, hub="three")
+    world.settle()
+    assert wholes(world, run) == 1
+    world.run_for(0.4)
+    assert wholes(world, run) == 1
+    world.run_for(0.2)
+    assert wholes(world, run) == 2
+    world.run_for(3.0)
+    assert wholes(world, run) == 2
+
+
+def test_commands_and_the_last_word_are_shown_though_there_was_a_whole_frame_just_now():
+    class Quick(EachTick):
+        frame_on_command = True
+
+    world, run = started(Quick)
+    for _ in range(3):
+        world.supervisor.interest(run, ["view"], True, hub="one", rates={"view": 0.0})
+        world.settle()
+    before = world.state(run)["value"]
+    world.outlet.outputs.clear()
+    for _ in range(5):
+        world.send(run, "add", n=1)
+    assert [state["value"] - before for _, state in world.frames(run)] == [1, 2, 3, 4, 5]
+    world.control(run, "stop")
+    assert world.frames(run)[-1][1]["value"] == before + 5
+    assert len(world.out(FrameOut, run)) > 5
+
+
 def test_keyframes_commands_and_the_last_word_come_whatever_is_wanted():
     class Quick(Count):
         frame_on_command = True
@@ -207,6 +307,165 @@ def test_the_last_report_is_shown_when_it_is_time_though_nothing_happens_then():
     world.run_for(2.0)
     assert world.frames(run)[-1][1]["tick"] == 2
     assert shown(world, run, 5.0) == 0
+
+
+class Errand:
+    """A loop that reports thrice, and is away then until the test lets it go on."""
+
+    def __init__(self, *, seconds: float = 0.05) -> None:
+        self.seconds = seconds
+        self.done = threading.Event()
+        self.begun = threading.Event()
+
+    def loop(self, **options) -> Loop:
+        async def errand(sim):
+            for number in range(3):
+                sim.state["number"] = number
+                sim.report()
+                await sim.sleep(self.seconds)
+            sim.state["number"] = -1
+            self.begun.set()
+            while not self.done.is_set():
+                await asyncio.sleep(0.001)
+            sim.state["number"] = 3
+            sim.report()
+            await sim.sleep(60)
+
+        loop = Loop(errand)
+        for name, value in options.items():
+            setattr(loop, name, value)
+        return loop
+
+
+@pytest.fixture
+def errand() -> Iterator[Errand]:
+    errand = Errand()
+    yield errand
+    errand.done.set()
+
+
+def turns(world: World, seconds: float, by: float = 0.01) -> None:
+    for _ in range(round(seconds / by)):
+        world.clock.advance(by)
+        world.supervisor.turn()
+
+
+def numbers(world: World, run: UUID) -> list[int]:
+    return [state["number"] for _, state in world.frames(run)]
+
+
+def sleeps(world: World, run: UUID, errand: Errand, ticks: int) -> None:
+    """Until it has ended so many ticks, and has not begun with the next."""
+    for _ in range(1000):
+        if world.runner(run).host.tick >= ticks:
+            break
+        world.run_for(errand.seconds / 5, by=errand.seconds / 5)
+    assert world.runner(run).host.tick == ticks
+
+
+def goes_away(world: World, errand: Errand) -> None:
+    """Turn by turn until it is away for long, since `settle` waits for a loop that is; no time passes."""
+
+    def has_begun() -> bool:
+        world.supervisor.turn()
+        return errand.begun.is_set()
+
+    wait_until(has_begun)
+
+
+def away(errand: Errand, fps: float) -> tuple[World, UUID]:
+    """A run whose loop has reported thrice in quick succession, and is away."""
+    world, run = started(errand.loop())
+    watch(world, run, fps)
+    sleeps(world, run, errand, 3)
+    world.clock.advance(errand.seconds)
+    goes_away(world, errand)
+    return world, run
+
+
+def test_the_last_report_is_shown_when_it_is_time_though_the_loop_is_away_then(errand):
+    world, run = away(errand, 0.5)
+    assert numbers(world, run)[-1] < 2
+    turns(world, 3.0)
+    assert numbers(world, run)[-1] == 2
+    turns(world, 10.0)
+    assert numbers(world, run).count(2) == 1
+
+
+def test_a_tab_that_comes_back_gets_the_last_report_of_a_loop_that_is_away(errand):
+    world, run = away(errand, 0.0)
+    turns(world, 3.0)
+    assert numbers(world, run) == []
+    world.supervisor.interest(run, ["view"], True, hub="one")
+    turns(world, 0.02)
+    assert numbers(world, run) == [2]
+    assert wholes(world, run) == 1
+    errand.done.set()
+    wait_until(lambda: turns(world, 0.02) or numbers(world, run)[-1] == 3)
+
+
+def test_at_full_speed_too_the_last_report_of_a_loop_that_is_away_is_shown(errand):
+    world, run = started(errand.loop(frame_rate=0.1))
+    watch(world, run)
+    sleeps(world, run, errand, 1)
+    world.ledger.send(run, "speed", Kind.CONTROL, {"x": 0})
+    world.supervisor.ring()
+    goes_away(world, errand)
+    before = numbers(world, run)
+    assert before[-1] < 2
+    turns(world, 4.0)
+    assert numbers(world, run) == before
+    turns(world, 7.0)
+    assert numbers(world, run) == [*before, 2]
+
+
+def test_a_whole_frame_that_was_refused_is_shown_though_the_loop_is_away_then(errand):
+    errand.seconds = 0.2
+    world, run = started(errand.loop())
+    watch(world, run)
+    sleeps(world, run, errand, 3)
+    for hub in ("one", "two"):
+        world.supervisor.interest(run, ["view"], True, hub=hub)
+        world.settle()
+    assert wholes(world, run) == 1
+    world.outlet.outputs.clear()
+    world.clock.advance(errand.seconds)
+    goes_away(world, errand)
+    assert numbers(world, run) == []
+    turns(world, 0.6)
+    assert wholes(world, run) == 1
+    assert numbers(world, run) == [2]
+
+
+def test_a_loop_that_has_not_begun_has_nothing_to_show_and_takes_no_turns_for_it(errand):
+    definition = errand.loop()
+    world = World(definition)
+    run = world.ledger.add(definition.name, {}, 1)
+    world.ledger.send(run, "pause", Kind.CONTROL, {})
+    world.supervisor.ring()
+    world.settle()
+    assert world.runner(run).host.tick == 0
+    for _ in range(2):
+        world.supervisor.interest(run, ["view"], True, hub="one")
+        world.settle()
+    assert world.frames(run) == []
+    assert world.runner(run).next_due() is None
+
+
+def test_a_report_is_encoded_once_however_many_ticks_follow_it():
+    shown: list[int] = []
+
+    async def ticker(sim):
+        sim.report()
+        while True:
+            await sim.sleep(0.01)
+
+    loop = Loop(ticker)
+    loop.view_function = lambda sim, role: shown.append(sim.tick) or {"tick": sim.tick}
+    world, run = started(loop)
+    watch(world, run, 0.1)
+    world.run_for(5.0)
+    assert len(shown) <= 2
 
 
 # -- by themselves -------------------------------------------------------------------------------
