@@ -6,9 +6,10 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import Any
 
 from django_livesim.bus.feed import Feed
 from django_livesim.bus.starting import started
@@ -52,7 +53,7 @@ class Viewer:
 
     def __init__(
         self,
-        send: Callable[[str], Awaitable[None]],
+        send: Callable[[str], Coroutine[Any, Any, None]],
         *,
         sender: str,
         role: str,
@@ -302,11 +303,11 @@ class Viewer:
         else:
             self._come_back()
 
-    def _wait_for(self, rest: Awaitable[None]) -> None:
+    def _wait_for(self, rest: Coroutine[Any, Any, None]) -> None:
         """The server takes no more for now, or needs a task to take it; a send has so much time."""
         assert self._loop is not None
         limit = min(self._slow, self._drain_by - time.monotonic())
-        self._sending = self._loop.create_task(_finish(rest), context=self._context)
+        self._sending = self._loop.create_task(rest, context=self._context)
         self._sending.add_done_callback(self._sent, context=self._context)
         self._late = self._loop.call_later(limit, self._too_late, context=self._context)
 
@@ -395,10 +396,6 @@ class Viewer:
         if self._acks and len(self._unacked) >= UNACKED_LIMIT:
             return True
         return bool(self._gap) and time.monotonic() < self._next_frame_at
-
-
-async def _finish(rest: Awaitable[None]) -> None:
-    await rest
 
 
 def _size(text: str) -> int:

@@ -18,7 +18,7 @@ import logging
 import socket
 import sys
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 UVICORN = "uvicorn.protocols.websockets.websockets_sansio_impl"
@@ -37,7 +37,7 @@ TAIL = b"\x00\x00\xff\xff"
 
 logger = logging.getLogger(__name__)
 
-Send = Callable[[str], Awaitable[None]]
+Send = Callable[[str], Coroutine[Any, Any, None]]
 
 
 def sender(send: Callable[[dict[str, Any]], Awaitable[None]], *, direct: bool = True) -> tuple[Send, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django_livesim import conf
 from django_livesim.bus.feed import Feed
 from django_livesim.bus.viewer import Viewer
+from django_livesim.bus.wire import Send
 from django_livesim.consumers.fragments import Subject
 from django_livesim.consumers.painter import Painter, messages, shared
 from django_livesim.protocol.errors import BadArgs, Code, LivesimError
@@ -66,9 +67,7 @@ class HtmlViewer(Viewer):
     to be sent holds of those that wait to be rendered.
     """
 
-    def __init__(
-        self, send: Callable[[str], Awaitable[None]], *, subject: Subject, language: str, **options: Any
-    ) -> None:
+    def __init__(self, send: Send, *, subject: Subject, language: str, **options: Any) -> None:
         super().__init__(send, **options)
         self._subject = subject
         self._messages = messages(subject, language, self)
