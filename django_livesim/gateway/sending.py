@@ -138,7 +138,7 @@ def _refuse_ended(run: Run) -> None:
         ended = _("The run is %(status)s and takes no commands; resume or restart it first.")
         raise RunEnded(ended % {"status": run.get_status_display()})
     if run.status == Status.QUARANTINED:
-        held = _("The run is quarantined; an administrator must release it.")
+        held = _("The run is quarantined, since its code has done harm; resume it first, which releases it.")
         raise LivesimError(held, code=Code.QUARANTINED)
 
 

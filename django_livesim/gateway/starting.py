@@ -139,7 +139,7 @@ def _start_again(run: Run, cleaned: dict[str, Any] | None, actor: Actor) -> Run 
     if level(actor, run) is None:
         raise Forbidden(_("The key %(key)r is taken; choose another.") % {"key": run.key})
     if run.status == Status.QUARANTINED:
-        held = _("The run is quarantined; an administrator must release it.")
+        held = _("The run is quarantined, since its code has done harm; resume it first, which releases it.")
         raise LivesimError(held, code=Code.QUARANTINED)
     if run.status in OVER:
         require(actor, Level.CONTROL, run)

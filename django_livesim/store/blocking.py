@@ -73,6 +73,11 @@ class Blocking:
         self._say(found[room:], most)
         return [run.pk for run in found[:room]]
 
+    def was_ours(self, worker: UUID) -> None:
+        """A worker of its parent has ended. No look may have seen it, where it lived for a moment."""
+        if worker not in self._ours:
+            self._ours.append(worker)
+
     @staticmethod
     def told_to_end(runs: Collection[UUID]) -> set[UUID]:
         """Those of the runs for which a stop or a restart waits to be read."""

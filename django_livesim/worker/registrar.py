@@ -144,6 +144,8 @@ class Registrar:
     def _note(self, death: Death) -> None:
         for harm in death.harms:
             logger.error("strike run=%s epoch=%s: its code %s", harm.run, harm.epoch, harm.why)
+        if death.worker is not None:
+            self._blocking.was_ours(death.worker)
         self._unwritten.append(death)
         self._locked_due = 0.0
 

@@ -12,7 +12,8 @@ import logging
 import os
 import sysconfig
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from django.apps import apps
@@ -32,6 +33,7 @@ class CodeWatch:
             self._reloader.watch_dir(folder, "**/*.py")
         self._changed = threading.Event()
         self._over = threading.Event()
+        self._looked_at = time.time()
         self._seen = self._look()
         self._thread = threading.Thread(target=self._run, name="livesim-reload", daemon=True)
         self._thread.start()
@@ -48,13 +50,30 @@ class CodeWatch:
 
     def _run(self) -> None:
         while not self._over.wait(EVERY):
-            seen = self._look()
-            if seen != self._seen:
-                self._seen = seen
+            before, since = self._seen, self._looked_at
+            self._looked_at = time.time()
+            self._seen = self._look()
+            path = changed(before, self._seen, since)
+            if path is not None:
+                logger.info("the code has changed: %s", path)
                 self._changed.set()
 
     def _look(self) -> dict[Path, float]:
         return dict(self._reloader.snapshot_files())
+
+
+def changed(before: Mapping[Path, float], now: Mapping[Path, float], since: float) -> Path | None:
+    """A file that is not as it was, None where there is none; of each, when it was written last.
+
+    One that is looked at only now, as the parent has imported it since, has not changed; one that was written
+    `since`, has.
+    """
+    for path in before.keys() | now.keys():
+        if path not in now or now[path] != before.get(path, now[path]):
+            return path
+        if path not in before and now[path] >= since:
+            return path
+    return None
 
 
 def folders() -> Iterator[Path]:

@@ -86,6 +86,15 @@ def test_what_has_harmed_another_parents_worker_is_left_to_that_for_a_while():
     assert set(look(eye, worker())) == {old.id, new.id}
 
 
+def test_what_a_worker_has_harmed_that_lived_between_two_looks_is_its_parents_too():
+    brief, eye = worker(), Blocking()
+    Worker.objects.filter(id=brief).update(state="gone")
+    mine, heir = struck(worker_id=brief), worker()
+    assert look(eye, heir) == []
+    eye.was_ours(brief)
+    assert look(eye, heir) == [mine.id]
+
+
 def test_a_look_is_one_query():
     me, other, eye = worker(press=1), worker(), Blocking()
     look(eye, me, other)

@@ -63,8 +63,6 @@ def test_the_statements_of_a_second_do_not_depend_on_how_many_runs_are_held(
         assert counts.keys() == {"SELECT livesim_run"}  # a look each second; every three for unclaimed
         assert counts["SELECT livesim_run"] <= 1.4 * seconds + 3, (seconds, counts)
     else:
-        assert sum(counts.values()) <= 10 * seconds + 10, (
-            seconds,
-            counts,
-        )  # checkpoints too
-        assert counts["UPDATE livesim_run"] <= 2.5 * seconds + 2, (seconds, counts)
+        # For each run by itself there would be 75 checkpoints a second.
+        assert sum(counts.values()) <= 25 * seconds + 25, (seconds, counts)
+        assert counts["UPDATE livesim_run"] <= 8 * seconds + 8, (seconds, counts)
