@@ -32,20 +32,24 @@ def main() -> int:
         return inside(options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found: dict[str, dict[str, Any]] = {}
+    broken: list[str] = []
     try:
         with tempfile.TemporaryDirectory(prefix="livesim-outages-") as folder:
             for leg in options.legs or LEGS:
                 for name in NAMES if options.database == "both" else [options.database]:
                     file = Path(folder, f"{leg} {name}")
-                    if one(leg, name, file, options.short):
-                        found[f"{leg}, {NAMES[name]}"] = json.loads(file.read_text())
-    except (KeyboardInterrupt, subprocess.CalledProcessError) as exc:
-        sys.stderr.write(f"Broken off: {exc or 'Ctrl-C'}\n")
-        return 130 if isinstance(exc, KeyboardInterrupt) else 1
+                    try:
+                        if one(leg, name, file, options.short):
+                            found[f"{leg}, {NAMES[name]}"] = json.loads(file.read_text())
+                    except subprocess.CalledProcessError as exc:
+                        broken.append(f"{leg}, {NAMES[name]}: broken off: {exc}")
+    except KeyboardInterrupt:
+        sys.stderr.write("Broken off: Ctrl-C\n")
+        return 130
     if options.json:
         Path(options.json).write_text(json.dumps(found, indent=1))
     sys.stdout.write(table(found))
-    missed = [f"{leg}: {line}" for leg, each in found.items() for line in each["missed"]]
+    missed = broken + [f"{leg}: {line}" for leg, each in found.items() for line in each["missed"]]
     for each in found.values():
         sys.stdout.write("".join(f"{line}\n" for line in each["lines"][:40]))
     sys.stdout.write("\n".join(missed or ["Every must was met."]) + "\n")
