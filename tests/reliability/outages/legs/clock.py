@@ -48,6 +48,7 @@ PROMPT = 1.5  # seconds by which a delayed command may be late, on this machine;
 PROMPT_SHORT = 8.0
 DELAYS = (3.0, 8.0)  # seconds: one that its worker knows of when the clock is set, and one that it does not
 SPINS = 0.3  # share of a core that a process may take beyond twice what it took
+SENDING = 10  # of the runs get commands: each look at a clock takes its time here
 AGE = 6.0  # seconds that a worker's last beat may be old
 
 
@@ -106,7 +107,11 @@ def leg(servers: Servers, short: bool) -> Found:
         if on_server:
             settings.append(Setting(name="the database", clocks=[server], database=True))
             settings.append(Setting(name="the whole host", clocks=[every, one, server], database=True))
-        with Stage(runs=10 if short else 50, env=every.env, one=one.env) as stage, Asker(stage) as asker:
+        runs = 10 if short else 50
+        with (
+            Stage(runs=runs, sending=SENDING, env=every.env, one=one.env) as stage,
+            Asker(stage) as asker,
+        ):
             for setting in settings[-2:] if short else settings:
                 _Watched(stage, asker, found, setting, short).set_and_back(hold=3.0 if short else 12.0)
             stage.conclude(found)
