@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 WINDOW = 1.0  # seconds over which it is counted who is passed over, at least,
 PAUSE = 2.0  # seconds without a frame after which it is counted anew
-LEAST = 8  # and frames that come in them
+LEAST = 4  # and frames that come in them
 MISSED = 1 / 8  # of its frames: a viewer that is passed over for more is pressed
 STEP = 0.75  # what a rate is lowered by, and raised by again
-FLOOR = 1.0  # frames a second below which nothing is lowered
-CALM = 5.0  # seconds without pressure before a rate is raised,
-LONGEST_CALM = 80.0  # and twice as many each time that was too much, up to so many
+FLOOR = 4.0  # frames a second below which nothing is lowered: so few are no burden
+CALM = 2.0  # seconds without pressure before a rate is raised,
+LONGEST_CALM = 16.0  # and twice as many each time that was too much, up to so many
 
 
 class Pressure:
