@@ -161,7 +161,8 @@ async def test_who_acknowledges_slowly_or_reads_slowly_is_no_sign_of_a_server_th
 async def test_frames_that_come_before_there_was_a_turn_to_send_are_a_sign_of_it() -> None:
     run, page, table = uuid4(), Page(), Table()
     async with watching(page, run, table) as joined:
-        await until(lambda: page.of("status"))
+        await until(lambda: page.of("presence") and page.viewer._sending is None)
+        page.viewer.count()
         for seq in range(1, 11):
             joined.hear(frame(seq))
         await until(lambda: page.of("snapshot"))
