@@ -341,7 +341,9 @@ class Hub:
 
     def take_frame(self, frame: Frame) -> None:
         """Show a frame, unless a newer one was shown."""
-        feed = self.feeds.setdefault(frame.role, Feed(self._care.set))
+        feed = self.feeds.get(frame.role)
+        if feed is None:
+            feed = self.feeds[frame.role] = Feed(self._care.set)
         newest, large = feed.newest, self.large.get(frame.role)
         if frame.epoch < self._epoch or frame.number <= feed.number:
             return

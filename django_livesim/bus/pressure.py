@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 WINDOW = 1.0  # seconds over which it is counted who is passed over, at least,
 PAUSE = 2.0  # seconds without a frame after which it is counted anew
-LEAST = 4  # and frames that come in them
+LEAST = 8  # and frames that come in them
 MISSED = 1 / 8  # of its frames: a viewer that is passed over for more is pressed
 STEP = 0.75  # what a rate is lowered by, and raised by again
 FLOOR = 4.0  # frames a second below which nothing is lowered: so few are no burden
@@ -17,11 +17,11 @@ LONGEST_CALM = 16.0  # and twice as many each time that was too much, up to so m
 
 
 class Pressure:
-    """Lowers the rate step by step while most viewers are passed over, and raises it slowly.
+    """Lowers the rate step by step while its process has no time for most viewers, and raises it again.
 
-    A viewer that takes nothing at all counts for nothing: fewer frames would
-    not help it. Nor do a few that are slow: they are passed over, as always,
-    and the others get all there is. Nothing is asked twice that had no effect,
+    Who reads or acknowledges slowly is passed over, as always, which is no
+    sign of it: the others get all there is. A viewer that takes nothing at all
+    counts for nothing. Nothing is asked twice that had no effect,
     as where another process shows the same run and wants more.
 
     One window in which most are passed over may be a moment's; two are pressure.

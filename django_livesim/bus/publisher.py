@@ -207,7 +207,10 @@ class Publisher:
         if now >= self._sweep_due:
             self._sweep_due = now + UNUSED
             self._chains = {name: each for name, each in self._chains.items() if each.used > now - UNUSED}
-        return self._chains.setdefault(group, Chain())
+        chain = self._chains.get(group)
+        if chain is None:
+            chain = self._chains[group] = Chain()
+        return chain
 
     async def _send(self, name: str, to_group: bool, message: dict[str, Any]) -> None:
         layer = get_layer()
