@@ -1,14 +1,13 @@
 """Clocks that are set by a day, ahead and back, while everything goes on: nothing happens.
 
-Processes have libfaketime preloaded, which adds to what the clock of the day
-says, by a file that is read at each question; clocks that only grow are not
-touched, as they are not when a real clock is set.
+Clocks that only grow are not touched, as they are not when a real clock is set.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,56 +20,28 @@ from urllib.error import HTTPError
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client
 
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol.loads import load_of
 from django_livesim.testing import wait_until
 from tests.reliability.outages.asking import Asked, Asker
+from tests.reliability.outages.clocks import DAY, Clock, library
 from tests.reliability.outages.found import Found
 from tests.reliability.outages.servers import PostgreSQL, Servers
 from tests.reliability.outages.stage import Stage
 
-LIBRARY = "faketime/libfaketimeMT.so.1"
-FOLDERS = (
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-    "/usr/local/lib",
-)
-
-NOW, AHEAD, BACK = "+0", "+1d", "-1d"
+NOW, AHEAD, BACK = 0, DAY, -DAY  # seconds
+NAMES = {NOW: "+0", AHEAD: "+1d", BACK: "-1d"}
 LATER = 1.0  # seconds by which frames may be late beyond what they were;
 LATER_SHORT = 5.0  # in the short form, which is to work beside anything else
 PROMPT = 1.5  # seconds by which a delayed command may be late, on this machine;
 PROMPT_SHORT = 8.0
 DELAYS = (3.0, 8.0)  # seconds: one that its worker knows of when the clock is set, and one that it does not
 SPINS = 0.3  # share of a core that a process may take beyond twice what it took
-SENDING = 10  # of the runs get commands: each look at a clock takes its time here
+HOUR = 3600.0
 AGE = 6.0  # seconds that a worker's last beat may be old
-
-
-class Clock:
-    """What is added to the clock of those processes that are started with its `env`."""
-
-    def __init__(self, folder: Path, name: str, library: Path) -> None:
-        self._file = folder / name
-        self.env = {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_NO_CACHE": "1",
-            "NO_FAKE_STAT": "1",
-        }
-        self.set(NOW)
-
-    def set(self, offset: str) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{offset}\n")
-        new.chmod(0o644)  # PostgreSQL may run as another user
-        new.replace(self._file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +58,15 @@ class Setting:
 
 def leg(servers: Servers, short: bool) -> Found:
     found = Found()
-    if (library := _library()) is None:
-        missing = f"libfaketime: no {LIBRARY} in {', '.join(FOLDERS)}"
-        sys.stderr.write(f"skipped: {missing}\n")
-        found.figures["skipped"] = missing
-        found.must("libfaketime" not in os.environ.get("LIVESIM_REQUIRE", "").split(","), missing)
-        return found
     with tempfile.TemporaryDirectory(prefix="livesim-clocks-") as folder:
-        Path(folder).chmod(0o755)
-        every, one, server = (Clock(Path(folder), name, library) for name in ("every", "one", "server"))
+        Path(folder).chmod(0o755)  # PostgreSQL may run as another user
+        if (preloaded := library(Path(folder))) is None:
+            missing = "no C compiler (cc)"
+            sys.stderr.write(f"skipped: {missing}\n")
+            found.figures["skipped"] = missing
+            found.must("cc" not in os.environ.get("LIVESIM_REQUIRE", "").split(","), missing)
+            return found
+        every, one, server = (Clock(Path(folder, name), preloaded) for name in ("every", "one", "server"))
         if on_server := isinstance(servers.database, PostgreSQL):
             connections.close_all()
             servers.database.stop()
@@ -109,7 +80,7 @@ def leg(servers: Servers, short: bool) -> Found:
             settings.append(Setting(name="the whole host", clocks=[every, one, server], database=True))
         runs = 10 if short else 50
         with (
-            Stage(runs=runs, sending=SENDING, env=every.env, one=one.env) as stage,
+            Stage(runs=runs, env=every.env, one=one.env) as stage,
             Asker(stage) as asker,
         ):
             for setting in settings[-2:] if short else settings:
@@ -117,11 +88,6 @@ def leg(servers: Servers, short: bool) -> Found:
             stage.conclude(found)
             _check_log(stage, found)
     return found
-
-
-def _library() -> Path | None:
-    paths = (Path(folder, LIBRARY) for folder in FOLDERS)
-    return next((path for path in paths if path.exists()), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +136,13 @@ class _Watched:
             self._check_delays(offset, asked, held)
         self._again("last")
 
-    def _set(self, offset: str, hold: float) -> None:
-        name = f"{self._setting.name} {offset}"
+    def _set(self, offset: int, hold: float) -> None:
+        name = f"{self._setting.name} {NAMES[offset]}"
         self._stage.tell(name)
         began, used = time.monotonic(), self._cpu()
         for clock in self._setting.clocks:
             clock.set(offset)
+        self._check_set(name, offset)
         time.sleep(hold)
         until = time.monotonic()
         self._stage.crowd.check()
@@ -185,7 +152,20 @@ class _Watched:
         self._check_loads(name)
         if self._setting.all_workers:
             self._check_health(name)
-        self._again(offset)
+        self._again(NAMES[offset])
+
+    def _check_set(self, name: str, offset: int) -> None:
+        """What a process is told that is started now, and what the database says."""
+        ask = [sys.executable, "-c", "import time; print(time.time())"]
+        told = [
+            float(subprocess.check_output(ask, env=os.environ | clock.env)) for clock in self._setting.clocks
+        ]
+        if self._setting.database and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+                told.append(cursor.fetchone()[0])
+        wrong = [each - time.time() - offset for each in told]
+        self._found.must(all(abs(each) < HOUR for each in wrong), f"{name}: clocks are {wrong} s from that")
 
     # frames
 
@@ -265,7 +245,7 @@ class _Watched:
         self._found.must(told is not None and told[0] == "applied", f"{where}: a command was answered {told}")
         self._found.must(told == self._told, f"{where}: sent again, {told}, at first {self._told}")
 
-    def _ask_for_later(self, offset: str) -> list[Asked]:
+    def _ask_for_later(self, offset: int) -> list[Asked]:
         """Commands with a delay, of a run of every worker."""
         name = self._setting.name.replace(" ", "-")
         runs = {row.worker_id: row.id for row in Run.objects.order_by("created_at")}.values()
@@ -279,11 +259,11 @@ class _Watched:
             one.accepted.wait(30.0)  # what is not by then is found below
         return asked
 
-    def _check_delays(self, offset: str, asked: list[Asked], held: float) -> None:
+    def _check_delays(self, offset: int, asked: list[Asked], held: float) -> None:
         """By the clock of the database: where that is not set, none is early or late by it."""
         each = len(asked) // len(DELAYS)
         for place, delay in enumerate(DELAYS):
-            name = f"{self._setting.name} {offset}: delay={delay:g}"
+            name = f"{self._setting.name} {NAMES[offset]}: delay={delay:g}"
             answers = [one.answer.result() for one in asked[place * each : (place + 1) * each]]
             acted = [answer for answer in answers if answer is not None and answer.outcome == "applied"]
             told = " and ".join(f"{answer.after:.1f}" for answer in acted) + " s"
