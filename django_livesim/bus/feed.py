@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import orjson
 
@@ -35,7 +36,7 @@ class Frame:
     check: bool = False
     """Whether the delta says what its result is to be."""
 
-    @property
+    @cached_property
     def number(self) -> tuple[int, int]:
         return self.epoch, self.seq
 
@@ -57,6 +58,8 @@ class Feed:
         self.newest: Frame | None = None
         self.number = NONE
         """Of the last one that was taken, also where that has been forgotten since."""
+        self.taken = 0
+        """How many have become the newest."""
         self.failed = 0
         """Checks that failed, and deltas that did not fit."""
         self._heard = NONE
@@ -78,6 +81,7 @@ class Feed:
         if not frame.text and (self.newest is None or not frame.follows(self.newest.number)):
             return False
         self.newest, self.number = frame, frame.number
+        self.taken += 1
         if frame.text:
             self._begin(frame.text)
         elif self._can:

@@ -29,6 +29,7 @@ from django_livesim.bus.pressure import Pressure
 from django_livesim.bus.receiver import Receiver
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
+from django_livesim.bus.turns import turns
 from django_livesim.bus.viewer import Viewer
 from django_livesim.bus.watch import ALL, RowWatch
 from django_livesim.protocol import frames
@@ -366,8 +367,7 @@ class Hub:
             return
         if self._watch.is_blind or self._watch.is_silent:
             self._watch.ask()  # that may be over
-        for viewer in self.viewers:
-            viewer.show(feed)
+        turns().show(self.viewers, feed)
         self._weigh(frame)
 
     def _weigh(self, frame: Frame) -> None:

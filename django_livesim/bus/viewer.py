@@ -6,13 +6,14 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
 from django_livesim.bus.feed import Feed
-from django_livesim.bus.starting import started
+from django_livesim.bus.turns import Turns, turns
+from django_livesim.bus.wire import Send
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import CloseCode
@@ -51,15 +52,57 @@ class Viewer:
     returns, and belongs to the loop in which `pump` runs.
     """
 
+    # Not for the memory, but so that what a frame needs of a viewer lies together: with a thousand of them most of the
+    # time is spent fetching it.
+    __slots__ = (
+        "_sending",
+        "_turns",
+        "_slot",
+        "_shown",
+        "_planned",
+        "_over",
+        "_lane",
+        "_send",
+        "_acks",
+        "_gap",
+        "_sent_frames",
+        "close_code",
+        "role",
+        "_late",
+        "_turn",
+        "sender",
+        "by_role",
+        "told_status",
+        "told_end",
+        "next_resync_at",
+        "resync_waits",
+        "doubt",
+        "_slow",
+        "_loop",
+        "_given_up",
+        "_context",
+        "_roomy",
+        "_lane_bytes",
+        "_newest",
+        "_told_next",
+        "_drain_by",
+        "_asked",
+        "_answered",
+        "_unacked",
+        "fps",
+        "_next_frame_at",
+        "_passed_over",
+        "__weakref__",
+    )
+
     def __init__(
         self,
-        send: Callable[[str], Coroutine[Any, Any, None]],
+        send: Send,
         *,
         sender: str,
         role: str,
         by_role: bool = False,
         slow: float = 5.0,
-        driven: bool = False,
     ) -> None:
         self.sender = sender
         self.role = role
@@ -74,8 +117,8 @@ class Viewer:
         """Set where the viewer's rights may have changed, and are to be looked at."""
         self._send = send
         self._slow = slow  # seconds
-        self._driven = driven  # whether a send may be begun outside of a task
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._turns: Turns | None = None  # once it pumps
         self._over: asyncio.Future[None] | None = None  # while it pumps
         self._planned = False  # to go on
         self._sending: asyncio.Task[None] | None = None  # what the server has not taken at once
@@ -132,14 +175,32 @@ class Viewer:
 
     def show(self, feed: Feed) -> None:
         """Have the feed's newest frame sent, unless a newer one was: that which is the newest then."""
-        frame = feed.newest
-        if frame is None or self.close_code is not None:
-            return
-        if frame.role in ("all", self.role) and frame.number > self._shown:
-            if self._slot is not None and self._waits_for_us():
-                self._passed_over += 1
-            self._slot = feed
+        if self._takes(feed):
             self._plan()
+
+    def show_now(self, feed: Feed, missed: int) -> None:
+        """`show`, and send it here and now, outside of all tasks.
+
+        `missed`: frames that came before, and which this process had no time to show this viewer.
+        """
+        if not self._takes(feed) or self._planned or self._sending is not None or self._turns is None:
+            return
+        sent = self._sent_frames
+        self._go_on()
+        if missed and self._sent_frames > sent and not self._gap:
+            self._passed_over += missed
+
+    def _takes(self, feed: Feed) -> bool:
+        """Whether its newest frame is to be sent, which is noted."""
+        frame = feed.newest
+        if frame is None or self.close_code is not None or frame.number <= self._shown:
+            return False
+        if frame.role != "all" and frame.role != self.role:
+            return False
+        if self._slot is not None and self._waits_for_us():
+            self._passed_over += 1
+        self._slot = feed
+        return True
 
     def count(self) -> tuple[int, int]:
         """Frames that were sent since this was last asked, and those that this process had no time for."""
@@ -215,6 +276,8 @@ class Viewer:
 
     def next_query_at(self) -> float | None:
         """When the first of its commands will be overdue."""
+        if not self._asked:
+            return None
         return min((asked.query_at for asked in self._asked.values() if asked.accepted), default=None)
 
     def hurry(self) -> None:
@@ -264,12 +327,14 @@ class Viewer:
         Raises what the server's send raises, which is that the socket is gone.
         """
         self._loop = asyncio.get_running_loop()
+        self._turns = turns()
         self._over = self._loop.create_future()
         self._context = copy_context()
         self._plan()
         try:
             await self._over
         finally:
+            self._turns = None
             self._over.cancel()
             self._stop_timers()
             if self._sending is not None:
@@ -277,31 +342,40 @@ class Viewer:
 
     def _plan(self) -> None:
         """Go on soon: outside of whatever task has something to say."""
-        if self._loop is not None and not self._planned and self._sending is None:
+        if not self._planned and self._sending is None and self._turns is not None:
             self._planned = True
-            self._loop.call_soon(self._go_on, context=self._context)
+            self._turns.ask(self._go_on)
 
     def _go_on(self) -> None:
         """Send what there is, as far as the server takes it at once. In the loop, and in no task."""
         self._planned = False
-        if self._loop is None or self._over is None or self._over.done() or self._sending is not None:
+        if self._turns is None or self._sending is not None:
             return
         try:
             while (text := self._next()) is not None:
-                rest = started(self._send(text)) if self._driven else self._send(text)
-                if rest is not None:
+                if (rest := self._send(text)) is not None:
                     self._wait_for(rest)
                     return
         except Exception as exc:
-            self._over.set_exception(exc)  # the socket is gone
+            self._end(exc)  # the socket is gone
             return
         except asyncio.CancelledError:
-            self._over.set_exception(ConnectionAbortedError("a send was broken off"))
+            self._end(ConnectionAbortedError("a send was broken off"))
             return
         if self.close_code is not None and not self._lane:
+            self._end()
+        elif self._slot is not None or self._turn is not None or self._late is not None:
+            self._come_back()
+
+    def _end(self, exc: BaseException | None = None) -> None:
+        """Nothing more is sent; the pump raises this, where there is any."""
+        self._turns = None
+        if self._over is None or self._over.done():
+            return
+        if exc is None:
             self._over.set_result(None)
         else:
-            self._come_back()
+            self._over.set_exception(exc)
 
     def _wait_for(self, rest: Coroutine[Any, Any, None]) -> None:
         """The server takes no more for now, or needs a task to take it; a send has so much time."""
@@ -321,41 +395,42 @@ class Viewer:
     def _sent(self, sending: asyncio.Task[None]) -> None:
         self._sending = None
         self._stop_timers()
-        if self._over is None or self._over.done():
+        if self._turns is None:
             return
         if sending.cancelled():
             if self._given_up:
                 self._go_on()
             else:
-                self._over.set_exception(ConnectionAbortedError("a send was broken off"))
+                self._end(ConnectionAbortedError("a send was broken off"))
         elif exc := sending.exception():
-            self._over.set_exception(exc)
+            self._end(exc)
         else:
             self._go_on()
 
     def _come_back(self) -> None:
         """When a frame that waits for its turn has it."""
         self._stop_timers()
-        if self._loop is None or not (self._slot and self._gap and self._next_frame_at != math.inf):
+        if self._slot is None or self._loop is None or not self._gap or self._next_frame_at == math.inf:
             return
         if not (self._acks and len(self._unacked) >= UNACKED_LIMIT):
             delay = max(0.001, self._next_frame_at - time.monotonic())
             self._turn = self._loop.call_later(delay, self._go_on, context=self._context)
 
     def _stop_timers(self) -> None:
-        for timer in (self._late, self._turn):
-            if timer is not None:
-                timer.cancel()
-        self._late = self._turn = None
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
 
     def _next(self) -> str | None:
-        text = self._next_message()
-        return self._next_frame() if text is None else text
+        if self._lane_bytes and (text := self._next_message()) is not None:
+            return text
+        return None if self._slot is None else self._next_frame()
 
     def _next_message(self) -> str | None:
-        """The first of the lane."""
-        if not self._lane:
-            return None
+        """The first of the lane, in which there is one."""
         text = self._lane.popleft()
         self._lane_bytes -= _size(text)
         if self._is_roomy():
@@ -364,7 +439,7 @@ class Viewer:
 
     def _next_frame(self) -> str | None:
         feed = self._slot
-        if feed is None or self._paced():
+        if feed is None or ((self._acks or self._gap) and self._paced()):
             return None
         self._slot = None
         frame = feed.newest

@@ -21,6 +21,8 @@ import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from django_livesim.bus.starting import started
+
 UVICORN = "uvicorn.protocols.websockets.websockets_sansio_impl"
 COMPRESSED = 1024  # bytes from which on a text is compressed
 LEVEL = 1  # of zlib: most of the gain for the least time
@@ -37,26 +39,29 @@ TAIL = b"\x00\x00\xff\xff"
 
 logger = logging.getLogger(__name__)
 
-Send = Callable[[str], Coroutine[Any, Any, None]]
+Send = Callable[[str], Coroutine[Any, Any, None] | None]
+"""Begins to send a text: None where that is over, else the rest, which is to be run in a task. Called outside of all
+tasks, it raises what the sending raises."""
 
 
-def sender(send: Callable[[dict[str, Any]], Awaitable[None]], *, direct: bool = True) -> tuple[Send, bool]:
+def sender(send: Callable[[dict[str, Any]], Awaitable[Any]], *, direct: bool = True) -> Send:
     """What sends texts to a connection whose ASGI `send` this is; not `direct`: by that alone.
 
-    And whether that may be begun outside of a task (`starting`), as that of the servers we know. What a host
-    has put around it may need one.
+    That of the servers we know is begun outside of a task (`starting`). What a host has put around it may need one.
     """
     send = _without_session(send)
     connection = getattr(send, "__self__", None)
     _bound(getattr(connection, "transport", None))
     if direct and connection is not None and _is_known(connection):
-        return Direct(connection).send, True
+        return Direct(connection).begin
+    module = getattr(getattr(send, "func", send), "__module__", None) or ""
+    if module.partition(".")[0] in SERVERS:
+        return lambda text: started(send({"type": "websocket.send", "text": text}))
 
-    async def by_server(text: str) -> None:
+    async def by_task(text: str) -> None:
         await send({"type": "websocket.send", "text": text})
 
-    module = getattr(getattr(send, "func", send), "__module__", None) or ""
-    return by_server, module.partition(".")[0] in SERVERS
+    return by_task
 
 
 def _without_session(send: Any) -> Any:
@@ -115,23 +120,34 @@ def _window(extensions: Any) -> int | None:
 class Direct:
     """One connection of uvicorn's."""
 
+    __slots__ = ("_conn", "_connection", "_gone", "_open", "_transport", "_window", "_writable")
+
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._conn, self._transport = connection.conn, connection.transport
+        self._writable = connection.writable
         self._window = _window(connection.conn.extensions)
         from uvicorn.protocols.utils import ClientDisconnected
         from websockets.protocol import State
 
         self._gone, self._open = ClientDisconnected, State.OPEN
 
-    async def send(self, text: str) -> None:
+    def begin(self, text: str) -> Coroutine[Any, Any, None] | None:
         """As the server's own, with the same waiting and the same exception."""
-        connection = self._connection
-        if not connection.writable.is_set():
-            await connection.writable.wait()
-        if connection.disconnected or connection.conn.state is not self._open:
+        if not self._writable.is_set():
+            return self._wait(text)
+        self._write(text)
+        return None
+
+    async def _wait(self, text: str) -> None:
+        await self._writable.wait()
+        self._write(text)
+
+    def _write(self, text: str) -> None:
+        if self._connection.disconnected or self._conn.state is not self._open:
             raise self._gone
-        if not connection.close_sent:
-            connection.transport.write(_frames.of(text, self._window))
+        if not self._connection.close_sent:
+            self._transport.write(_frames.of(text, self._window))
 
 
 class _Frames:
@@ -140,8 +156,17 @@ class _Frames:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, int | None], bytes] = {}
         self._size = 0
+        self._last: tuple[str | None, int | None, bytes] = None, None, b""
 
     def of(self, text: str, window: int | None) -> bytes:
+        last, its_window, made = self._last
+        if text is last and window == its_window:
+            return made
+        made = self._made(text, window)
+        self._last = text, window, made
+        return made
+
+    def _made(self, text: str, window: int | None) -> bytes:
         if len(text) < SHARED:
             return frame(text.encode())
         if len(text) < COMPRESSED:

@@ -19,9 +19,14 @@ MESSAGE_BURST = 1000.0  # messages that it may send at once
 
 
 class Inbox:
-    """The messages of one socket, in order."""
+    """The messages of one socket, in order.
+
+    `heed`, where it is set, is asked about each that comes while none waits; what it says that it has taken is
+    not given out. It saves the many that say little a wait for their turn.
+    """
 
     def __init__(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self.heed: Callable[[str | bytes], bool] | None = None
         self._receive = receive
         self._waiting: deque[str | bytes] = deque()
         self._bytes = 0
@@ -32,8 +37,11 @@ class Inbox:
     async def listen(self) -> None:
         """Read until the socket has left, and had a moment more for what it said before."""
         while (message := await self._receive())["type"] != "websocket.disconnect":
-            text = message.get("text")
-            await self._put((message.get("bytes") or b"") if text is None else text)
+            said = message.get("text")
+            if said is None:
+                said = message.get("bytes") or b""
+            if self._waiting or self.heed is None or not self.heed(said):
+                await self._put(said)
         self._left = True
         self._filled.set()
         await asyncio.sleep(LEAVE_LIMIT)

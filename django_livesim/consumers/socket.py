@@ -69,6 +69,7 @@ class LivesimConsumer:
         self._receive = receive
         self._send = send
         self._inbox = Inbox(receive)
+        self._allowance = Allowance()
         self.format: str
         self.viewer: Viewer
         self.hub: Hub
@@ -116,13 +117,12 @@ class LivesimConsumer:
         return None if gone else self.viewer.close_code
 
     def _viewer(self, admission: Admission) -> Viewer:
-        send, driven = wire.sender(self._send, direct=conf.settings.DIRECT_SENDS)
+        send = wire.sender(self._send, direct=conf.settings.DIRECT_SENDS)
         options: dict[str, Any] = {
             "sender": admission.actor.sender,
             "role": admission.role,
             "by_role": admission.description.by_role,
             "slow": conf.settings.SLOW_VIEWER,
-            "driven": driven,
         }
         if self.format != HTML:
             return Viewer(send, **options)
@@ -148,12 +148,13 @@ class LivesimConsumer:
     # what the viewer says
 
     async def _read(self) -> None:
-        allowance, taken = Allowance(), 0
+        self._inbox.heed = self._heed
+        taken = 0
         while self.viewer.close_code is None:
             message = await self._inbox.take()
             if message is None:
                 return
-            if not allowance.spend():
+            if not self._allowance.spend():
                 self.viewer.close(CloseCode.TOO_MANY)
                 break
             await self._take(message)
@@ -162,6 +163,14 @@ class LivesimConsumer:
             if taken % TURN == 0:
                 await asyncio.sleep(0)
         await asyncio.Event().wait()  # the pump closes; it may still have something to send
+
+    def _heed(self, text: str | bytes) -> bool:
+        """Take it here and now, if it is what a page says most: that it has drawn a frame."""
+        ack = commands.plain_ack(text)
+        if ack is None or not self._allowance.spend():  # which is then found again, in its turn
+            return False
+        self.viewer.ack(ack.epoch, ack.seq)
+        return True
 
     async def _take(self, text: str | bytes) -> None:
         limit: int = conf.settings.MAX_MESSAGE_BYTES
