@@ -1,7 +1,7 @@
-"""Whose turn it is to send: all who have something, one after the other, in few calls of the loop and not in one each.
+"""Whose turn it is to send: all who have something, one after the other, in few calls of the loop.
 
-With a thousand viewers of a frame, calls of the loop cost as much as what is done in them, and so does to look at each
-viewer twice.
+With a thousand viewers of a frame, a call of the loop for each costs as much as what is done in it, and so
+does to look at each viewer twice.
 """
 
 from __future__ import annotations

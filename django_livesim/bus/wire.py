@@ -40,14 +40,16 @@ TAIL = b"\x00\x00\xff\xff"
 logger = logging.getLogger(__name__)
 
 Send = Callable[[str], Coroutine[Any, Any, None] | None]
-"""Begins to send a text: None where that is over, else the rest, which is to be run in a task. Called outside of all
-tasks, it raises what the sending raises."""
+"""Begins to send a text: None where that is over, else the rest, which is to be run in a task.
+
+It is called outside of all tasks, and raises what the sending raises."""
 
 
 def sender(send: Callable[[dict[str, Any]], Awaitable[Any]], *, direct: bool = True) -> Send:
     """What sends texts to a connection whose ASGI `send` this is; not `direct`: by that alone.
 
-    That of the servers we know is begun outside of a task (`starting`). What a host has put around it may need one.
+    That of the servers we know is begun outside of a task (`starting`). What a host has put around it may
+    need one.
     """
     send = _without_session(send)
     connection = getattr(send, "__self__", None)

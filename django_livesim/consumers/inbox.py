@@ -21,8 +21,8 @@ MESSAGE_BURST = 1000.0  # messages that it may send at once
 class Inbox:
     """The messages of one socket, in order.
 
-    `heed`, where it is set, is asked about each that comes while none waits; what it says that it has taken is
-    not given out. It saves the many that say little a wait for their turn.
+    `heed`, where it is set, is asked about each that comes while none waits; what it says that it has taken
+    is not given out. It saves the many that say little a wait for their turn.
     """
 
     def __init__(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:

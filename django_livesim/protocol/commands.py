@@ -122,7 +122,7 @@ def decode(text: str | bytes, limit: int) -> ClientMessage:
 
 
 def plain_ack(text: str | bytes) -> Ack | None:
-    """What `decode` makes of an acknowledgement that is written as our own clients write it; None for all else."""
+    """What `decode` makes of an acknowledgement as our own clients write it; None for all else."""
     found = _PLAIN_ACK.fullmatch(text) if isinstance(text, str) else None
     return Ack(epoch=int(found[1]), seq=int(found[2])) if found else None
 

@@ -12,7 +12,7 @@ A list is one value. Two patches do not make one: whoever has missed one needs t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -36,14 +36,15 @@ def diff(old: View, new: View, *, truths: bool = True) -> tuple[View, list[str]]
     Without `truths` neither holds true or false, which for Python are 1 and 0: that is quicker.
     """
     nulls: list[str] = []
-    return _diff(old, new, None, nulls, _doubtful if truths else _changed), nulls
+    return _diff(old, new, None, nulls, truths), nulls
 
 
 _At = tuple[Any, str] | None
 """A place: that of the object around it, None for the view itself, and the member's name."""
 
 
-def _diff(old: View, new: View, at: _At, nulls: list[str], select: Callable[[View, View], View]) -> View:
+def _diff(old: View, new: View, at: _At, nulls: list[str], truths: bool) -> View:
+    select = _doubtful if truths else _changed
     try:
         patch = select(old, new)
         removed = len(old) > len(new)
@@ -52,7 +53,7 @@ def _diff(old: View, new: View, at: _At, nulls: list[str], select: Callable[[Vie
         removed = not old.keys() <= new.keys()
     for value in patch.values():
         if value is None or value.__class__ is dict:
-            patch = _patch(old, patch, at, nulls, select)
+            patch = _patch(old, patch, at, nulls, truths)
             break
     if removed:
         patch |= {name: None for name in old if name not in new}
@@ -91,7 +92,7 @@ def _is_same(before: Any, value: Any) -> bool:
     return (before.__class__ is bool) is (value.__class__ is bool)
 
 
-def _patch(old: View, changed: View, at: _At, nulls: list[str], select: Callable[[View, View], View]) -> View:
+def _patch(old: View, changed: View, at: _At, nulls: list[str], truths: bool) -> View:
     """The patch of those members, of which some are objects or null."""
     patch: View = {}
     for name, value in changed.items():
@@ -99,12 +100,44 @@ def _patch(old: View, changed: View, at: _At, nulls: list[str], select: Callable
             before = old.get(name)
             if before.__class__ is not dict:
                 patch[name] = _without_nulls(value, (at, name), nulls)
-            elif inner := _diff(before, value, (at, name), nulls, select):
+            elif (inner := _flat(before, value, truths)) is None:
+                if inner := _diff(before, value, (at, name), nulls, truths):
+                    patch[name] = inner
+            elif inner:
                 patch[name] = inner
         elif value is None:
             nulls.append(_pointer((at, name)))
         else:
             patch[name] = value
+    return patch
+
+
+def _flat(old: View, new: View, truths: bool) -> View | None:
+    """`_diff` of an object with as many members as before, of which no object and no null has changed.
+
+    None for any other. One loop is quicker than a comprehension and a look at what it has found.
+    """
+    if len(old) != len(new):
+        return None
+    patch: View = {}
+    try:
+        for name, value in new.items():
+            before = old[name]
+            if before != value:
+                if value.__class__ is float or (value is not None and value.__class__ is not dict):
+                    patch[name] = value
+                else:
+                    return None
+            elif not truths or before is value:
+                continue
+            elif before.__class__ is value.__class__ and value.__class__ not in _HOLDING:
+                continue
+            elif not _is_same(before, value):
+                if value.__class__ is dict:
+                    return None
+                patch[name] = value
+    except KeyError:
+        return None
     return patch
 
 
