@@ -58,8 +58,8 @@ class Feed:
         self.newest: Frame | None = None
         self.number = NONE
         """Of the last one that was taken, also where that has been forgotten since."""
-        self.taken = 0
-        """How many have become the newest."""
+        self.shown = 0
+        """How often all were to be shown the newest."""
         self.failed = 0
         """Checks that failed, and deltas that did not fit."""
         self._heard = NONE
@@ -81,7 +81,6 @@ class Feed:
         if not frame.text and (self.newest is None or not frame.follows(self.newest.number)):
             return False
         self.newest, self.number = frame, frame.number
-        self.taken += 1
         if frame.text:
             self._begin(frame.text)
         elif self._can:

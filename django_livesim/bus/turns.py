@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextvars import Context
-from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -22,28 +20,43 @@ if TYPE_CHECKING:
 AT_ONCE = 256  # viewers after whom the loop may do something else
 
 Turn = Callable[[], int | None]
-"""What is done in one; it gives how many viewers had theirs, None for one. It must not raise."""
+"""What is done in one; it gives how many viewers had theirs, None for one."""
 
 
 class Turns:
-    """Those of one loop. What asks for one only notes, and returns."""
+    """Those of the loop that runs here. What asks for one only notes, and returns."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # In a context of its own: not in that of whoever happens to ask.
-        self._call_soon = partial(loop.call_soon, self._take, context=Context())
+    def __init__(self) -> None:
         self._waiting: deque[Turn] = deque()
         self._planned = False
+        self._context = Context()  # not that of whoever happens to ask
+        self._rounds: dict[Feed, _Round] = {}
 
     def ask(self, turn: Turn) -> None:
         """Have it called soon, outside of all tasks."""
         self._waiting.append(turn)
         if not self._planned:
-            self._planned = True
-            self._call_soon()
+            self._plan()
 
-    def show(self, viewers: Iterable[Viewer], feed: Feed) -> None:
-        """Have all of them shown the feed's newest frame: that which is the newest then."""
-        self.ask(_Round(self, list(viewers), feed))
+    def show(self, viewers: Collection[Viewer], feed: Feed) -> None:
+        """Have all of them shown the feed's newest frame: that which is the newest then.
+
+        Whoever still waits for the one before it is shown this one, and then all others are.
+        """
+        feed.shown += 1
+        if under_way := self._rounds.get(feed):
+            under_way.again = True
+        else:
+            self._rounds[feed] = _Round(self, viewers, feed)
+            self.ask(self._rounds[feed].go_on)
+
+    def ended(self, feed: Feed) -> None:
+        """All have been shown its newest frame."""
+        del self._rounds[feed]
+
+    def _plan(self) -> None:
+        self._planned = True
+        asyncio.get_running_loop().call_soon(self._take, context=self._context)
 
     def _take(self) -> None:
         waiting, taken = self._waiting, 0
@@ -51,25 +64,35 @@ class Turns:
             while waiting and taken < AT_ONCE:
                 taken += waiting.popleft()() or 1
         finally:
-            self._planned = bool(waiting)
+            self._planned = False
             if waiting:
-                self._call_soon()
+                self._plan()
 
 
 class _Round:
-    """One frame on its way to many, some of whom have had it."""
+    """A feed's newest frame on its way to many, some of whom have had it."""
 
-    def __init__(self, turns: Turns, viewers: Iterable[Viewer], feed: Feed) -> None:
-        self._turns = turns
-        self._left = iter(viewers)
-        self._feed, self._taken = feed, feed.taken
+    def __init__(self, turns: Turns, viewers: Collection[Viewer], feed: Feed) -> None:
+        self._turns, self._viewers, self._feed = turns, viewers, feed
+        self._left = deque(viewers)
+        self.again = False
+        """Whether there is a newer one than some have been shown."""
 
-    def __call__(self) -> int:
-        missed, count = self._feed.taken - self._taken, 0
-        for count, viewer in enumerate(islice(self._left, AT_ONCE), 1):  # noqa: B007 - of the last of them
-            viewer.show_now(self._feed, missed)
-        if count == AT_ONCE:
-            self._turns.ask(self)
+    def go_on(self) -> int:
+        """Show it to the next of them; how many these were."""
+        left, count = self._left, 0
+        try:
+            while left and count < AT_ONCE:
+                count += 1
+                left.popleft().show_now(self._feed)
+        finally:
+            if not left and self.again:
+                self.again = False
+                left.extend(self._viewers)
+            if left:
+                self._turns.ask(self.go_on)
+            else:
+                self._turns.ended(self._feed)
         return count
 
 
@@ -80,4 +103,4 @@ def turns() -> Turns:
     """Those of the loop that runs here."""
     loop = asyncio.get_running_loop()
     found = _turns.get(loop)
-    return found or _turns.setdefault(loop, Turns(loop))
+    return found or _turns.setdefault(loop, Turns())

@@ -13,7 +13,7 @@ from typing import Any
 
 from django_livesim.bus.feed import Feed
 from django_livesim.bus.turns import Turns, turns
-from django_livesim.bus.wire import Send
+from django_livesim.bus.wire import Direct, Send
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import CloseCode
@@ -59,9 +59,12 @@ class Viewer:
         "_answered",
         "_asked",
         "_context",
+        "_count",
+        "_counted",
         "_drain_by",
         "_gap",
         "_given_up",
+        "_is_bare",
         "_lane",
         "_lane_bytes",
         "_late",
@@ -122,7 +125,8 @@ class Viewer:
         self._planned = False  # to go on
         self._sending: asyncio.Task[None] | None = None  # what the server has not taken at once
         self._given_up = False  # by us: the send that is cancelled
-        self._context = copy_context()  # of the pump: every send has it
+        self._is_bare = isinstance(getattr(send, "__self__", None), Direct)
+        self._context = copy_context()  # of the pump: every send has it, but a bare one, which needs none
         self._late: asyncio.TimerHandle | None = None
         self._turn: asyncio.TimerHandle | None = None
         self._roomy = asyncio.Event()
@@ -142,6 +146,8 @@ class Viewer:
         self._gap = 0.0  # seconds between two frames, at the viewer's own wish
         self._next_frame_at = 0.0
         self._sent_frames = self._passed_over = 0
+        self._counted: Feed | None = None  # of whose frames it is known which it was not shown,
+        self._count = 0  # up to here
 
     # what the hub says
 
@@ -177,17 +183,13 @@ class Viewer:
         if self._takes(feed):
             self._plan()
 
-    def show_now(self, feed: Feed, missed: int) -> None:
-        """`show`, and send it here and now, outside of all tasks.
-
-        `missed`: frames that came before, and which this process had no time to show this viewer.
-        """
-        if not self._takes(feed) or self._planned or self._sending is not None or self._turns is None:
-            return
-        sent = self._sent_frames
-        self._go_on()
-        if missed and self._sent_frames > sent and not self._gap:
-            self._passed_over += missed
+    def show_now(self, feed: Feed) -> None:
+        """`show`, in its turn, outside of all tasks: it is sent here and now."""
+        if self._counted is feed:  # what was to be shown since then, this process had no time for
+            self._passed_over += max(0, feed.shown - self._count - 1)
+        self._counted, self._count = feed, feed.shown
+        if self._takes(feed) and not self._planned:
+            self._go_on()
 
     def _takes(self, feed: Feed) -> bool:
         """Whether its newest frame is to be sent, which is noted."""
@@ -333,7 +335,6 @@ class Viewer:
         try:
             await self._over
         finally:
-            self._turns = None
             self._over.cancel()
             self._stop_timers()
             if self._sending is not None:
@@ -348,18 +349,21 @@ class Viewer:
     def _go_on(self) -> None:
         """Send what there is, as far as the server takes it at once. In the loop, and in no task."""
         self._planned = False
-        if self._turns is None or self._sending is not None:
+        if self._over is None or self._over.done() or self._sending is not None:
             return
         try:
             while (text := self._next()) is not None:
-                if (rest := self._send(text)) is not None:
+                rest = self._send(text) if self._is_bare else self._context.run(self._send, text)
+                if rest is not None:
                     self._wait_for(rest)
                     return
-        except Exception as exc:
-            self._end(exc)  # the socket is gone
-            return
         except asyncio.CancelledError:
             self._end(ConnectionAbortedError("a send was broken off"))
+            return
+        except BaseException as exc:
+            self._end(exc)  # the socket is gone
+            if not isinstance(exc, Exception):
+                raise
             return
         if self.close_code is not None and not self._lane:
             self._end()
@@ -368,7 +372,6 @@ class Viewer:
 
     def _end(self, exc: BaseException | None = None) -> None:
         """Nothing more is sent; the pump raises this, where there is any."""
-        self._turns = None
         if self._over is None or self._over.done():
             return
         if exc is None:
@@ -381,8 +384,8 @@ class Viewer:
         assert self._loop is not None
         limit = min(self._slow, self._drain_by - time.monotonic())
         self._sending = self._loop.create_task(rest, context=self._context)
-        self._sending.add_done_callback(self._sent, context=self._context)
-        self._late = self._loop.call_later(limit, self._too_late, context=self._context)
+        self._sending.add_done_callback(self._sent)
+        self._late = self._loop.call_later(limit, self._too_late)
 
     def _too_late(self) -> None:
         self.close(CloseCode.TOO_SLOW)
@@ -394,7 +397,7 @@ class Viewer:
     def _sent(self, sending: asyncio.Task[None]) -> None:
         self._sending = None
         self._stop_timers()
-        if self._turns is None:
+        if self._over is None or self._over.done():
             return
         if sending.cancelled():
             if self._given_up:
@@ -413,7 +416,7 @@ class Viewer:
             return
         if not (self._acks and len(self._unacked) >= UNACKED_LIMIT):
             delay = max(0.001, self._next_frame_at - time.monotonic())
-            self._turn = self._loop.call_later(delay, self._go_on, context=self._context)
+            self._turn = self._loop.call_later(delay, self._go_on)
 
     def _stop_timers(self) -> None:
         if self._late is not None:
@@ -424,7 +427,7 @@ class Viewer:
             self._turn = None
 
     def _next(self) -> str | None:
-        if self._lane_bytes and (text := self._next_message()) is not None:
+        if self._lane and (text := self._next_message()) is not None:
             return text
         return None if self._slot is None else self._next_frame()
 

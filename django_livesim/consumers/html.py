@@ -91,8 +91,9 @@ class HtmlViewer(Viewer):
             self._painter.look(feed)
         self.show_painted()
 
-    def show_now(self, feed: Feed, missed: int) -> None:
-        self.show(feed)
+    def show_now(self, feed: Feed) -> None:
+        if self in self._painter.viewers:  # it has not left meanwhile
+            self.show(feed)
 
     def show_painted(self) -> None:
         super().show(self._painter.painted)

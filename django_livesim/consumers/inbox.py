@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any
 
 from django_livesim.protocol.commands import size_of
 
+TURN = 32  # messages after which everybody else has a turn
 AHEAD = 64  # messages read ahead, at most
 AHEAD_BYTES = 256 * 1024  # bytes after which no more is read ahead
 LEAVE_LIMIT = 1.0  # seconds in which what a socket said before it left is still taken
@@ -36,12 +38,15 @@ class Inbox:
 
     async def listen(self) -> None:
         """Read until the socket has left, and had a moment more for what it said before."""
+        heeded = count(1)
         while (message := await self._receive())["type"] != "websocket.disconnect":
             said = message.get("text")
             if said is None:
                 said = message.get("bytes") or b""
             if self._waiting or self.heed is None or not self.heed(said):
                 await self._put(said)
+            elif next(heeded) % TURN == 0:
+                await asyncio.sleep(0)  # where many wait, receiving is no wait
         self._left = True
         self._filled.set()
         await asyncio.sleep(LEAVE_LIMIT)

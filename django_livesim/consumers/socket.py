@@ -22,7 +22,7 @@ from django_livesim.consumers.admission import Admission, aadmit, aadmit_again
 from django_livesim.consumers.fragments import Subject
 from django_livesim.consumers.hello import hello
 from django_livesim.consumers.html import HTML, HtmlViewer, downlink_only, format_of, language_of
-from django_livesim.consumers.inbox import Allowance, Inbox
+from django_livesim.consumers.inbox import TURN, Allowance, Inbox
 from django_livesim.consumers.rows import ROWS, verdict_of
 from django_livesim.consumers.storing import astore
 from django_livesim.protocol import commands, frames
@@ -43,7 +43,6 @@ ADMIT_LIMIT = 5.0  # seconds in which a viewer is let in, or told to come again
 STORE_LIMIT = 5.0  # seconds in which a command is stored, or its sender told to send it again
 CLOSE_LIMIT = 1.0  # seconds that closing may take
 HOPELESS = 16  # times MAX_MESSAGE_BYTES: who sends a message as large as this is closed
-TURN = 32  # messages after which everybody else has a turn
 
 NO_ANSWER = (OperationalError, InterfaceError, TimeoutError)
 """What is raised where the database is away, or slow."""

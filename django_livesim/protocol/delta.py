@@ -128,9 +128,11 @@ def _flat(old: View, new: View, truths: bool) -> View | None:
                     patch[name] = value
                 else:
                     return None
-            elif not truths or before is value:
-                continue
-            elif before.__class__ is value.__class__ and value.__class__ not in _HOLDING:
+            elif (
+                not truths
+                or before is value
+                or (before.__class__ is value.__class__ and value.__class__ not in _HOLDING)
+            ):
                 continue
             elif not _is_same(before, value):
                 if value.__class__ is dict:

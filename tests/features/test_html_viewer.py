@@ -14,8 +14,10 @@ from uuid import uuid4
 import pytest
 from django.conf import settings as django_settings
 
+from django_livesim.bus import turns as turns_of_sending
 from django_livesim.bus.feed import Feed, Frame
 from django_livesim.bus.seldom import Seldom
+from django_livesim.bus.turns import AT_ONCE
 from django_livesim.bus.viewer import LANE_LIMIT, ROOMY, Viewer
 from django_livesim.consumers import brush as brush_module
 from django_livesim.consumers import fragments, painter
@@ -305,3 +307,17 @@ def test_what_is_no_message_is_logged_seldom_and_comes_to_nothing(
         assert fragments.of_frame(subject, "viewer", "en", text) is None
     assert [str(subject.id) in each.message for each in caplog.records] == [True]
     assert text.startswith('{"type":"snapshot"') or fragments.of_message(subject, "en", text) is None
+
+
+async def test_nothing_is_rendered_for_one_that_has_left_while_others_were_shown_a_frame(subject, rendering):
+    told = Told(subject)
+    await asyncio.sleep(0.01)
+    feed = Feed()
+    feed.take(frame(1))
+    others = [Viewer(lambda text: None, sender="u:2", role="view") for _ in range(3 * AT_ONCE)]
+    turns_of_sending.turns().show([*others, told.viewer], feed)
+    await told.leave()
+    while turns_of_sending.turns()._rounds:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert not rendering.texts
