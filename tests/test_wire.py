@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -50,7 +51,7 @@ class Application:
 
 
 @contextlib.asynccontextmanager
-async def served(application: Application, **options: Any) -> AsyncIterator[str]:
+async def served(application: Any, **options: Any) -> AsyncIterator[str]:
     config = uvicorn.Config(application, port=0, lifespan="off", log_level="warning", **options)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -106,6 +107,24 @@ async def test_to_anything_else_a_message_is_sent():
     assert sent == []  # what a host has put around it may need a task
     await rest
     assert sent == [{"type": "websocket.send", "text": "text"}]
+
+
+async def test_what_a_host_has_put_around_a_servers_own_may_need_a_task_too():
+    application = Application()
+    begun = []
+
+    async def around(scope: Any, receive: Any, send: Any) -> None:
+        @functools.wraps(send)
+        async def wrapped(message: Any) -> None:
+            begun.append(asyncio.current_task())
+            await send(message)
+
+        await application(scope, receive, wrapped)
+
+    async with served(around) as url:
+        assert await heard(url, len(TEXTS)) == TEXTS
+    assert application.direct == [False]
+    assert None not in begun
 
 
 @pytest.mark.parametrize("missing", ["writable", "disconnected", "close_sent"])

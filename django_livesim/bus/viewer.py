@@ -13,7 +13,7 @@ from typing import Any
 
 from django_livesim.bus.feed import Feed
 from django_livesim.bus.turns import Turns, turns
-from django_livesim.bus.wire import Direct, Send
+from django_livesim.bus.wire import Bare, Send
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import CloseCode
@@ -125,7 +125,7 @@ class Viewer:
         self._planned = False  # to go on
         self._sending: asyncio.Task[None] | None = None  # what the server has not taken at once
         self._given_up = False  # by us: the send that is cancelled
-        self._is_bare = isinstance(getattr(send, "__self__", None), Direct)
+        self._is_bare = isinstance(getattr(send, "__self__", None), Bare)
         self._context = copy_context()  # of the pump: every send has it, but a bare one, which needs none
         self._late: asyncio.TimerHandle | None = None
         self._turn: asyncio.TimerHandle | None = None

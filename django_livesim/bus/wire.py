@@ -56,9 +56,10 @@ def sender(send: Callable[[dict[str, Any]], Awaitable[Any]], *, direct: bool = T
     _bound(getattr(connection, "transport", None))
     if direct and connection is not None and _is_known(connection):
         return Direct(connection).begin
-    module = getattr(getattr(send, "func", send), "__module__", None) or ""
-    if module.partition(".")[0] in SERVERS:
-        return lambda text: started(send({"type": "websocket.send", "text": text}))
+    own = getattr(send, "func", send)
+    module = getattr(own, "__module__", None) or ""
+    if module.partition(".")[0] in SERVERS and not hasattr(own, "__wrapped__"):
+        return ByServer(send).begin
 
     async def by_task(text: str) -> None:
         await send({"type": "websocket.send", "text": text})
@@ -119,7 +120,25 @@ def _window(extensions: Any) -> int | None:
     return None
 
 
-class Direct:
+class Bare:
+    """What begins sends in which nothing of the host's runs: they need no context of their own."""
+
+    __slots__ = ()
+
+
+class ByServer(Bare):
+    """One connection of a server that we know, by its own `send`."""
+
+    __slots__ = ("_send",)
+
+    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
+        self._send = send
+
+    def begin(self, text: str) -> Coroutine[Any, Any, None] | None:
+        return started(self._send({"type": "websocket.send", "text": text}))
+
+
+class Direct(Bare):
     """One connection of uvicorn's."""
 
     __slots__ = ("_conn", "_connection", "_gone", "_open", "_transport", "_window", "_writable")
