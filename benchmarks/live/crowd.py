@@ -88,7 +88,7 @@ class Seen:
         return sorted(self.woken)[wanted - 1] if len(self.woken) >= wanted else inf
 
 
-def look(site: Site, scene: Scene, *, warm: float = 2.0, deflate: bool = False, frozen: int = 0) -> Seen:
+def look(site: Site, scene: Scene, *, warm: float = 5.0, deflate: bool = False, frozen: int = 0) -> Seen:
     """Have them come, wait, measure. `services.Missing` without node; RuntimeError where no frame comes, for
     however long they wait."""
     if not shutil.which("node"):

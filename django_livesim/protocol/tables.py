@@ -9,7 +9,7 @@ Then viewers get the ids, once, and a column for each declared member, with x an
     {"ids": ["e1"], "columns": {"x": [31], "y": [27], "kind": ["ship"]}, "steps": {"x": 0.1, "y": 0.1}}
 
 and with a delta the ids that are gone, the rows that are new, and of the columns what has changed: all of it,
-or `{"rows": [0], "values": [32]}`. Rows keep their order: what is gone is taken out, what is new comes last.
+`{"add": [1]}`, which is how many steps are to be added to each, or `{"rows": [0], "values": [32]}`. Rows keep their order: what is gone is taken out, what is new comes last.
 Both clients give the objects back, as the columns say them: `{"e1": {"x": 3.1, "y": 2.7, "kind": "ship"}}`.
 """
 
@@ -169,8 +169,9 @@ def may_follow(old: Packed, new: Packed) -> bool:
 
 def diff(old: Packed, new: Packed) -> tuple[dict[str, Any], Packed]:
     """What has changed, empty where nothing has; and `new` with its rows in the order that viewers have."""
+    steps = new["steps"]
     if old["ids"] == new["ids"]:
-        changed = _changed(old["columns"], new["columns"])
+        changed = _changed(old["columns"], new["columns"], steps)
         return ({"changed": changed} if changed else {}), new
     there, had = set(new["ids"]), set(old["ids"])
     removed = [key for key in old["ids"] if key not in there]
@@ -182,12 +183,12 @@ def diff(old: Packed, new: Packed) -> tuple[dict[str, Any], Packed]:
     now = {name: [cells[row] for row in rows_kept] for name, cells in new["columns"].items()}
     fresh = {name: [cells[row] for row in rows_added] for name, cells in new["columns"].items()}
     found: dict[str, Any] = {"removed": removed} if removed else {}
-    if changed := _changed(before["columns"], now):
+    if changed := _changed(before["columns"], now, steps):
         found["changed"] = changed
     if added:
         found["added"] = {"ids": added, "columns": fresh}
     columns = {name: now[name] + fresh[name] for name in now}
-    return found, {"ids": kept + added, "columns": columns, "steps": new["steps"]}
+    return found, {"ids": kept + added, "columns": columns, "steps": steps}
 
 
 def _taken(table: Packed, rows: Sequence[int]) -> Packed:
@@ -198,8 +199,10 @@ def _taken(table: Packed, rows: Sequence[int]) -> Packed:
     }
 
 
-def _changed(old: Mapping[str, list[Any]], new: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """By column: all of its cells, or the rows and what is in them now."""
+def _changed(
+    old: Mapping[str, list[Any]], new: Mapping[str, list[Any]], steps: Mapping[str, float]
+) -> dict[str, Any]:
+    """By column: all of its cells, what is to be added to them, or the rows and what is in them now."""
     found: dict[str, Any] = {}
     for name, cells in new.items():
         before = old[name]
@@ -207,10 +210,21 @@ def _changed(old: Mapping[str, list[Any]], new: Mapping[str, list[Any]]) -> dict
             continue
         rows = [row for row, (was, now) in enumerate(zip(before, cells, strict=True)) if was != now]
         if len(rows) > SHARE * len(cells):
-            found[name] = cells
+            found[name] = (_added(before, cells) if name in steps else None) or cells
         else:
             found[name] = {"rows": rows, "values": [cells[row] for row in rows]}
     return found
+
+
+def _added(before: list[Any], cells: list[Any]) -> dict[str, list[int]] | None:
+    """What leads from one to the other by addition, where that is shorter."""
+    try:
+        more = [now - was for was, now in zip(before, cells, strict=True)]
+    except TypeError:  # one is null
+        return None
+    if not -EXACT <= min(more) <= max(more) <= EXACT or len(orjson.dumps(more)) >= len(orjson.dumps(cells)):
+        return None
+    return {"add": more}
 
 
 def apply(table: Packed, delta: Mapping[str, Any]) -> Packed:
@@ -226,7 +240,9 @@ def _applied(table: Packed, delta: Mapping[str, Any]) -> Packed:
         table = _taken(table, [row for row, key in enumerate(table["ids"]) if key not in removed])
     columns = dict(table["columns"])
     for name, change in delta.get("changed", {}).items():
-        if isinstance(change, dict):
+        if isinstance(change, dict) and "add" in change:
+            columns[name] = [was + more for was, more in zip(columns[name], change["add"], strict=True)]
+        elif isinstance(change, dict):
             columns[name] = cells = list(columns[name])
             for row, value in zip(change["rows"], change["values"], strict=True):
                 if not 0 <= row < len(cells):

@@ -36,6 +36,12 @@ export function applyTable(table, { removed = [], changed = {}, added = null }) 
     if (Array.isArray(change)) {
       if (change.length !== ids.length) throw misfit();
       columns[name] = change;
+    } else if (change.add) {
+      if (change.add.length !== ids.length) throw misfit();
+      columns[name] = columns[name].map((cell, row) => {
+        if (!Number.isInteger(cell) || !Number.isInteger(change.add[row])) throw misfit();
+        return cell + change.add[row];
+      });
     } else {
       columns[name] = [...columns[name]];
       change.rows.forEach((row, index) => {
