@@ -10,7 +10,8 @@ Then viewers get the ids, once, and a column for each declared member, with x an
 
 and with a delta the ids that are gone, the rows that are new, and of the columns what has changed: all of it,
 `{"add": [1]}`, which is how many steps are to be added to each, or `{"rows": [0], "values": [32]}`. Rows keep
-their order: what is gone is taken out, what is new comes last. Both clients give the objects back, as the columns say them: `{"e1": {"x": 3.1, "y": 2.7, "kind": "ship"}}`.
+their order: what is gone is taken out, what is new comes last. Both clients give the objects back, as the
+columns say them: `{"e1": {"x": 3.1, "y": 2.7, "kind": "ship"}}`.
 """
 
 from __future__ import annotations
