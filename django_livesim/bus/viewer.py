@@ -146,8 +146,10 @@ class Viewer:
         self._gap = 0.0  # seconds between two frames, at the viewer's own wish
         self._next_frame_at = 0.0
         self._sent_frames = self._passed_over = 0
-        self._counted: Feed | None = None  # of whose frames it is known which it was not shown,
-        self._count = 0  # up to here
+        self._counted: Feed | None = (
+            None  # whose frames it was not shown are counted; None: of the first, all
+        )
+        self._count = 0  # frames that are
 
     # what the hub says
 
@@ -180,12 +182,14 @@ class Viewer:
 
     def show(self, feed: Feed) -> None:
         """Have the feed's newest frame sent, unless a newer one was: that which is the newest then."""
+        self._counted, self._count = feed, feed.shown
         if self._takes(feed):
             self._plan()
 
     def show_now(self, feed: Feed) -> None:
         """`show`, in its turn, outside of all tasks: it is sent here and now."""
-        if self._counted is feed:  # what was to be shown since then, this process had no time for
+        if self._counted is feed or self._counted is None:
+            # What was to be shown since then, this process had no time for.
             self._passed_over += max(0, feed.shown - self._count - 1)
         self._counted, self._count = feed, feed.shown
         if self._takes(feed) and not self._planned:
