@@ -147,7 +147,7 @@ class Viewer:
         self._next_frame_at = 0.0
         self._sent_frames = self._passed_over = 0
         self._counted: Feed | None = (
-            None  # whose frames it was not shown are counted; None: of the first, all
+            None  # whose frames it is not shown are counted; None: all
         )
         self._count = 0  # frames that are
 
