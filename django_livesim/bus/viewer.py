@@ -146,9 +146,7 @@ class Viewer:
         self._gap = 0.0  # seconds between two frames, at the viewer's own wish
         self._next_frame_at = 0.0
         self._sent_frames = self._passed_over = 0
-        self._counted: Feed | None = (
-            None  # whose frames it is not shown are counted; None: all
-        )
+        self._counted: Feed | None = None  # whose frames it is not shown are counted; None: all
         self._count = 0  # frames that are
 
     # what the hub says
