@@ -145,6 +145,9 @@ class Run(models.Model):
     simulation = models.CharField(_("simulation"), max_length=200, db_index=True)
     version = models.IntegerField(_("version"), default=1)
     params = models.JSONField(_("parameters"), default=dict, blank=True)
+    params_set = models.JSONField(
+        _("parameters set"), default=dict, blank=True, help_text=_("live parameters that were changed since")
+    )
     seed = models.BigIntegerField(_("seed"), default=0)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -332,6 +335,31 @@ class Checkpoint(models.Model):
         verbose_name_plural = _("checkpoints")
         constraints = [
             models.UniqueConstraint(fields=["run", "tick", "apply_seq"], name="livesim_checkpoint_position"),
+        ]
+
+    def __str__(self) -> str:
+        return str(_("%(run)s at %(tick)s") % {"run": self.run_id, "tick": self.tick})
+
+
+class Sample(models.Model):
+    """The figures of a run at a tick: one point of each of its plots. Older ones are thinned."""
+
+    id = models.BigAutoField(_("id"), primary_key=True)
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="samples", db_index=False, verbose_name=_("run")
+    )
+    tick = models.BigIntegerField(_("tick"))
+    values = models.JSONField(_("values"), default=dict)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = Rows()
+
+    class Meta:
+        app_label = "livesim"
+        verbose_name = _("sample")
+        verbose_name_plural = _("samples")
+        constraints = [
+            models.UniqueConstraint(fields=["run", "tick"], name="livesim_sample_tick"),
         ]
 
     def __str__(self) -> str:
