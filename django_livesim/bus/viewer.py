@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
 from collections import OrderedDict, deque
 from collections.abc import Coroutine
@@ -26,6 +27,8 @@ ANSWERED_LIMIT = 1024  # outcomes that are remembered, so that a doubled one is 
 UNACKED_LIMIT = 2  # frames on their way to a viewer that acknowledges
 FIRST_QUERY = 2.0  # seconds after which an outcome that did not come is read from the rows
 LONGEST_QUERY = 30.0  # seconds between two readings, at most
+
+SPREAD = 0.2  # of the time that a send may take: so many who stop reading at once are not closed all at once
 
 ALL_FRAMES = 1000.0  # frames a second from which on a wish is none
 
@@ -384,7 +387,7 @@ class Viewer:
     def _wait_for(self, rest: Coroutine[Any, Any, None]) -> None:
         """The server takes no more for now, or needs a task to take it; a send has so much time."""
         assert self._loop is not None
-        limit = min(self._slow, self._drain_by - time.monotonic())
+        limit = min(self._slow * (1 + SPREAD * random.random()), self._drain_by - time.monotonic())
         self._sending = self._loop.create_task(rest, context=self._context)
         self._sending.add_done_callback(self._sent)
         self._late = self._loop.call_later(limit, self._too_late)

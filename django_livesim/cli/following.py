@@ -12,6 +12,7 @@ from django.db import OperationalError, connections
 from django_livesim import conf
 from django_livesim.cli.output import Output, compact, printable, shortened
 from django_livesim.cli.refs import find_run
+from django_livesim.cli.screen import Lines, opened
 from django_livesim.cli.watch import Watcher
 
 ASK_WAIT = 0.5  # seconds a worker has to store a state that it was asked for
@@ -25,14 +26,9 @@ def watch(options: Namespace, out: Output) -> None:
 
 def follow(watcher: Watcher, options: Namespace, out: Output) -> None:
     """Print what `watcher` sees until its run ends, or the reader has enough."""
-    asked = float("-inf")
     try:
-        while not watcher.ended:
-            asking = bool(options.ask) and time.monotonic() - asked >= options.ask
-            asked = time.monotonic() if asking else asked
-            show(watcher, out, ASK_WAIT if asking else 0)
-            if not watcher.ended:
-                time.sleep(options.interval)
+        with opened(out, _words) as lines:
+            _look_on(watcher, options, out, lines)
     except KeyboardInterrupt:
         return
     except BrokenPipeError:
@@ -40,13 +36,29 @@ def follow(watcher: Watcher, options: Namespace, out: Output) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.stdout.fileno())
 
 
-def show(watcher: Watcher, out: Output, ask_wait: float = 0) -> None:
-    """Print what is new; with `ask_wait` seconds, ask the worker for the state first."""
+def show_rest(watcher: Watcher, out: Output) -> None:
+    """Print what is new now, as lines."""
+    _look(watcher, out, Lines(out, _words))
+
+
+def _look_on(watcher: Watcher, options: Namespace, out: Output, lines: Lines) -> None:
+    asked = float("-inf")
+    while not watcher.ended:
+        asking = bool(options.ask) and time.monotonic() - asked >= options.ask
+        asked = time.monotonic() if asking else asked
+        _look(watcher, out, lines, ASK_WAIT if asking else 0)
+        if not watcher.ended:
+            time.sleep(options.interval)
+
+
+def _look(watcher: Watcher, out: Output, lines: Lines, ask_wait: float = 0) -> None:
+    """Show what is new; with `ask_wait` seconds, ask the worker for the state first."""
     try:
         if ask_wait:
             watcher.ask(ask_wait)
         for line in watcher.look():
-            out.json(line) if out.as_json else out.line(_words(line))
+            lines.show(line)
+        lines.looked()
     except OperationalError as exc:
         out.hint(f"db_down: {str(exc).strip()}; trying again")
         connections[conf.settings.DATABASE].close()

@@ -9,7 +9,7 @@ from argparse import Namespace
 
 from django_livesim import conf, gateway
 from django_livesim.cli.errors import NotDone
-from django_livesim.cli.following import follow, show
+from django_livesim.cli.following import follow, show_rest
 from django_livesim.cli.output import Output
 from django_livesim.cli.refs import cli_actor
 from django_livesim.cli.watch import Watcher
@@ -36,7 +36,7 @@ def step_here(run: Run, queue: str, options: Namespace, out: Output) -> None:
     try:
         follow(watcher, options, out)
         _stop(run)
-        show(watcher, out)
+        show_rest(watcher, out)
     finally:
         engine.drain()
         thread.join(conf.settings.GRACE + LEAVE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO, cast
 
 import orjson
 from django.core.management.base import OutputWrapper
@@ -16,6 +16,16 @@ class Output:
         self.stdout = stdout
         self.stderr = stderr
         self.as_json = as_json
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person looks at it."""
+        return bool(self.stdout.isatty())
+
+    @property
+    def terminal(self) -> TextIO:
+        """The stream itself, for what draws on it."""
+        return cast(TextIO, self.stdout._out)
 
     def json(self, value: Any) -> None:
         """One JSON value on one line."""
