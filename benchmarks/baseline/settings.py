@@ -25,7 +25,11 @@ CHANNEL_LAYERS = {
         "BACKEND": os.environ.get("CHANNELS_BACKEND", "channels_redis.core.RedisChannelLayer"),
         "CONFIG": {
             "hosts": [
-                {"address": os.environ.get("CHANNELS_REDIS", "redis://127.0.0.1"), "socket_timeout": None}
+                {
+                    "address": os.environ.get("CHANNELS_REDIS", "redis://127.0.0.1"),
+                    "socket_timeout": None,
+                    "max_connections": 100_000,
+                }
             ],
         },
     },

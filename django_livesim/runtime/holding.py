@@ -10,7 +10,7 @@ which uses them all: it knows when.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
@@ -38,6 +38,9 @@ from django_livesim.runtime.schedule import Schedule
 from django_livesim.runtime.screen import Screen, views
 from django_livesim.runtime.unwatched import NOBODY, Unwatched
 from django_livesim.simulation import Host
+
+if TYPE_CHECKING:
+    from django_livesim.runtime.quiet import Quiet
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +90,8 @@ class Holding:
         """Whether the last of the steps asked for has been made, and its boundary is to come."""
         self.unfinished = False
         """Whether commands are left that apply at this boundary."""
+        self.quiet: Quiet | None = None
+        """How long it needs nothing but steps; None: look at each boundary."""
 
     # -- where it is --------------------------------------------------------------------------
 

@@ -27,13 +27,14 @@ class Horizon:
         self.asked = self.granted = max(held.tick, held.horizon)
         self.noted = held.tick
         """The tick that the row has, or is about to have."""
-        self._half = 0
+        self.half = 0
+        """The tick that is half of the way from where it was asked for."""
 
     def ask(self, tick: int, wanted: int, *, exactly: bool = False) -> int:
         """Have a write or a look ask for `wanted`, of a run at `tick`; what is asked for then."""
         self.asked = wanted if exactly else max(self.asked, wanted)
         self.granted = min(self.granted, self.asked)
-        self._half = (tick + self.asked) // 2
+        self.half = (tick + self.asked) // 2
         return self.asked
 
     def grant(self, tick: int) -> None:
@@ -45,4 +46,4 @@ class Horizon:
 
     def is_half_used(self, tick: int) -> bool:
         """Whether it is worth while to see how long the rest will last."""
-        return tick >= self._half
+        return tick >= self.half

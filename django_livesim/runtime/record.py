@@ -115,6 +115,11 @@ class Record:
         return self._draft.urgent
 
     @property
+    def idle(self) -> bool:
+        """Whether nobody waits for a write, and nothing to be let out."""
+        return not self._draft.urgent and not self._gate
+
+    @property
     def empty(self) -> bool:
         """Whether nothing has happened that must be stored."""
         return self._draft.empty

@@ -70,7 +70,7 @@ class Runner(Holding):
 
     def leave(self, tick: int | None) -> bool:
         """A look has left commands unread from this tick on, or none. Whether the run may go on by that."""
-        waited, self.schedule.left = self.waits, tick
+        waited, self.schedule.left, self.quiet = self.waits, tick, None
         return self._goes_on(waited)
 
     def grant(self, tick: int) -> bool:
@@ -103,6 +103,13 @@ class Runner(Holding):
             self._guarded(self._show_owed)
 
     # -- time ---------------------------------------------------------------------------------
+
+    def look_ahead(self) -> None:
+        """See whether it needs more than steps for a while."""
+
+    def step_quietly(self) -> bool:
+        """A step after which nothing is to be done; False where there is something after all."""
+        raise NotImplementedError
 
     def next_due(self) -> float | None:
         """When `turn` wants to be called, None for not before something comes in."""

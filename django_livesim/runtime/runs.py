@@ -221,6 +221,20 @@ class Runs:
         if runner := self.runners.get(run):
             self._touch(runner, runner.watch, roles, keyframe, hub, rates)
 
+    def _turn(self, runner: Runner, now: float) -> None:
+        """Its turn has come: one step, and where there may be something to do, all that."""
+        quiet = runner.quiet
+        if quiet is None or runner.host.tick >= quiet.tick or now >= quiet.until or runner.over:
+            self._touch(runner, runner.turn, now)
+            return
+        try:
+            if self._call(runner, runner.step_quietly):
+                self._turns.put(runner, min(runner.pace.due, quiet.until))
+                return
+        except AUTHOR_ERRORS as exc:
+            runner.fail(exc)
+        self._after(runner)
+
     def _touch(self, runner: Runner, function: Callable[..., Any], *args: Any) -> None:
         """Have a runner do something; what it lets escape ends its own run, and no worker."""
         try:
@@ -263,6 +277,7 @@ class Runs:
             self._tidy()  # what its code broke, the next must not find
         self._write(runner)
         self._let_out(runner)
+        runner.look_ahead()
         due = runner.next_due()
         if due is not None and runner.replaying:
             self._histories.add(runner.id)

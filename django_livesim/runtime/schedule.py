@@ -99,6 +99,14 @@ class Schedule:
         """When the first of those that wait for their time is due; endless where none does."""
         return self._by_time[0][0] if self._by_time else math.inf
 
+    @property
+    def next_tick(self) -> float:
+        """The first tick that needs this to be looked at: endless where none does."""
+        if self._due:
+            return -math.inf
+        left = math.inf if self.left is None else self.left + 1  # at that tick it has to wait
+        return min(left, self._by_tick[0][0] if self._by_tick else math.inf)
+
     def first(self, applies: Callable[[Entry], bool]) -> Entry | None:
         """The first that is due and of which `applies` holds."""
         return next((entry for _, entry in self._due if applies(entry)), None)

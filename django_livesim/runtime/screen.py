@@ -68,6 +68,11 @@ class Screen:
             self._watched.setdefault(name, Interest()).tell(hub, fps, now + self._options.interest_ttl)
 
     @property
+    def idle(self) -> bool:
+        """Whether nobody is to be shown anything, whatever comes."""
+        return not (self._watched or self._wanted or self._whole or self._definition.report_to)
+
+    @property
     def owed_at(self) -> float:
         """When a frame is to be shown that came too early for those who watch, or a whole one."""
         return min(self._whole_due, self._due(self._watched.values()))

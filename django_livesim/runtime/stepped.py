@@ -10,7 +10,7 @@ from django_livesim.protocol import plain
 from django_livesim.protocol.errors import Code, LivesimError, UnknownCommand, raised
 from django_livesim.protocol.names import Kind, Outcome, Verb
 from django_livesim.protocol.records import Entry, Held
-from django_livesim.runtime import taking_up
+from django_livesim.runtime import quiet, taking_up
 from django_livesim.runtime.boundary import attend
 from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.history import Progress
@@ -169,6 +169,24 @@ class SteppedRunner(Runner):
         self.effort.stepped(made - now)
         self.pace.stepped(made, self.speed)
         attend(self, now)
+
+    def look_ahead(self) -> None:
+        self.quiet = quiet.found(self)
+
+    def step_quietly(self) -> bool:
+        now = self.clock.now()
+        self.effort.came(now - self.pace.due)
+        self.program.step()
+        self.host.tick += 1
+        made = self.clock.now()
+        self.keeper.stepped(made - now)
+        self.effort.stepped(made - now)
+        self.pace.stepped(made, self.speed)
+        host = self.host
+        if not (host.events or host.sends or host.finished):
+            return True
+        attend(self, now)
+        return False
 
     def run_command(self, entry: Entry) -> tuple[Outcome, dict[str, Any]]:
         try:

@@ -120,7 +120,7 @@ class Supervisor(Runs):
             if self.draining and not isinstance(runner, LoopRunner):
                 continue  # it has been let go, or is about to be
             if self.runners.get(runner.id) is runner:
-                self._touch(runner, runner.turn, now)
+                self._turn(runner, now)
         self._play(self.clock.now() - began if due else None)
 
     def _play(self, spent: float | None) -> None:
