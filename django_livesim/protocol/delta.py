@@ -44,6 +44,8 @@ _At = tuple[Any, str] | None
 
 
 def _diff(old: View, new: View, at: _At, nulls: list[str], truths: bool) -> View:
+    if next(iter(new.values()), None).__class__ is dict:
+        return _diff_entries(old, new, at, nulls, truths)
     select = _doubtful if truths else _changed
     try:
         patch = select(old, new)
@@ -60,8 +62,38 @@ def _diff(old: View, new: View, at: _At, nulls: list[str], truths: bool) -> View
     return patch
 
 
+def _diff_entries(old: View, new: View, at: _At, nulls: list[str], truths: bool) -> View:
+    """`_diff` of an object of objects, in one loop.
+
+    Where one has changed the next one most likely has, too, and is not compared as a whole first.
+    """
+    patch: View = {}
+    changing = truths
+    added = 0
+    for name, value in new.items():
+        before = old.get(name, _MISSING)
+        if value.__class__ is dict and before.__class__ is dict:
+            if changing or before != value:
+                inner = _flat(before, value, truths)
+                if inner is None:
+                    inner = _diff(before, value, (at, name), nulls, truths)
+                if inner:
+                    patch[name] = inner
+                changing = truths or bool(inner)
+            continue
+        added += before is _MISSING
+        if before != value or (truths and not _is_same(before, value)):
+            patch |= _patch(old, {name: value}, at, nulls, truths)
+    if len(old) + added > len(new):
+        patch |= {name: None for name in old if name not in new}
+    return patch
+
+
 class _Missing:
     """What no value is equal to."""
+
+
+_MISSING = _Missing()
 
 
 def _changed(old: View, new: View) -> View:
