@@ -67,6 +67,7 @@ class Terminal:
         self.env = os.environ | {
             "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
             "DATABASE_URL": f"sqlite:///{folder}/site.sqlite3",
+            "DEBUG": "1",
             "COLUMNS": "100",
             "TERM": "xterm-256color",
             **env,
