@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from django_livesim import params
 from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.names import Kind
 from django_livesim.protocol.records import Entry
@@ -31,8 +32,11 @@ class Catalogue:
             raise UnknownSimulation(name)
         return self.definitions[name]
 
-    def bind_params(self, definition: Definition, params: dict[str, Any]) -> dict[str, Any]:
-        return params
+    def bind_params(self, definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
+        return given
+
+    def live(self, definition: Definition) -> tuple[str, ...]:
+        return params.live(definition)
 
     def bind_args(self, spec: CommandSpec, args: dict[str, Any]) -> dict[str, Any]:
         return args
