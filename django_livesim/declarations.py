@@ -252,6 +252,7 @@ def _check_job(job: JobLoop) -> None:
         value = getattr(job, option)
         if not fits(value):
             raise RegistrationError(f"{place_of(job)}: {option} is {value!r}. Expected {expected}.")
+    _check_plain(job.job_class.changed)
 
 
 def _check_loop(loop: Loop) -> None:

@@ -172,15 +172,14 @@ class LoopProgram:
     def _handle(self, message: Message) -> bool:
         """Run the declared function, if there is one. False where it declined, and for `set`."""
         spec = self.definition.commands.get(message.name)
-        sets = self.setter.takes(message.name)
-        if spec is None and not sets:
+        if spec is None and not self.setter.takes(message.name):
             return True
         try:
             if spec is None:
                 message.params_set = self.setter.set(self.sim, message.args)
-            elif (
-                result := spec.function(self.sim, **self.catalogue.bind_args(spec, message.args))
-            ) is not None:
+                return False
+            result = spec.function(self.sim, **self.catalogue.bind_args(spec, message.args))
+            if result is not None:
                 message.reply(result)
         except LivesimError as exc:
             message.refuse(exc.message, exc.code)
@@ -188,7 +187,7 @@ class LoopProgram:
             run, epoch = self.host.run.id, self.epoch
             logger.exception("command failed run=%s epoch=%s command=%s", run, epoch, message.name)
             message.refuse(raised(exc), Code.ERROR)
-        return message._refused is None and not sets
+        return message._refused is None
 
     def _settle(self) -> None:
         if self._current is not None:

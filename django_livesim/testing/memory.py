@@ -65,15 +65,8 @@ class MemoryLedger:
     def _add(self, info: RunInfo) -> None:
         row = {"info": info, "epoch": 0, "status": Status.WAITING, "worker": False, "speed": 1.0, "tick": 0}
         row |= {"next_seq": 1, "reason": "", "error": "", "result": None, "next": None, "begun": False}
-        row |= {
-            "params_set": {},
-            "progress": None,
-            "version": 1,
-            "horizon": 0,
-            "hash": "",
-            "attempts": 0,
-            "held_back": 0.0,
-        }
+        row |= {"progress": None, "version": 1, "horizon": 0, "hash": "", "attempts": 0, "held_back": 0.0}
+        row["params_set"] = {}
         self.runs[info.id] = row
         self.commands[info.id], self.verdicts[info.id], self.checkpoints[info.id] = [], [], []
 
