@@ -58,6 +58,11 @@ class Host:
     def params_set(self, params: dict[str, Any]) -> None:
         self._params_set, self._params = params, None
 
+    def set_params(self, params_set: dict[str, Any]) -> None:
+        """Put `params_set` in its place, bound at once. Raises, and changes nothing, where it cannot be."""
+        bound = self.bind({**self.run.params, **params_set})
+        self._params_set, self._params = params_set, MappingProxyType(bound)
+
     @property
     def present_params(self) -> dict[str, Any]:
         """All parameters as they are now, stored."""

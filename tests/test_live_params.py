@@ -109,8 +109,8 @@ class TestDeclaring:
         with pytest.raises(RegistrationError) as caught:
             declarations.check(Clash)
         assert str(caught.value).partition("<locals>.")[2] == (
-            "Clash has live parameters (room, stirred, scent, soak), which the built-in command 'set' changes,"
-            " and declares a command of that name. Expected: another name for its own."
+            "Clash has live parameters (room, stirred, scent, soak), which the built-in command 'set'"
+            " changes, and declares a command of that name. Expected: another name for its own."
         )
 
     def test_a_command_set_alone_is_an_authors_own(self) -> None:

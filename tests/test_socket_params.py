@@ -93,11 +93,10 @@ async def test_everybody_hears_that_some_were_set_and_nobody_the_values(run: Run
 
 
 def test_the_document_shows_what_hello_has() -> None:
-    shown = next(
-        json.loads(each.text)
-        for each in blocks("docs/protocol.md", "json")
-        if each.text.startswith('{"name": "set"')
+    messages = map(
+        json.loads, (each.text for each in blocks("docs/protocol.md", "json") if "set" in each.text)
     )
+    shown = next(each["commands"][0] for each in messages if each.get("simulation") == "bath")
     source = next(each.text for each in blocks("docs/authoring.md", "python") if "class Bath" in each.text)
     names: dict[str, Any] = {"__name__": "tests.app.simulations"}
     exec(compile(source.replace("@register\n", ""), "authoring", "exec", dont_inherit=True), names)

@@ -31,9 +31,9 @@ class Setter:
             raise BadArgs(f"{', '.join(unknown)}: {told}", fields={name: [told] for name in unknown})
         host = simulation._host
         before = host.params_set
-        host.params_set = dict(sorted({**before, **args}.items()))
+        host.set_params(dict(sorted({**before, **args}.items())))
         try:
-            simulation.changed(set(args) if simulation.params else set())
+            simulation.changed(set(args))
         except BaseException:
             host.params_set = before
             raise
