@@ -118,7 +118,7 @@ def command_form(spec: Any, data: Any = None, present: Mapping[str, Any] | None 
     `present`: the run's parameters as they are now, with which that of `set` begins.
     """
     form_class = params.form_class(spec)
-    initial = present if issubclass(form_class, params.SetForm) else None
+    initial = dict(present or {}) if issubclass(form_class, params.SetForm) else None
     return _hinted(form_class(data, auto_id=f"id_{spec.name}_%s", initial=initial))
 
 

@@ -141,7 +141,8 @@ def set_form(form_class: type[forms.Form]) -> type[SetForm] | None:
 
 def set_spec(form: type[SetForm]) -> CommandSpec:
     """`set` as a command like those that are declared."""
-    return CommandSpec(name=SET, label=gettext_lazy("Set parameters"), help="", function=_set, form=form)
+    label: Any = gettext_lazy("Set parameters")
+    return CommandSpec(name=SET, label=label, help="", function=_set, form=form)
 
 
 def _set() -> None:

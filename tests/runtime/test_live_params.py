@@ -60,7 +60,10 @@ class TestClass:
 
     @pytest.mark.parametrize(
         ("room", "code", "told"),
-        [(13, "refused", "nobody bathes at 13 degrees"), (14, "error", "OSError: the thermometer is broken")],
+        [
+            (13, "refused", "nobody bathes at 13 degrees"),
+            (14, "error", "The command raised OSError; the worker's log says where."),
+        ],
     )
     def test_what_changed_raises_refuses_it_and_nothing_is_different(
         self, room: float, code: str, told: str
@@ -145,10 +148,16 @@ class TestClass:
         assert trial._row["params_set"] == {}
 
 
+def begun(world: World) -> Any:
+    """A run whose parameters nobody has cleaned."""
+    given = {"litres": 80.0, "room": 20.0, "stirred": False, "scent": None, "soak": timedelta(minutes=5)}
+    return world.start(Bath, **given)
+
+
 class TestStored:
     def test_a_checkpoint_holds_what_was_set_and_only_then(self) -> None:
         world = World(Bath)
-        run = world.start(Bath)
+        run = begun(world)
         assert "params_set" not in newest(world, run)
         world.send(run, "set", room=30.0)
         world.send(run, "set", stirred=True)
@@ -157,7 +166,7 @@ class TestStored:
 
     def test_the_row_gets_it_with_the_very_verdict(self) -> None:
         world = World(Bath)
-        run = world.start(Bath)
+        run = begun(world)
         world.ledger.answering = False
         world.send(run, "set", room=30.0)
         world.send(run, "set", room=31.0)
@@ -182,7 +191,7 @@ class TestStored:
     def test_it_is_in_the_hash_that_an_heir_compares(self) -> None:
         def fingerprint(**params: Any) -> str:
             world = World(Bath)
-            run = world.start(Bath)
+            run = begun(world)
             if params:
                 world.send(run, "set", **params)
             runner = world.runner(run)
@@ -194,7 +203,7 @@ class TestStored:
 
     def test_an_older_version_without_that_parameter_refuses_it(self) -> None:
         world = World(Bath)
-        run = world.start(Bath)
+        run = begun(world)
         world.send(run, "set", depth=3)
         verdict = world.ledger.verdicts[run][-1]
         assert (verdict.outcome, verdict.code, verdict.params_set) == ("refused", "bad_args", None)

@@ -64,7 +64,7 @@ def test_a_write_that_sets_none_leaves_it(held: tuple[UUID, Run]) -> None:
 def test_many_runs_at_once_get_each_their_own(held: tuple[UUID, Run]) -> None:
     me, run = held
     other = Run.objects.create(simulation="counter", params={"start": 2})
-    claiming.claim(me, [], queues=["default"], simulations={"counter": 1})
+    claiming.claim(me, [run.id], queues=["default"], simulations={"counter": 1})
     writes = [write(run, setting(run, 1, {"room": 3.0})), write(other, setting(other, 1, {"room": 5.0}))]
     assert journal.write(me, writes) == [Committed.YES, Committed.YES]
     found = dict(Run.objects.values_list("id", "params_set"))
