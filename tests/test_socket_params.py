@@ -78,18 +78,25 @@ async def test_who_only_watches_is_refused(run: Run) -> None:
         Bath.open_commands = True
 
 
-async def test_everybody_hears_that_some_were_set_and_nobody_the_values(run: Run, cookies: str) -> None:
-    await Run.objects.filter(pk=run.pk).aupdate(visibility="public")
+@pytest.fixture
+def worker(bath: None) -> Iterator[None]:
     with worker_in_process():
-        async with Socket(run.id, cookies=cookies) as mine, Socket(run.id) as others:
-            await others.until(lambda: others.of("snapshot"))
-            mine.command("a", "set", room=31)
-            applied = (await mine.until(lambda: mine.of("applied")))[0]
-            heard = (await others.until(lambda: others.of("applied")))[0]
-            assert (applied["command"], applied["result"]) == ("set", None)
-            assert (heard["command"], heard.get("result")) == ("set", None)
-            now = await Run.objects.aget(pk=run.pk)
-            assert now.params_set == {"room": 31.0}
+        yield
+
+
+async def test_everybody_hears_that_some_were_set_and_nobody_the_values(
+    run: Run, cookies: str, worker: None
+) -> None:
+    await Run.objects.filter(pk=run.pk).aupdate(visibility="public")
+    async with Socket(run.id, cookies=cookies) as mine, Socket(run.id) as others:
+        await others.until(lambda: others.of("snapshot"))
+        mine.command("a", "set", room=31)
+        applied = (await mine.until(lambda: mine.of("applied")))[0]
+        heard = (await others.until(lambda: others.of("applied")))[0]
+        assert (applied["command"], applied["result"]) == ("set", None)
+        assert (heard["command"], heard.get("result")) == ("set", None)
+        now = await Run.objects.aget(pk=run.pk)
+        assert now.params_set == {"room": 31.0}
 
 
 def test_the_document_shows_what_hello_has() -> None:

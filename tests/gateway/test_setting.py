@@ -94,13 +94,10 @@ def test_a_policy_is_asked_for_the_name(run: Run, settings: Any) -> None:
 
 
 def test_who_may_see_what(run: Run) -> None:
-    rights = {
-        codename: [
-            check(Actor.from_user(user(codename, codename)), run)
-            for check in (permissions.may_set, permissions.may_see_live, permissions.may_see_params)
-        ]
-        for codename in ("view_run", "command_run", "control_run", "inspect_run")
-    }
+    checks = (permissions.may_set, permissions.may_see_live, permissions.may_see_params)
+    codenames = ("view_run", "command_run", "control_run", "inspect_run")
+    actors = {codename: Actor.from_user(user(codename, codename)) for codename in codenames}
+    rights = {codename: [check(actor, run) for check in checks] for codename, actor in actors.items()}
     assert rights == {
         "view_run": [False, False, False],
         "command_run": [True, True, False],
