@@ -43,10 +43,9 @@ class Orbit(Simulation):
         self.state = {"size": SIZE, "entities": entities}
 
     def step(self, dt: float) -> None:
-        gravity = self.params["gravity"]
         for body in self.state["entities"].values():
             position, velocity = body["position"], body["velocity"]
-            velocity[1] += gravity * dt
+            velocity[1] += self.params["gravity"] * dt
             for axis in (0, 1):
                 position[axis] += velocity[axis] * dt
                 if not 0 <= position[axis] <= SIZE:

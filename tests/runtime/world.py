@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from django_livesim import params
-from django_livesim.protocol.errors import UnknownSimulation
+from django_livesim.protocol.errors import RegistrationError, UnknownSimulation
 from django_livesim.protocol.names import Kind
 from django_livesim.protocol.records import Entry
 from django_livesim.runtime.clock import ManualClock
@@ -36,7 +36,10 @@ class Catalogue:
         return given
 
     def live(self, definition: Definition) -> tuple[str, ...]:
-        return params.live(definition)
+        try:
+            return params.live(definition)
+        except RegistrationError:  # its parameters have no annotations
+            return ()
 
     def bind_args(self, spec: CommandSpec, args: dict[str, Any]) -> dict[str, Any]:
         return args
