@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
 
 from django_livesim.models import Command, Run
 from django_livesim.protocol.names import Kind, Outcome, Status
@@ -102,9 +103,11 @@ def test_so_does_the_gateway_but_not_where_new_parameters_are_given(held: tuple[
     _me, run = held
     Run.objects.filter(id=run.id).update(params_set={"room": 3.0}, worker=None, status=str(Status.STOPPED))
     run.refresh_from_db()
-    new = intake.begin_successor(run, uuid4())
+    with transaction.atomic():
+        new = intake.begin_successor(run, uuid4())
+        given = intake.begin_successor(run, uuid4(), {"start": 7})
     assert (new.params, new.params_set) == ({"start": 1, "room": 3.0}, {})
-    assert intake.begin_successor(run, uuid4(), {"start": 7}).params == {"start": 7}
+    assert given.params == {"start": 7}
 
 
 def test_what_a_simulation_knows_of_its_start_stays(held: tuple[UUID, Run]) -> None:
