@@ -146,11 +146,10 @@ def _check_live(target: Target) -> None:
 
 def _check_not_live(spec: CommandSpec) -> None:
     form = params.form_class(spec)
-    if issubclass(form, ParamsForm) and (live := live_of(form)):
-        raise RegistrationError(
-            f"{where(spec.function, live[0])} is live, which an argument of a command cannot be. "
-            f"Expected: param(live=True) on parameters of the run alone."
-        )
+    live = live_of(form) if issubclass(form, ParamsForm) else ()
+    if live:
+        place, remedy = where(spec.function, live[0]), "param(live=True) on parameters of the run alone"
+        raise RegistrationError(f"{place} is live, which an argument cannot be. Expected: {remedy}.")
 
 
 def place_of(target: Target) -> str:

@@ -127,9 +127,7 @@ class TestDeclaring:
             @command
             def put(self, size: Annotated[int, param(live=True)]) -> None: ...
 
-        with pytest.raises(
-            RegistrationError, match="parameter 'size' is live, which an argument of a command"
-        ):
+        with pytest.raises(RegistrationError, match="parameter 'size' is live, which an argument cannot be"):
             declarations.check(Strange)
 
     def test_what_a_list_holds_cannot_be_live(self) -> None:

@@ -1,13 +1,15 @@
 /** The card of a run's parameters: sliders beside number fields, and fields that follow what others set. */
 
 const SEND_AFTER = 250; // ms that a slider rests before it is sent
-const FOLLOW_AFTER = 100; // ms in which further verdicts are told by the same request
+const FOLLOW_AFTER = 100; // ms, up to twice as many, after which it is asked what holds now: not by all at once,
+const FOLLOW_EVERY = 1000; // ms and at most so often, however fast somebody slides
 const STEPS = 100; // of a slider over a range of which any value may be set
 
 export class Parameters {
   #slid = new Set();
   #sending = 0;
   #following = 0;
+  #followed = -FOLLOW_EVERY;
   #asked = 0;
   #behind = false;
 
@@ -38,6 +40,8 @@ export class Parameters {
       slider.dataset.slides = number.name;
       Object.assign(slider, { min: number.min, max: number.max, step: stepOf(number), value: number.value });
       slider.setAttribute("aria-label", number.labels[0]?.textContent.trim() ?? number.name);
+      const help = number.getAttribute("aria-describedby");
+      if (help) slider.setAttribute("aria-describedby", help);
       number.before(slider);
     }
   }
@@ -46,7 +50,7 @@ export class Parameters {
     const number = control.dataset.slides ? this.#form.elements[control.dataset.slides] : control;
     if (number !== control) number.value = control.value;
     else if (sliderOf(number)) sliderOf(number).value = number.value;
-    const field = number.closest(".ls-field");
+    const field = fieldOf(number);
     field.classList.remove("ls-wrong");
     field.querySelector(".ls-errors")?.remove();
     for (const name of ["aria-invalid", "data-sent"]) number.removeAttribute(name);
@@ -78,13 +82,16 @@ export class Parameters {
   }
 
   #followSoon() {
-    clearTimeout(this.#following);
-    this.#following = setTimeout(() => this.#follow(), FOLLOW_AFTER);
+    if (this.#following || document.hidden) return; // a page that is looked at again says so
+    const rest = this.#followed + FOLLOW_EVERY - performance.now();
+    this.#following = setTimeout(() => this.#follow(), Math.max(rest, FOLLOW_AFTER * (1 + Math.random())));
   }
 
   /** Take over what the server says now, but where somebody is about to change it. */
   async #follow() {
     const asked = ++this.#asked;
+    this.#following = 0;
+    this.#followed = performance.now();
     const url = new URL(this.card.dataset.lsParameters, location.href);
     url.searchParams.set("part", "parameters");
     const response = await fetch(url, { headers: { "HX-Request": "true" } }).catch(() => null);
@@ -105,6 +112,11 @@ function named(form) {
   return [...(form?.elements ?? [])].filter(({ name, type }) => name && type !== "hidden");
 }
 
+/** With its label, help and errors; the control alone in a template that has no such place. */
+function fieldOf(control) {
+  return control.closest(".ls-field") ?? control;
+}
+
 function isEdited(control) {
   return "edited" in control.dataset && !("sent" in control.dataset);
 }
@@ -113,7 +125,7 @@ function isEdited(control) {
 function takeOver(control, fresh) {
   if (!fresh) return true;
   const same = Object.is(value(control), value(fresh));
-  const busy = isEdited(control) || control.closest(".ls-field").contains(document.activeElement);
+  const busy = isEdited(control) || fieldOf(control).contains(document.activeElement);
   if (!same && busy && !("sent" in control.dataset)) return false;
   if (initialOf(control) && initialOf(fresh)) initialOf(control).value = initialOf(fresh).value;
   if (!same && isTick(control)) control.checked = fresh.checked;
