@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from django_livesim.gateway import task as task
     from django_livesim.jobs import Job as Job
     from django_livesim.params import Limits as Limits
+    from django_livesim.params import param as param
     from django_livesim.protocol.errors import BadArgs as BadArgs
     from django_livesim.protocol.errors import LivesimError as LivesimError
     from django_livesim.protocol.errors import Refused as Refused
@@ -51,6 +52,7 @@ _HOMES = {
     "job": "django_livesim.registry",
     "register": "django_livesim.registry",
     "Limits": "django_livesim.params",
+    "param": "django_livesim.params",
     "Table": "django_livesim.protocol.tables",
     "start": "django_livesim.gateway",
     "send": "django_livesim.gateway",

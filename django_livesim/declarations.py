@@ -15,9 +15,10 @@ from django.utils.functional import Promise
 
 from django_livesim import params
 from django_livesim.jobs import JobLoop
-from django_livesim.params.signatures import author_parameters, where
+from django_livesim.params.setting import live_of
+from django_livesim.params.signatures import ParamsForm, author_parameters, where
 from django_livesim.protocol.errors import RegistrationError
-from django_livesim.protocol.names import check_author_channel
+from django_livesim.protocol.names import SET, check_author_channel
 from django_livesim.protocol.tables import Table
 from django_livesim.simulation import OPTIONS, CommandSpec, Loop, Simulation
 
@@ -121,6 +122,7 @@ def check_commands(target: Target) -> None:
     """The same for its commands; a loop declares them after it is registered."""
     if isinstance(target, Loop) and target.upgrade_function is not None:
         _check_upgrade(target.upgrade_function)
+    _check_live(target)
     namespace = None if isinstance(target, Loop) else _names_in(target)
     for spec in target.commands.values():
         place = where(spec.function)
@@ -130,6 +132,24 @@ def check_commands(target: Target) -> None:
             )
         _check_plain(spec.function)
         _check_form(spec, spec.function, namespace)
+        _check_not_live(spec)
+
+
+def _check_live(target: Target) -> None:
+    live = params.live(target)
+    if live and SET in target.commands:
+        raise RegistrationError(
+            f"{place_of(target)} has live parameters ({', '.join(live)}), which the built-in command {SET!r} "
+            f"changes, and declares a command of that name. Expected: another name for its own."
+        )
+
+
+def _check_not_live(spec: CommandSpec) -> None:
+    form = params.form_class(spec)
+    live = live_of(form) if issubclass(form, ParamsForm) else ()
+    if live:
+        place, remedy = where(spec.function, live[0]), "param(live=True) on parameters of the run alone"
+        raise RegistrationError(f"{place} is live, which an argument cannot be. Expected: {remedy}.")
 
 
 def place_of(target: Target) -> str:
@@ -189,7 +209,7 @@ def _check_autostart(target: Target) -> None:
 def _check_class(cls: type[Simulation]) -> None:
     if cls.step is Simulation.step:
         raise RegistrationError(f"{place_of(cls)} has no step. Expected: def step(self, dt: float).")
-    for method in (cls.setup, cls.step, cls.restore, cls.view, cls.metrics, cls.dump, cls.load):
+    for method in (cls.setup, cls.step, cls.restore, cls.view, cls.metrics, cls.dump, cls.load, cls.changed):
         _check_plain(method)
     apart = isinstance(inspect.getattr_static(cls, "upgrade"), staticmethod | classmethod)
     _check_upgrade(cls.upgrade, *(() if apart else ("self",)))
@@ -231,6 +251,7 @@ def _check_job(job: JobLoop) -> None:
         value = getattr(job, option)
         if not fits(value):
             raise RegistrationError(f"{place_of(job)}: {option} is {value!r}. Expected {expected}.")
+    _check_plain(job.job_class.changed)
 
 
 def _check_loop(loop: Loop) -> None:

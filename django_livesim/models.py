@@ -251,6 +251,11 @@ class Run(models.Model):
         return run_group(self.id)
 
     @property
+    def present_params(self) -> dict[str, Any]:
+        """Its parameters as they are now: those of its start, and what was set since."""
+        return {**self.params, **self.params_set}
+
+    @property
     def ended(self) -> bool:
         return self.status in ENDED
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django_livesim import conf
 from django_livesim.models import Run, Visibility
 from django_livesim.protocol.errors import Forbidden
-from django_livesim.protocol.names import Role
+from django_livesim.protocol.names import SET, Role
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -257,6 +257,21 @@ def may_start(actor: Actor, simulation: Definition) -> bool:
 def may_inspect(actor: Actor, run: Run) -> bool:
     """Whether `actor` may see the stored state itself, beyond what `view(role)` shows."""
     return actor.trusted or is_owner(actor, run) or _has(actor, INSPECT, run)
+
+
+def may_set(actor: Actor, run: Run) -> bool:
+    """Whether `actor` may change live parameters: as any command may be sent, unless POLICY denies `set`."""
+    return (level(actor, run, SET) or 0) >= Level.COMMAND
+
+
+def may_see_live(actor: Actor, run: Run) -> bool:
+    """Whether `actor` may see the present values of live parameters."""
+    return (level(actor, run) or 0) >= Level.COMMAND or may_see_params(actor, run)
+
+
+def may_see_params(actor: Actor, run: Run) -> bool:
+    """Whether `actor` may see all parameters of the run: what it was started with may be private."""
+    return (level(actor, run) or 0) >= Level.CONTROL or may_inspect(actor, run)
 
 
 def inspectable(actor: Actor, runs: Iterable[Run]) -> set[Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import orjson
@@ -42,7 +43,37 @@ class Host:
     sends: list[Send] = field(default_factory=list)
     finished: bool = False
     result: Any = None
+    bind: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    """Stored parameters to Python values."""
     _random: Random | None = None
+    _params_set: dict[str, Any] = field(default_factory=dict)
+    _params: Mapping[str, Any] | None = None
+
+    @property
+    def params_set(self) -> dict[str, Any]:
+        """The live parameters that were set since the start, as they are stored. Replaced, never changed."""
+        return self._params_set
+
+    @params_set.setter
+    def params_set(self, params: dict[str, Any]) -> None:
+        self._params_set, self._params = params, None
+
+    def set_params(self, params_set: dict[str, Any]) -> None:
+        """Put `params_set` in its place, bound at once. Raises, and changes nothing, where it cannot be."""
+        bound = self.bind({**self.run.params, **params_set})
+        self._params_set, self._params = params_set, MappingProxyType(bound)
+
+    @property
+    def present_params(self) -> dict[str, Any]:
+        """All parameters as they are now, stored."""
+        return {**self.run.params, **self._params_set}
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """All parameters as they are now; bound when they are first asked for."""
+        if self._params is None:
+            self._params = MappingProxyType(self.bind(self.present_params))
+        return self._params
 
     @property
     def random(self) -> Random:
@@ -76,6 +107,17 @@ class Hosted:
     def run(self) -> RunInfo:
         """The facts of this run."""
         return self._host.run
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The run's parameters as they are now, read only: Python values, as they are given at the start."""
+        return self._host.params
+
+    def changed(self, names: set[str]) -> None:
+        """Called when live parameters have been set: do again what you keep of them.
+
+        What it raises refuses the command, and the parameters are what they were.
+        """
 
     @property
     def tick(self) -> int:

@@ -50,8 +50,21 @@ def test_a_click_beside_the_field_is_refused():
     assert (answer.refused, answer.message) == (True, "there is no cell 6, 0: the field is 6 by 5")
 
 
+def test_noise_wakes_dead_cells_while_it_is_set():
+    dead = field([], width=20, height=20)
+    dead.step(5)
+    assert dead.metrics() == {"alive": 0}
+    assert dead.send("set", {"noise": 0.01}).applied
+    dead.step(5)
+    assert dead.metrics()["alive"] > 0
+
+
 def test_life_goes_on_as_it_would_have_when_its_worker_dies():
-    commands = [(20, "toggle", {"x": 3, "y": 3}), (60, "scatter", {"density": 0.3})]
+    commands = [
+        (10, "set", {"noise": 0.005}),
+        (20, "toggle", {"x": 3, "y": 3}),
+        (60, "scatter", {"density": 0.3}),
+    ]
     assert_deterministic(Life, {"width": 20, "height": 20}, commands=commands, new_process=True)
 
 

@@ -40,7 +40,7 @@ class RunList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Run]:
         rows = super().get_queryset(request, *args, **kwargs)
-        return rows.prefetch_related("owner", "worker").defer("params", "result", "error")
+        return rows.prefetch_related("owner", "worker").defer("params", "params_set", "result", "error")
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -55,6 +55,7 @@ OPTIONAL = {name: name for name in ("key", "reason", "started_at", "ended_at")} 
     "worker_name": "worker_id",
     "result_text": "result",
     "error_text": "error",
+    "params_set_text": "params_set",
 }
 """Fields that are shown only where there is something in them, and the columns that say so."""
 
@@ -88,7 +89,7 @@ class ChangingMixin(ListingMixin, AskingMixin):
         where.append(("created_at", "started_at", "ended_at"))
         named: list[tuple[str | None, Iterable[Fields]]] = [
             (None, EDITABLE),
-            (_("State"), facts + (["params_text", "seed"] if deep else [])),
+            (_("State"), facts + (["params_text", "params_set_text", "seed"] if deep else [])),
             (_("Trouble"), harm),
             (_("Outcome"), outcome),
             (_("What it costs"), costs),
@@ -217,7 +218,11 @@ class ChangingMixin(ListingMixin, AskingMixin):
 
     @admin.display(description=gettext_lazy("parameters"))
     def params_text(self, run: Run) -> str:
-        return preformatted(as_json(run.params))
+        return preformatted(as_json(run.present_params))
+
+    @admin.display(description=gettext_lazy("set since the start"))
+    def params_set_text(self, run: Run) -> str:
+        return preformatted(as_json(run.params_set))
 
     @admin.display(description=gettext_lazy("result"))
     def result_text(self, run: Run) -> str:
@@ -254,7 +259,7 @@ def _filled(run: Run | None, lines: Iterable[Fields]) -> list[Fields]:
 def _is_filled(run: Run, name: str) -> bool:
     if name == "owner_name":
         return run.owner_id is not None or bool(run.session)
-    return name not in OPTIONAL or getattr(run, OPTIONAL[name]) not in (None, "")
+    return name not in OPTIONAL or getattr(run, OPTIONAL[name]) not in (None, "", {})
 
 
 def preformatted(text: str) -> str:

@@ -49,10 +49,10 @@ class SendingMixin(RunPages):
             raise Http404(_("There is no such command."))
         if request.method != "POST":
             names = [name] if name else list(specs)
-            return self._show(request, run, {each: form_of(specs[each]) for each in names})
+            return self._show(request, run, {each: form_of(run, specs[each]) for each in names})
         if name not in specs:
             return SeeOther(self.address("send", run.pk))
-        form = form_of(specs[name], request.POST)
+        form = form_of(run, specs[name], request.POST)
         try:
             command = self._send(request, run, name, form)
         except LivesimError as problem:
@@ -110,15 +110,15 @@ class SendingMixin(RunPages):
 
 
 def commands_of(run: Run) -> dict[str, Any]:
-    """The declared commands by name; for a loop that takes any message None under the name ""."""
+    """The commands by name; for a loop that takes any message None under the name ""."""
     simulation = registered(run.simulation)
-    if takes_messages(simulation):
-        return {"": None}
-    return {} if simulation is None else dict(simulation.commands)
+    if simulation is None:
+        return {}
+    return ({"": None} if takes_messages(simulation) else {}) | params.commands(simulation)
 
 
-def form_of(spec: Any, data: Any = None) -> Form:
-    return MessageForm(data) if spec is None else command_form(spec, data)
+def form_of(run: Run, spec: Any, data: Any = None) -> Form:
+    return MessageForm(data) if spec is None else command_form(spec, data, run.present_params)
 
 
 def what_to_send(name: str, form: Form) -> tuple[str, dict[str, Any]]:

@@ -99,7 +99,7 @@ class WorkerAdmin(RecordAdmin):
         """With those runs noted that POLICY does not hide from who asks."""
         worker = super().get_object(request, *args, **kwargs)
         if worker is not None:
-            runs = worker.runs.defer("params", "result", "error")
+            runs = worker.runs.defer("params", "params_set", "result", "error")
             worker.runs_shown = permissions.shown(asker(request), _dearest_first(worker, runs))
         return worker
 

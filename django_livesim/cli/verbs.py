@@ -178,7 +178,7 @@ def _command_args(run: Run, command: str, pairs: list[str]) -> dict[str, Any]:
     """The arguments by the command's form; as JSON or text where there is none."""
     _check_pairs(pairs)
     known = run.simulation != EXTERNAL  # of whose runs the gateway says that they take none
-    spec = registry.get(run.simulation).commands.get(command) if known else None
+    spec = params.commands(registry.get(run.simulation)).get(command) if known else None
     return params.parse(params.form_class(spec) if spec else None, pairs)
 
 

@@ -34,7 +34,7 @@ def describe(simulation: str) -> Description:
     except UnknownSimulation:
         return Description(by_role=simulation != EXTERNAL)
     return Description(
-        commands=tuple(_command(spec) for spec in definition.commands.values()),
+        commands=tuple(_command(spec) for spec in params.commands(definition).values()),
         tick_rate=definition.tick_rate,
         frame_rate=_frame_rate(definition),
         by_role=definition.views_by_role,

@@ -56,7 +56,8 @@ class Waits:
         """The oldest `MOST`, those that have waited longest first."""
         alive = list(present().values_list("id", flat=True))
         wanting = Run.objects.claimable().exclude(worker__in=alive)
-        rows = wanting.annotate(now=Moment(), beaten=F("worker__beat_at")).defer("params", "result", "error")
+        rows = wanting.annotate(now=Moment(), beaten=F("worker__beat_at"))
+        rows = rows.defer("params", "params_set", "result", "error")
         now, before = time.monotonic(), self._seen
         found = list(rows.order_by("created_at", "id")[:MOST])
         self._seen = {(row.id, row.epoch): before.get((row.id, row.epoch), now) for row in found}

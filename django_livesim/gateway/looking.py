@@ -109,7 +109,7 @@ def _tell(row: Run, asked: Command | None) -> dict[str, Any]:
     return facts(row) | {
         "state": orjson.loads(stored.data)["state"] if stored and stored.data else None,
         "position": None if stored is None else {"tick": stored.tick, "apply_seq": stored.apply_seq},
-        "params": row.params,
+        "params": row.present_params,
         "metrics": answer.get("metrics", {}),
         "late": answer.get("late"),
         "commands": [command_facts(command) for command in recent],

@@ -151,12 +151,13 @@ def _clean_args(run: Run, command: str, args: Mapping[str, Any]) -> tuple[Any, d
     except UnknownSimulation as exc:
         lacking = _("This process lacks the code of %(simulation)s; it cannot check the command.")
         raise LivesimError(lacking % {"simulation": run.simulation}, code=Code.ERROR) from exc
-    spec = definition.commands.get(command)
+    commands = params.commands(definition)
+    spec = commands.get(command)
     if spec is not None:
-        return spec, _sized(params.clean(params.form_class(spec), args))
+        return spec, _sized(params.clean(params.form_class(spec), args, present=run.present_params))
     if definition.takes_any_message:
         return None, _sized(_free_args(command, args))
-    expected = ", ".join(sorted(definition.commands)) or _("none; this simulation takes no commands")
+    expected = ", ".join(sorted(commands)) or _("none; this simulation takes no commands")
     unknown = _("%(simulation)s has no command %(command)r. Expected one of: %(expected)s.")
     raise UnknownCommand(
         unknown % {"simulation": definition.name, "command": command[:80], "expected": expected}

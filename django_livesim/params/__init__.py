@@ -16,11 +16,27 @@ from django_livesim.params.custom import Custom, check, must_be_given
 from django_livesim.params.free import Free
 from django_livesim.params.generated import Generated
 from django_livesim.params.limits import Limits
+from django_livesim.params.marks import param
 from django_livesim.params.rules import Rules
+from django_livesim.params.setting import SetForm, Setting, check_live, live_of, set_form, set_spec
 from django_livesim.params.signatures import ParamsForm, form_of, where
+from django_livesim.protocol.names import SET
 from django_livesim.simulation import CommandSpec, Loop, Simulation
 
-__all__ = ["Limits", "bind", "clean", "form_class", "jsonable", "parse", "required", "schema"]
+__all__ = [
+    "Limits",
+    "SetForm",
+    "bind",
+    "clean",
+    "commands",
+    "form_class",
+    "jsonable",
+    "live",
+    "param",
+    "parse",
+    "required",
+    "schema",
+]
 
 Target = type[Simulation] | Loop | CommandSpec
 FormClass = type[forms.Form] | None
@@ -37,6 +53,8 @@ def form_class(target: Target, *, namespace: Mapping[str, Any] | None = None) ->
     if form is None:
         return form_of(function, namespace)
     check(form, where(function))
+    if not isinstance(target, CommandSpec):
+        check_live(form, where(function))
     found: type[forms.Form] = form
     return found
 
@@ -50,13 +68,27 @@ def _source(target: Target) -> tuple[Any, Any]:
     return target.setup, getattr(target, "Params", None)
 
 
-def clean(form_class: FormClass, args: Mapping[str, Any]) -> dict[str, Any]:
+def live(target: type[Simulation] | Loop) -> tuple[str, ...]:
+    """The names of the parameters that can be changed while a run of it goes on."""
+    return live_of(form_class(target))
+
+
+def commands(target: type[Simulation] | Loop) -> dict[str, CommandSpec]:
+    """The commands of a simulation by name: those it declares, and `set` where it has live parameters."""
+    form = set_form(form_class(target))
+    return {**target.commands, **({} if form is None else {SET: set_spec(form)})}
+
+
+def clean(
+    form_class: FormClass, args: Mapping[str, Any], *, present: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Given arguments to stored ones, defaults filled in.
 
     Types are not bent: "3", 3.0 and true are no integers. Python values of
-    the annotated type are taken as well. Raises BadArgs.
+    the annotated type are taken as well. `present` are, for the arguments of
+    `set`, the run's parameters as they are now. Raises BadArgs.
     """
-    return _rules(form_class).clean(args)
+    return _rules(form_class, present).clean(args)
 
 
 def bind(form_class: FormClass, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,9 +121,11 @@ def required(form_class: type[forms.Form]) -> list[str]:
     return [name for name, field in form_class.base_fields.items() if must_be_given(field)]
 
 
-def _rules(form_class: FormClass) -> Rules:
+def _rules(form_class: FormClass, present: Mapping[str, Any] | None = None) -> Rules:
     if form_class is None:
         return Free()
+    if issubclass(form_class, SetForm):
+        return Setting(form_class, _rules(form_class.of), present or {})
     if issubclass(form_class, ParamsForm):
         return Generated(form_class)
     return Custom(form_class)

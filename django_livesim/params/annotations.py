@@ -16,6 +16,7 @@ from django_livesim.params.choices import Choice, Member
 from django_livesim.params.containers import Anything, Items, Mapping, optional
 from django_livesim.params.kinds import Kind, Text, Truth, Uuid
 from django_livesim.params.limits import COMPARISONS, LENGTHS, limits_of
+from django_livesim.params.marks import Marks
 from django_livesim.params.moments import Date, DateTime, Duration, Time
 from django_livesim.params.numbers import DecimalNumber, Integer, Number
 from django_livesim.simulation import humanise
@@ -60,7 +61,7 @@ def kind_of(annotation: Any) -> Kind:
     if origin in (Union, types.UnionType):
         return _union(annotation, args)
     if list in (annotation, origin):
-        return Items(kind_of(args[0]) if args else Anything())
+        return Items(_inner(args[0]) if args else Anything())
     if dict in (annotation, origin):
         return _dict(annotation, args)
     raise _impossible(annotation)
@@ -85,7 +86,18 @@ def _union(annotation: Any, args: tuple[Any, ...]) -> Kind:
     inner = [arg for arg in args if arg is not types.NoneType]
     if len(inner) != 1 or len(inner) == len(args):
         raise _impossible(annotation)
-    return optional(kind_of(inner[0]))
+    kind = kind_of(inner[0])
+    whole = optional(kind)
+    whole.live = kind.live
+    return whole
+
+
+def _inner(annotation: Any) -> Kind:
+    """The kind of what a list or dict holds."""
+    kind = kind_of(annotation)
+    if kind.live:
+        raise BadAnnotation("what it holds is marked live. Expected: param(live=True) on the whole")
+    return kind
 
 
 def _dict(annotation: Any, args: tuple[Any, ...]) -> Kind:
@@ -93,7 +105,7 @@ def _dict(annotation: Any, args: tuple[Any, ...]) -> Kind:
         raise BadAnnotation(
             f"{annotation!r} cannot be a parameter: JSON has string keys only. Expected: dict[str, T]"
         )
-    return Mapping(kind_of(args[1]) if args else Anything())
+    return Mapping(_inner(args[1]) if args else Anything())
 
 
 def _enum(annotation: type[enum.Enum]) -> Kind:
@@ -145,6 +157,8 @@ def _annotated(kind: Kind, metadata: tuple[Any, ...]) -> Kind:
         kind.limits.update(limits)
         if isinstance(item, str):
             texts.append(item)
+        elif isinstance(item, Marks):
+            kind.live = kind.live or item.live
         elif isinstance(item, forms.Widget):
             kind.widget = item
         elif callable(item) and not isinstance(item, type) and not limits:

@@ -102,6 +102,12 @@ class Custom(Rules):
         self._check_types(given)
         return self.jsonable(self._cleaned(given))
 
+    def clean_some(self, args: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+        """Cleaned with the others, so that the form may compare; what it makes of those is not kept."""
+        self._check_types(args)
+        cleaned = self.jsonable(self._cleaned({**present, **args}))
+        return {name: cleaned[name] for name in args}
+
     def bind(self, args: Mapping[str, Any]) -> dict[str, Any]:
         with timezone.override(UTC):  # stored moments are
             return self._cleaned(checked_mapping(args))
@@ -144,12 +150,15 @@ class Custom(Rules):
             raise bad_args({name: [str(error) for error in errors] for name, errors in form.errors.items()})
         return dict(form.cleaned_data)
 
-    def _stored(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    def jsonable_some(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+        return self._stored(cleaned, cleaned)
+
+    def _stored(self, cleaned: Mapping[str, Any], names: Iterable[str] | None = None) -> dict[str, Any]:
         stored: dict[str, Any] = {}
         errors: Fields = {}
-        for name, field in self.fields.items():
+        for name in self.fields if names is None else names:
             try:
-                stored[name] = copy(_json(field, cleaned.get(name)))
+                stored[name] = copy(_json(self.fields[name], cleaned.get(name)))
             except ValidationError as exc:
                 errors[name] = texts_of(exc)
         if errors:

@@ -158,6 +158,12 @@ class JsonField(ParamField, forms.JSONField):
         value = super().to_python(value)
         return None if value is None else self.kind.read(value)
 
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(initial) != self.to_python(data))
+        except ValidationError:
+            return True
+
     def prepare_value(self, value: Any) -> Any:
         if value is None and self.required:
             return ""  # nothing given yet; null would be no answer

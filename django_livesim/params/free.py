@@ -32,6 +32,12 @@ class Free(Rules):
     def jsonable(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
         return self.clean(cleaned)
 
+    def clean_some(self, args: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+        return self.clean(args)
+
+    def jsonable_some(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+        return self.clean(cleaned)
+
     def parse_value(self, name: str, text: str) -> Any:
         """JSON where it is JSON, else the text."""
         return Anything().parse(text)

@@ -29,26 +29,34 @@ class Generated(Rules):
         self.parameters = {parameter.name: parameter for parameter in form_class.parameters}
 
     def clean(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        def stored(parameter: Parameter, value: Any) -> Any:
-            python = parameter.kind.read(value)
-            parameter.kind.check(python)
-            return parameter.kind.write(python)
+        return self._each(args, _stored)
 
-        return self._each(args, stored)
+    def clean_some(self, args: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+        return self._each(args, _stored, some=True)
 
     def bind(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Limits are not held again: what was once accepted stays so when code changes."""
         return self._each(args, lambda parameter, value: parameter.kind.read(value))
 
     def jsonable(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
-        return self._each(cleaned, lambda parameter, value: parameter.kind.write(parameter.kind.read(value)))
+        return self._each(cleaned, _written)
 
-    def _each(self, args: Mapping[str, Any], function: Callable[[Parameter, Any], Any]) -> dict[str, Any]:
-        """`function` of each parameter and its value or default, in order of declaration."""
+    def jsonable_some(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+        return self._each(cleaned, _written, some=True)
+
+    def _each(
+        self, args: Mapping[str, Any], function: Callable[[Parameter, Any], Any], *, some: bool = False
+    ) -> dict[str, Any]:
+        """`function` of each parameter and its value or default, in order of declaration.
+
+        With `some`, of those alone that are given.
+        """
         given = checked_mapping(args)
         result: dict[str, Any] = {}
         errors: Fields = {}
         for name, parameter in self.parameters.items():
+            if some and name not in given:
+                continue
             if name not in given and parameter.required:
                 expected = parameter.kind.expected
                 errors[name] = [_("Missing. Expected %(expected)s.") % {"expected": expected}]
@@ -69,6 +77,18 @@ class Generated(Rules):
     def schema(self) -> dict[str, Any]:
         required = [parameter.name for parameter in self.parameters.values() if parameter.required]
         return object_schema({p.name: _schema(p) for p in self.parameters.values()}, required)
+
+
+def _stored(parameter: Parameter, value: Any) -> Any:
+    """A given value, held against its limits."""
+    python = parameter.kind.read(value)
+    parameter.kind.check(python)
+    return parameter.kind.write(python)
+
+
+def _written(parameter: Parameter, value: Any) -> Any:
+    """A value that a form has cleaned."""
+    return parameter.kind.write(parameter.kind.read(value))
 
 
 def _schema(parameter: Parameter) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class Kind:
         self.validators: list[Callable[[Any], None]] = []
         self.help = ""
         self.widget: forms.Widget | None = None
+        self.live = False
+        """Whether it can be changed while a run goes on."""
 
     def native(self, value: Any) -> bool:
         """Whether `value` is the Python value already."""

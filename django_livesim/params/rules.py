@@ -23,12 +23,20 @@ class Rules(ABC):
         """Given to stored."""
 
     @abstractmethod
+    def clean_some(self, args: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+        """Some given, each of them known, to stored; those not given are as `present`, stored, has them."""
+
+    @abstractmethod
     def bind(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Stored to bound."""
 
     @abstractmethod
     def jsonable(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
         """The `cleaned_data` of a valid form to stored."""
+
+    @abstractmethod
+    def jsonable_some(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+        """Part of the `cleaned_data` of a form to what may be given."""
 
     @abstractmethod
     def parse_value(self, name: str, text: str) -> Any:

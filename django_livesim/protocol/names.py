@@ -24,6 +24,9 @@ INSPECT = "inspect"
 CANCEL = "cancel"
 """The control that takes back a command which waits; `args["command"]` is the id of its row."""
 
+SET = "set"
+"""The built-in command that changes live parameters, of simulations that have some."""
+
 LONGEST_PAUSE = 3600.0
 """Seconds for which a run is held back at most: where it is for longer, a clock was set back since."""
 

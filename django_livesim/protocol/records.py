@@ -86,6 +86,8 @@ class Verdict:
     result: bytes = b"null"
     kept: frozenset[int] = frozenset()
     """Of a `cancel`: entries that the run's code has in hand already; they are not repeated."""
+    params_set: Mapping[str, Any] | None = None
+    """Of a `set`: all live parameters that were set since the start, with those that it has set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +187,12 @@ class Write:
     """Seconds before which nobody claims a job that is let go after an attempt that failed with `error`."""
     successor: UUID | None = None
     """Id of the run that a restart begins."""
+
+    @property
+    def params_set(self) -> Mapping[str, Any] | None:
+        """The live parameters that were set since the start; None where it sets none."""
+        found = (each.params_set for each in reversed(self.verdicts))
+        return next((each for each in found if each is not None), None)
 
 
 class Committed(StrEnum):

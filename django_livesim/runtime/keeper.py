@@ -81,6 +81,7 @@ class Keeper:
         document = orjson.loads(stored.data)
         self._host.restore_random(document["random"])
         self._host.tick = stored.tick
+        self._host.params_set = document.get("params_set", {})
         self.steps_asked = document.get("steps", 0)
         state: dict[str, Any] = document["state"]
         return state
@@ -97,12 +98,12 @@ class Keeper:
         )
 
     def fingerprint(self, dump: Dump) -> str:
-        """The hash of a state and of the generator; empty where it takes too long, or cannot be encoded."""
+        """The hash of what counts of a state; empty where it takes too long, or cannot be encoded."""
         if self.seconds > CHEAP:
             return ""
         began = self._clock.now()
         try:
-            return plain.digest(plain.encode({"state": dump(), "random": self._host.random_state()}))
+            return plain.digest(plain.encode(self._document(dump())))
         except ValueError:
             return ""
         finally:
@@ -117,8 +118,7 @@ class Keeper:
             self._checked = True
         began = self._clock.now()
         try:
-            document = {"state": state, "random": self._host.random_state(), "steps": steps_asked}
-            data = plain.encode(document)
+            data = plain.encode({**self._document(state), "steps": steps_asked})
             self.seconds += self._clock.now() - began
         except ValueError as exc:
             raise self._unlike(str(exc)) from exc
@@ -130,6 +130,11 @@ class Keeper:
             )
         self.size = len(data)
         return data
+
+    def _document(self, state: dict[str, Any]) -> dict[str, Any]:
+        """All by which an heir goes on as this run would: the state, the generator, and what was set."""
+        document = {"state": state, "random": self._host.random_state()}
+        return document | ({"params_set": self._host.params_set} if self._host.params_set else {})
 
     def _check(self, difference: str | None) -> None:
         if difference:

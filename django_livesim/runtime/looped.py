@@ -227,6 +227,7 @@ class LoopRunner(Runner):
                 code=settled.code,
                 message=settled.message,
                 result=settled.result,
+                params_set=settled.params_set,
             )
         if self.program.take_report():
             self.screen.reported()

@@ -20,6 +20,7 @@ class Settled:
     code: str = ""
     message: str = ""
     result: bytes = b"null"
+    params_set: dict[str, Any] | None = None
 
 
 class Message:
@@ -36,6 +37,7 @@ class Message:
         self.args = entry.args
         self.id = entry.client_id
         self.user = entry.sender[2:] if entry.sender.startswith("u:") else None
+        self.params_set: dict[str, Any] | None = None
         self._result = b"null"
         self._refused: tuple[str, str] | None = None
 
@@ -49,6 +51,7 @@ class Message:
 
     def settled(self) -> Settled:
         if self._refused is None:
-            return Settled(entry=self.entry, outcome=Outcome.APPLIED, result=self._result)
+            said: dict[str, Any] = {"result": self._result, "params_set": self.params_set}
+            return Settled(entry=self.entry, outcome=Outcome.APPLIED, **said)
         code, why = self._refused
         return Settled(entry=self.entry, outcome=Outcome.REFUSED, code=code, message=why)

@@ -5,7 +5,7 @@ The values that come from and go to the database are in `protocol.records`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -146,6 +146,10 @@ class Catalogue(Protocol):
         ...
 
     def bind_params(self, definition: Definition, params: dict[str, Any]) -> dict[str, Any]: ...
+
+    def live(self, definition: Definition) -> Collection[str]:
+        """The names of the parameters that can be changed while a run goes on."""
+        ...
 
     def bind_args(self, spec: CommandSpec, args: dict[str, Any]) -> dict[str, Any]: ...
 

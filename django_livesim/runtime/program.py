@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django_livesim.jobs import Job
@@ -19,6 +20,7 @@ from django_livesim.protocol.errors import Code, LivesimError, raised
 from django_livesim.protocol.records import Entry
 from django_livesim.runtime.messages import Message, Settled
 from django_livesim.runtime.ports import Catalogue
+from django_livesim.runtime.setting import Setter
 from django_livesim.runtime.taking_up import upgraded
 from django_livesim.simulation import Host, Hosted, Loop
 
@@ -87,6 +89,8 @@ class LoopProgram:
         self.epoch = epoch
         self.limit = limit
         self.catalogue = catalogue
+        self.setter = Setter(definition, catalogue)
+        host.bind = partial(catalogue.bind_params, definition)
         self._post = post
         self._arrived = arrived
         self._finished = finished
@@ -102,7 +106,7 @@ class LoopProgram:
 
     def begin(self, state: dict[str, Any] | None, version: int) -> None:
         """Take up a state that `version` has stored. The function itself starts at the first `advance`."""
-        self._params = self.catalogue.bind_params(self.definition, self.host.run.params)
+        self._params = self.catalogue.bind_params(self.definition, self.host.present_params)
         if state is not None:
             definition = self.definition
             self.sim.state = upgraded(definition, state, version, definition.upgrade_function)
@@ -136,10 +140,15 @@ class LoopProgram:
     def messages(self) -> Iterator[Message]:
         self._settle()
         while self._mailbox:
-            message = self._current = self._mailbox.popleft()
-            if self._handle(message):
+            message = self._take()
+            if message is not None:
                 yield message
             self._settle()
+
+    def _take(self) -> Message | None:
+        """The next message, with what was declared for it done; None where the loop need not see it."""
+        message = self._current = self._mailbox.popleft()
+        return message if self._handle(message) else None
 
     def close(self) -> None:
         """Ask the loop to end: its sleep raises. `finished` is posted when it has."""
@@ -161,11 +170,14 @@ class LoopProgram:
         raise NotImplementedError
 
     def _handle(self, message: Message) -> bool:
-        """Run the declared function, if there is one. False where it declined."""
+        """Run the declared function, if there is one. False where it declined, and for `set`."""
         spec = self.definition.commands.get(message.name)
-        if spec is None:
+        if spec is None and not self.setter.takes(message.name):
             return True
         try:
+            if spec is None:
+                message.params_set = self.setter.set(self.sim, message.args)
+                return False
             result = spec.function(self.sim, **self.catalogue.bind_args(spec, message.args))
             if result is not None:
                 message.reply(result)
@@ -183,13 +195,13 @@ class LoopProgram:
             self._current = None
 
     def _end_tick(self, seconds: float) -> float:
-        """Close the tick: messages with a declared function do not wait for the loop to ask."""
+        """Close the tick: what has a declared function, and `set`, does not wait for the loop to ask."""
         if not seconds >= 0:
             raise ValueError(f"sim.sleep() takes seconds of 0 or more; got {seconds!r}")
         self._settle()
-        if self.definition.commands:
-            for _ in self.messages():
-                pass
+        while self._mailbox and (self.definition.commands or self.setter.takes(self._mailbox[0].name)):
+            self._take()
+            self._settle()
         return float(seconds)
 
     def _over(self, finished: Finished) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django_livesim.protocol import plain
@@ -44,6 +46,7 @@ class Record:
         message: str = "",
         result: bytes = b"null",
         kept: frozenset[int] = frozenset(),
+        params_set: Mapping[str, Any] | None = None,
     ) -> None:
         """Journal what became of an entry at the next place, and tell its sender."""
         if entry.apply_seq is not None:
@@ -58,6 +61,7 @@ class Record:
             message=message,
             result=result,
             kept=kept,
+            params_set=params_set,
         )
         self.next_seq += 1
         self._draft.verdicts.append(verdict)

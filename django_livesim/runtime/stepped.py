@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partial
 from typing import Any
 
 from django_livesim.protocol import plain
@@ -16,6 +17,7 @@ from django_livesim.runtime.clock import Clock
 from django_livesim.runtime.history import Progress
 from django_livesim.runtime.ports import AUTHOR_ERRORS, Catalogue, Options
 from django_livesim.runtime.runner import Runner
+from django_livesim.runtime.setting import Setter
 from django_livesim.simulation import Host, Simulation
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ class Stepped:
         self.host = host
         self.catalogue = catalogue
         self.dt = 1.0 / definition.tick_rate
+        self.setter = Setter(definition, catalogue)
+        host.bind = partial(catalogue.bind_params, definition)
         self.simulation: Simulation
 
     def begin(self, state: dict[str, Any] | None, version: int) -> None:
@@ -36,7 +40,7 @@ class Stepped:
         self.simulation = self.definition()
         self.simulation._host = self.host
         if state is None:
-            self.simulation.setup(**self.catalogue.bind_params(self.definition, self.host.run.params))
+            self.simulation.setup(**self.catalogue.bind_params(self.definition, self.host.present_params))
         else:
             self.simulation.load(self._upgraded(state, version))
         before = self.host.random_state()
@@ -50,7 +54,10 @@ class Stepped:
         self.simulation.step(self.dt)
 
     def apply(self, entry: Entry) -> bytes:
-        """Run a declared command; its value as JSON. Raises what the author's code raises."""
+        """Run a declared command, or `set`; its value as JSON. Raises what the author's code raises."""
+        if self.setter.takes(entry.name):
+            self.setter.set(self.simulation, entry.args)
+            return b"null"
         spec = self.definition.commands.get(entry.name)
         if spec is None:
             raise UnknownCommand(f"{self.definition.name} has no command {entry.name!r} in this version")
@@ -190,7 +197,10 @@ class SteppedRunner(Runner):
 
     def run_command(self, entry: Entry) -> tuple[Outcome, dict[str, Any]]:
         try:
-            return Outcome.APPLIED, {"result": self.program.apply(entry)}
+            said: dict[str, Any] = {"result": self.program.apply(entry)}
+            if self.program.setter.takes(entry.name):
+                said["params_set"] = self.host.params_set
+            return Outcome.APPLIED, said
         except LivesimError as exc:
             return Outcome.REFUSED, {"code": str(exc.code), "message": exc.message}
         except AUTHOR_ERRORS as exc:

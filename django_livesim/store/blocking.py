@@ -103,7 +103,7 @@ class Blocking:
 
 
 def _ordered(runs: QuerySet[Run]) -> QuerySet[Run]:
-    return runs.defer("params", "result", "error").order_by(claiming.PAUSED_LAST, "created_at")
+    return runs.defer("params", "params_set", "result", "error").order_by(claiming.PAUSED_LAST, "created_at")
 
 
 def _alive(workers: Collection[UUID]) -> Q:

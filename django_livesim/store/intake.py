@@ -64,7 +64,7 @@ def create_run(**fields: Any) -> Run | None:
 def succeed(
     run: Run, successor: UUID, params: Mapping[str, Any] | None = None, *, version: int | None = None
 ) -> Run:
-    """Begin the run that follows an ended one: same parameters, seed and key, from setup.
+    """Begin the run that follows an ended one: its parameters as they are, same seed and key, from setup.
 
     `version` is that of the code there is now, where it is known. Belongs into
     the transaction that ends `run`, and is told of when that has committed.
@@ -88,8 +88,7 @@ def begin_successor(
     """
     run = Run.objects.select_for_update().get(id=run.id)
     fields = {name: getattr(run, name) for name in CARRIED}
-    if params is not None:
-        fields["params"] = dict(params)
+    fields["params"] = run.present_params if params is None else dict(params)
     if version is not None:
         fields["version"] = version
     Run.objects.filter(id=run.id).update(key=None)

@@ -249,6 +249,8 @@ def _run_changes(one: Write) -> dict[str, Any]:
         fields |= {"status": str(one.status), "reason": plain.storable(one.reason)[:500]}
         fields["progress"] = one.progress
         fields["started_at"] = Coalesce("started_at", Moment())
+    if one.params_set is not None:
+        fields["params_set"] = dict(one.params_set)
     if one.version is not None:
         fields["version"] = one.version
     if one.proven:

@@ -95,7 +95,7 @@ def _rows(able: Iterable[Able]) -> Iterable[Run]:
     lost = Run.objects.filter(source=str(Source.EXTERNAL), worker__state=Worker.State.GONE)
     rows |= lost.filter(status__in=attaching.WANTING)
     said = Case(When(reason__startswith=OURS, then=1), default=0)  # last, so that in time all have a reason
-    return rows.defer("params", "result", "error").order_by(said, "created_at", "id")[:MOST]
+    return rows.defer("params", "params_set", "result", "error").order_by(said, "created_at", "id")[:MOST]
 
 
 def why(run: Run, able: Iterable[Able]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,16 +45,22 @@ def clean_params(definition: Definition, given: Mapping[str, Any]) -> dict[str, 
         return params.clean(params.form_class(definition), given)
 
 
-def clean_args(definition: Definition, command: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as they are stored with a command. Raises UnknownCommand and BadArgs."""
-    spec = definition.commands.get(command)
+def clean_args(
+    definition: Definition, command: str, given: Mapping[str, Any], present: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Arguments as they are stored with a command, of a run with these parameters now.
+
+    Raises UnknownCommand and BadArgs.
+    """
+    commands = params.commands(definition)
+    spec = commands.get(command)
     if spec is None and not definition.takes_any_message:
-        expected = ", ".join(sorted(definition.commands)) or "none; this simulation takes no commands"
+        expected = ", ".join(sorted(commands)) or "none; this simulation takes no commands"
         raise UnknownCommand(f"{definition.name} has no command {command!r}. Expected one of: {expected}.")
     if not command:
         raise UnknownCommand("A command needs a name of 1 to 200 characters, none of them NUL.")
     with settings_named():
-        return params.clean(None if spec is None else params.form_class(spec), given)
+        return params.clean(None if spec is None else params.form_class(spec), given, present=present)
 
 
 class Catalogue:
@@ -75,6 +81,9 @@ class Catalogue:
 
     def bind_params(self, definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
         return params.bind(params.form_class(self._definition), given)
+
+    def live(self, definition: Definition) -> Collection[str]:
+        return params.live(self._definition)
 
     def bind_args(self, spec: CommandSpec, args: dict[str, Any]) -> dict[str, Any]:
         return params.bind(params.form_class(spec), args)

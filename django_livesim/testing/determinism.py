@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from django_livesim.protocol.names import SET
 from django_livesim.testing.asking import clean_args, clean_params, definition_of
 from django_livesim.testing.child import play_elsewhere
 from django_livesim.testing.differing import difference
@@ -42,7 +43,7 @@ def assert_deterministic(
             " Expected: a class, and not deterministic = False."
         )
     given = clean_params(definition, params or {})
-    cleaned = [(tick, name, clean_args(definition, name, args)) for tick, name, args in commands]
+    cleaned = list(_cleaned(definition, given, commands))
     first = _played(definition, given, seed, steps, cleaned)
     _compare(definition.name, first, _played(definition, given, seed, steps, cleaned), "played a second time")
     crash = 2 * steps // 3
@@ -51,6 +52,16 @@ def assert_deterministic(
     if new_process:
         for positions in play_elsewhere(definition, given, seed, steps, cleaned, hash_seeds=HASH_SEEDS):
             _compare(definition.name, first, positions, "in a new process")
+
+
+def _cleaned(definition: Any, params: Mapping[str, Any], commands: Iterable[Command]) -> Iterator[Command]:
+    """The commands in their order, each as it is stored."""
+    present = dict(params)
+    for tick, name, args in sorted(commands, key=lambda command: command[0]):
+        args = clean_args(definition, name, args, present)
+        if name == SET:
+            present |= args
+        yield tick, name, args
 
 
 def _played(

@@ -66,13 +66,18 @@ class MemoryLedger:
         row = {"info": info, "epoch": 0, "status": Status.WAITING, "worker": False, "speed": 1.0, "tick": 0}
         row |= {"next_seq": 1, "reason": "", "error": "", "result": None, "next": None, "begun": False}
         row |= {"progress": None, "version": 1, "horizon": 0, "hash": "", "attempts": 0, "held_back": 0.0}
+        row["params_set"] = {}
         self.runs[info.id] = row
         self.commands[info.id], self.verdicts[info.id], self.checkpoints[info.id] = [], [], []
+
+    def params(self, run: UUID) -> dict[str, Any]:
+        """The parameters of a run as they are now."""
+        return {**self.runs[run]["info"].params, **self.runs[run]["params_set"]}
 
     def succeed(self, run: UUID, successor: UUID) -> None:
         """The run that follows one that has ended: the same, from setup."""
         info: RunInfo = self.runs[run]["info"]
-        self._add(replace(info, id=successor, group_name=run_group(successor)))
+        self._add(replace(info, id=successor, params=self.params(run), group_name=run_group(successor)))
 
     def send(
         self, run: UUID, name: str, kind: Kind, args: dict[str, Any], *, sender: str = "u:1", **fields: Any
@@ -197,6 +202,7 @@ class MemoryLedger:
         if write.status is not None:
             row |= {"status": write.status, "reason": write.reason, "progress": write.progress}
         row["version"] = write.version or row["version"]
+        row["params_set"] = row["params_set"] if write.params_set is None else dict(write.params_set)
         self.verdicts[write.run] += write.verdicts
         applied = {verdict.entry.id for verdict in write.verdicts}
         self.commands[write.run] = [entry for entry in self.commands[write.run] if entry.id not in applied]

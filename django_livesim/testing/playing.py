@@ -56,6 +56,7 @@ def position(trial: Trial) -> bytes:
     found: dict[str, Any] = {"state": trial.state}
     if not runner.keeper.stores_state:
         found["view"] = trial.view(Role.OWNER)
+    found["params_set"] = runner.host.params_set
     found["random"] = runner.host.random_state()
     found["result"] = trial.result
     return plain.encode(found)

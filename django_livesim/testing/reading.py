@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -65,6 +66,11 @@ class Reading:
         """The instance of a class, or the `sim` of a loop, of the run as it is in memory."""
         program: Any = self._runner.program
         return program.sim if hasattr(program, "sim") else program.simulation
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Its parameters as they are now, as the simulation has them."""
+        return self._runner.host.params
 
     @property
     def state(self) -> dict[str, Any]:

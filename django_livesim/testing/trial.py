@@ -136,7 +136,7 @@ class Trial(Reading):
         Raises what `django_livesim.send` does: UnknownCommand, BadArgs, RunEnded. A
         class has answered when this returns; a loop does in its next tick.
         """
-        cleaned = clean_args(self._definition, command, args or {})
+        cleaned = clean_args(self._definition, command, args or {}, self._ledger.params(self._run))
         if self.status in ENDED:
             raise RunEnded(f"The run is {self.status} and takes no commands; resume or restart it first.")
         sender = "p:trial" if user is None else f"u:{_key_of(user)}"

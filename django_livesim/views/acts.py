@@ -52,13 +52,13 @@ PATIENCE = 2.0
 @require_POST
 @of_a_run
 def run_command(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
-    """Send a declared command from its form."""
+    """Send a command from its form: a declared one, or `set`."""
     actor, run = _asked(request, run_id)
     simulation = registered(run.simulation)
-    spec = simulation.commands.get(name) if simulation is not None else None
+    spec = params.commands(simulation).get(name) if simulation is not None else None
     if spec is None:
         return _unknown(request, run, name)
-    form = command_form(spec, request.POST)
+    form = command_form(spec, request.POST, run.present_params)
     context = {"run": run, "spec": spec, "form": form}
     if not form.is_valid():
         return _refuse(request, actor, context, name, 422)
@@ -148,7 +148,10 @@ def _send(
         return with_retry(refusal, problem)
     if by_htmx(request):
         context |= _shared(request) | {"command": command, "oob": True}
-        return fragment(request, _template(context), context)
+        response = fragment(request, _template(context), context)
+        if isinstance(context["form"], params.SetForm):  # it stays as it is, and follows what is set
+            response["HX-Reswap"] = "none"
+        return response
     return _tell(request, run, command)
 
 
@@ -197,6 +200,8 @@ def _tell(request: HttpRequest, run: Run, command: Command) -> HttpResponse:
 
 
 def _template(context: dict[str, Any]) -> str:
+    if isinstance(context["form"], params.SetForm):
+        return "parameters_form.html"
     return "command_form.html" if "spec" in context else "message_form.html"
 
 

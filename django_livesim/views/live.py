@@ -29,7 +29,8 @@ from django_livesim.gateway import harming
 from django_livesim.models import Command, Run, Source, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
-from django_livesim.protocol.names import EXTERNAL, INSPECT, Kind, Role, Status
+from django_livesim.protocol.names import EXTERNAL, INSPECT, SET, Kind, Role, Status
+from django_livesim.views.parameters import parameters_context
 from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
 from django_livesim.views.scheduled import scheduled_context
 from django_livesim.views.vitals import WANTING, workers_alive
@@ -42,7 +43,8 @@ JOURNAL = 20
 @require_safe
 @of_a_run
 def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """The live page. `?part=facts` gives alone what changes with the status, `scheduled` what waits."""
+    """The live page. `?part=` gives a part alone: `facts`, which change with the status, `scheduled`, what
+    waits, `parameters` with their present values."""
     actor = Actor.from_request(request)
     run = gateway.get(run_id, actor=actor)
     part = request.GET.get("part")
@@ -50,6 +52,9 @@ def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         return fragment(request, "facts.html", _facts(request, actor, run) | {"oob": True})
     if part == "scheduled":
         return fragment(request, "scheduled.html", scheduled_context(request, actor, run))
+    if part == "parameters":
+        shown = parameters_context(request, actor, run, registered(run.simulation))
+        return fragment(request, "parameters.html", shown)
     return render(request, "django_livesim/run_detail.html", live_context(request, actor, run))
 
 
@@ -89,6 +94,7 @@ def live_context(
     simulation = registered(run.simulation)
     stored = gateway.stored_view(run, permissions.role(actor, run))
     context = _facts(request, actor, run) | scheduled_context(request, actor, run)
+    context |= parameters_context(request, actor, run, simulation, bound.get(SET))
     if permissions.role(actor, run) == Role.OWNER:
         context |= share_context(request, run)
     return context | {

@@ -111,7 +111,7 @@ def _refuse(request: HttpRequest, actor: Actor, panel: dict[str, Any], status: i
 
 def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
     runs = permissions.visible(actor).prefetch_related("owner", "worker")
-    runs = runs.defer("params", "result", "error")
+    runs = runs.defer("params", "params_set", "result", "error")
     page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
     levels = permissions.levels(actor, page.object_list)
     page.object_list = [run for run in page.object_list if levels[run.pk] is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -47,6 +47,9 @@ class Catalogue:
 
     def bind_params(self, definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
         return params.bind(params.form_class(definition), given)
+
+    def live(self, definition: Definition) -> Collection[str]:
+        return params.live(definition)
 
     def bind_args(self, spec: CommandSpec, args: dict[str, Any]) -> dict[str, Any]:
         return params.bind(params.form_class(spec), args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 
-from django_livesim import Limits, Refused, Simulation, command, register
+from django_livesim import Limits, Refused, Simulation, command, param, register
 
 ALIVE, DEAD = "#", "."
 NEIGHBOURS = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0)]
@@ -25,6 +25,9 @@ class Life(Simulation):
         width: Annotated[int, Limits(ge=5, le=120), "Cells in a row"] = 60,
         height: Annotated[int, Limits(ge=5, le=120), "Rows"] = 40,
         density: Annotated[float, Limits(ge=0, le=1), "Share of cells alive at the start"] = 0.25,
+        noise: Annotated[
+            float, Limits(ge=0, le=0.01), "Chance of each dead cell to come alive by itself", param(live=True)
+        ] = 0.0,
     ) -> None:
         cells = [(x, y) for y in range(height) for x in range(width) if self.random.random() < density]
         self.state = {"width": width, "height": height, "rows": []}
@@ -43,7 +46,16 @@ class Life(Simulation):
     def step(self, dt: float) -> None:
         width, height, alive = self.state["width"], self.state["height"], self.alive()
         counts = Counter(((x + dx) % width, (y + dy) % height) for x, y in alive for dx, dy in NEIGHBOURS)
-        self.draw({cell for cell, count in counts.items() if count == 3 or (count == 2 and cell in alive)})
+        born = {cell for cell, count in counts.items() if count == 3 or (count == 2 and cell in alive)}
+        self.draw(born | self.woken())
+
+    def woken(self) -> set[tuple[int, int]]:
+        """Cells that come alive by themselves."""
+        noise = self.params["noise"]
+        if not noise:
+            return set()
+        cells = [(x, y) for y in range(self.state["height"]) for x in range(self.state["width"])]
+        return {cell for cell in cells if self.random.random() < noise}
 
     @command
     def toggle(self, x: Annotated[int, Limits(ge=0)], y: Annotated[int, Limits(ge=0)]) -> bool:

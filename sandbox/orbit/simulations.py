@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django_livesim import Limits, Refused, Simulation, command, register
+from django_livesim import Limits, Refused, Simulation, command, param, register
 
 SIZE = 100.0  # the box reaches from 0 to SIZE on both axes
 
@@ -28,7 +28,13 @@ class Orbit(Simulation):
     frame_rate = 10
     script = "orbit/orbit.js"
 
-    def setup(self, bodies: Annotated[int, Limits(ge=0, le=500)] = 50) -> None:
+    def setup(
+        self,
+        bodies: Annotated[int, Limits(ge=0, le=500)] = 50,
+        gravity: Annotated[
+            float, Limits(ge=-20, le=20), "How hard they are pulled down", param(live=True)
+        ] = 0.0,
+    ) -> None:
         entities = {}
         for number in range(bodies):
             position = [self.random.uniform(0, SIZE), self.random.uniform(0, SIZE)]
@@ -39,6 +45,7 @@ class Orbit(Simulation):
     def step(self, dt: float) -> None:
         for body in self.state["entities"].values():
             position, velocity = body["position"], body["velocity"]
+            velocity[1] += self.params["gravity"] * dt
             for axis in (0, 1):
                 position[axis] += velocity[axis] * dt
                 if not 0 <= position[axis] <= SIZE:

@@ -64,8 +64,19 @@ class OrbitTests(unittest.TestCase):
         with self.assertRaises(BadArgs):
             Trial(Orbit, {"bodies": 501})
 
+    def test_gravity_is_set_while_they_move(self) -> None:
+        trial = Trial(Orbit, {"bodies": 0})
+        trial.send("add_entity", added("a", position=[10, 50], velocity=[0, 0]))
+        trial.step()
+        self.assertTrue(trial.send("set", {"gravity": 10}).applied)
+        trial.step()
+        self.assertEqual(body(trial, "a"), {"position": [10.0, 50.025], "velocity": [0.0, 0.5]})
+        with self.assertRaises(BadArgs):
+            trial.send("set", {"bodies": 3})
+
     def test_it_goes_on_as_it_would_have_when_its_worker_dies(self) -> None:
         commands = [
+            (5, "set", {"gravity": -3.5}),
             (10, "add_entity", added("late", position=[50, 50], velocity=[99, -99])),
             (70, "remove_entity", {"entity_id": "body-1"}),
         ]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django_livesim import Limits, register
+from django_livesim import Limits, param, register
 
 
 @register(script="workshop/workshop.js")
-async def workshop(sim: Any, benches: Annotated[int, Limits(ge=1, le=10)] = 3) -> None:
+async def workshop(sim: Any, benches: Annotated[int, Limits(ge=1, le=10), param(live=True)] = 3) -> None:
     """Tasks wait their turn; those at the benches go on, the slower the more are waiting."""
     tasks = sim.state.setdefault("tasks", {})
     order = sim.state.setdefault("order", [])  # names of the tasks, the next one first
-    sim.state["benches"] = benches
     while True:
         for message in sim.messages():
             handle(tasks, order, message)
+        benches = sim.state["benches"] = sim.params["benches"]  # as somebody has set it by now
         while len(order) < 2 * benches:  # a workshop with little to do takes in a job
             sim.state["jobs"] = sim.state.get("jobs", 0) + 1
             if (name := f"job {sim.state['jobs']}") not in tasks:

@@ -30,6 +30,15 @@ class WorkshopTests(unittest.TestCase):
             self.assertEqual(answers[4].message, "there is no task 'job 1'; there are: a, job 2")
             self.assertEqual(sorted(trial.state["tasks"]), ["a", "job 2"])
 
+    def test_benches_come_and_go_while_it_works(self) -> None:
+        with Trial(workshop, {"benches": 1}) as trial:
+            trial.step()
+            self.assertEqual(len(trial.state["order"]), 2)
+            answer = trial.send("set", {"benches": 4})
+            trial.step()
+            self.assertTrue(answer.applied)
+            self.assertEqual((trial.state["benches"], len(trial.state["order"])), (4, 8))
+
     def test_jobs_get_done_and_say_so(self) -> None:
         with Trial(workshop) as trial:
             trial.advance(120)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from django_livesim import Refused, Simulation, command, job, register
+from django_livesim import Limits, Refused, Simulation, command, job, param, register
 
 HOSTILE = '<img src=x onerror="document.title=1">{{7*7}}<script>document.title=2</script>'
 
@@ -102,3 +102,29 @@ class Ponderer(Simulation):
     @command
     def ponder(self, seconds: float) -> None:
         self.state["ponders"] = seconds
+
+
+@register
+class Bath(Simulation):
+    """Has live parameters, and shows them."""
+
+    tick_rate = 10
+    frame_rate = 10
+    open_commands = True
+
+    def setup(
+        self,
+        litres: float = 80.0,
+        room: Annotated[float, Limits(ge=0, le=40), "How warm the room is", param(live=True)] = 20.0,
+        guests: Annotated[int, Limits(ge=0, le=10), param(live=True)] = 1,
+        scent: Annotated[str, Limits(max_length=10), param(live=True)] = "pine",
+        stirred: Annotated[bool, param(live=True)] = False,
+    ) -> None:
+        self.state = {"now": []}
+
+    def changed(self, names: set[str]) -> None:
+        if self.params["room"] == 13:
+            raise Refused("nobody bathes at 13 degrees")
+
+    def step(self, dt: float) -> None:
+        self.state["now"] = [self.params[name] for name in ("room", "guests", "scent", "stirred")]

@@ -68,6 +68,9 @@ class Catalogue:
     def bind_params(self, definition: Definition, params: dict[str, Any]) -> dict[str, Any]:
         return params
 
+    def live(self, definition: Definition) -> tuple[str, ...]:
+        return ()
+
     def bind_args(self, spec: CommandSpec, args: dict[str, Any]) -> dict[str, Any]:
         return args
 

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import orjson
 
-from django_livesim.protocol.errors import UnknownSimulation
+from django_livesim import params
+from django_livesim.protocol.errors import RegistrationError, UnknownSimulation
 from django_livesim.protocol.names import Kind
 from django_livesim.protocol.records import Entry
 from django_livesim.runtime.clock import ManualClock
@@ -31,8 +32,14 @@ class Catalogue:
             raise UnknownSimulation(name)
         return self.definitions[name]
 
-    def bind_params(self, definition: Definition, params: dict[str, Any]) -> dict[str, Any]:
-        return params
+    def bind_params(self, definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
+        return given
+
+    def live(self, definition: Definition) -> tuple[str, ...]:
+        try:
+            return params.live(definition)
+        except RegistrationError:  # its parameters have no annotations
+            return ()
 
     def bind_args(self, spec: CommandSpec, args: dict[str, Any]) -> dict[str, Any]:
         return args

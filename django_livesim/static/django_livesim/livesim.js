@@ -2,11 +2,13 @@
 
 import { LiveSocket, newId } from "./socket.js";
 import { Panel } from "./panel.js";
+import { Parameters } from "./parameters.js";
 import { say } from "./words.js";
 
 export { LiveSocket, Panel };
 
 for (const root of document.querySelectorAll("[data-livesim-run]")) new Panel(root);
+for (const card of document.querySelectorAll("[data-ls-parameters]")) new Parameters(card);
 
 const notice = document.querySelector('[data-ls="notice"]');
 

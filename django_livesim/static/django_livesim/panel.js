@@ -332,7 +332,7 @@ export class Panel {
     const why = message || code;
     const text = say(type === "applied" ? "log_applied" : command ? "log_refused" : "refused", { command, why });
     this.log.add(type === "error" ? "refused" : type, tick, text);
-    document.body.dispatchEvent(new CustomEvent("livesim:verdict")); // what waits for later may have changed
+    document.body.dispatchEvent(new CustomEvent("livesim:verdict", { detail: verdict })); // what waits for later may have changed
   }
 
   #fillAnswers() {
