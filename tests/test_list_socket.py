@@ -180,9 +180,10 @@ async def test_what_a_page_says_is_passed_over_and_too_much_of_it_closes(
 async def test_one_that_does_not_read_is_closed(settings: Any) -> None:
     settings.LIVESIM = {"SLOW_VIEWER": 0.1}
     async with Socket(PATH) as socket:
+        await socket.until(lambda: socket.heard)
         socket.hold.clear()
-        await socket.until(lambda: socket.code)
-        assert socket.code == 4408
+        lists.ring()
+        assert await socket.closed() == 4408
 
 
 async def test_a_page_of_another_site_is_refused() -> None:

@@ -14,7 +14,7 @@ from django_livesim.bus import doorbells, local
 from django_livesim.bus.layers import get_layer, is_local
 from django_livesim.protocol.names import LISTS_GROUP
 
-GAP = 0.5  # seconds between two rings of one process
+GAP = 0.25  # seconds between two rings of one process
 LOST = 5.0  # seconds after which a ring that was asked for, and has not begun, is asked for again
 
 CHANGED = {"type": "livesim.changed", "group": LISTS_GROUP}

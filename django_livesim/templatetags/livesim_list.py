@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from django_livesim import registry
 from django_livesim.gateway import harming
@@ -29,9 +29,9 @@ LEFT_AFTER = 3.0
 """Seconds that a job has been at work before it is told how long it may still take."""
 
 UNITS = (
-    (3600, lambda: _("about {n} hours left")),
-    (60, lambda: _("about {n} minutes left")),
-    (1, lambda: _("about {n} s left")),
+    (3600, gettext_noop("about {n} hours left")),
+    (60, gettext_noop("about {n} minutes left")),
+    (1, gettext_noop("about {n} s left")),
 )
 """In seconds, with what is told in each; as the page of a run tells it."""
 
@@ -96,7 +96,7 @@ def time_left(run: Run) -> str:
         return ""
     seconds = took * (1 - run.progress) / run.progress
     size, text = next((each for each in UNITS if seconds >= 2 * each[0]), UNITS[-1])
-    return text().format(n=math.ceil(seconds / size))
+    return _(text).format(n=math.ceil(seconds / size))
 
 
 def _is_job(run: Run) -> bool:

@@ -3,7 +3,7 @@
  * while they are renewed. htmx gives the focus back by ids. Without a socket the poll in the rows is all there is.
  */
 
-const GAP = 1000; // ms between two times that the rows are asked for, at least
+const GAP = 250; // ms between two times that the rows are asked for, at least
 const FIRST_DELAY = 1000; // ms before the socket is opened again
 const LAST_DELAY = 30000;
 const HOPELESS = 3; // times that it may fail to open before it is known that there is none
@@ -29,7 +29,7 @@ export class RunList {
 
   #listen() {
     const body = document.body;
-    body.addEventListener("htmx:beforeRequest", ({ detail }) => this.#isRows(detail) && this.#begin());
+    body.addEventListener("htmx:beforeSend", ({ detail }) => this.#isRows(detail) && this.#begin());
     body.addEventListener("htmx:afterRequest", ({ detail }) => this.#isRows(detail) && this.#end());
     body.addEventListener("htmx:afterSwap", ({ detail }) => this.#isRows(detail) && this.#show());
     body.addEventListener("htmx:afterRequest", ({ detail }) => {
@@ -54,7 +54,7 @@ export class RunList {
     if (this.#due) this.#ring();
   }
 
-  /** Ask for the rows now, when those under way have come, or a second after the last time. */
+  /** Ask for the rows now, when those under way have come, or a moment after the last time. */
   #ring() {
     this.#due = true;
     if (this.#busy || document.hidden) return;
