@@ -19,6 +19,9 @@ from django_livesim.protocol.plain import storable
 LONGEST = 100
 """Characters of what is looked for; the rest is left away."""
 
+SEARCHED = 100_000
+"""Runs, the newest, that are looked through for a text."""
+
 OWNERS = 100
 """Users whose names begin as what is looked for, at most: the runs of these are found."""
 
@@ -67,6 +70,10 @@ class Filters:
             runs = runs.filter(owned_by(actor))
         return runs.filter(_like(self.search, actor)) if self.search else runs
 
+    def fit(self, simulation: str, status: str) -> bool:
+        """Whether a run that is found is of the simulation, and of one of the statuses."""
+        return self.simulation in ("", simulation) and (not self.statuses or status in self.statuses)
+
     def narrow(self, found: QuerySet[Run]) -> QuerySet[Run]:
         """Those of the simulation and the statuses."""
         if self.simulation:
@@ -75,16 +82,21 @@ class Filters:
 
 
 def _like(text: str, actor: Actor) -> Q:
-    """By what the list shows of a run, or its whole key: parts of one that it does not show are not told."""
+    """By what the list shows of a run, or its whole key: parts of one that it does not show are not told.
+
+    Of what no index has, the newest `SEARCHED` runs of all are read.
+    """
     key_is_shown = Q(name="") | owned_by(actor)
-    return (
+    read = (
         Q(name__icontains=text)
         | Q(simulation__icontains=text)
         | Q(key=text)
         | (key_is_shown & Q(key__icontains=text))
-        | ids_from(text)
-        | Q(owner__in=_owners_named(text))
     )
+    oldest = Run.objects.order_by("-created_at").values_list("created_at", flat=True)[SEARCHED : SEARCHED + 1]
+    if since := oldest.first():
+        read &= Q(created_at__gt=since)
+    return read | ids_from(text) | Q(owner__in=_owners_named(text))
 
 
 def _owners_named(text: str) -> list[Any]:

@@ -149,16 +149,33 @@ class TestFilters:
         assert set(counts(response).values()) == {""}
         assert names(response) == ["lathe", "Water Mill", "mill"]
 
-    def test_many_are_neither_counted_nor_paged_beyond_a_limit(
+    def test_many_are_neither_counted_nor_paged_without_end(
         self, browser: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(listing, "COUNTED", 3)
-        monkeypatch.setattr(listing, "PAGE", 2)
+        for name, value in {"COUNTED": 2, "PAGE": 1, "AHEAD": 1, "MOST": 3}.items():
+            monkeypatch.setattr(listing, name, value)
         response = browser.get(LIST)
         assert set(counts(response).values()) == {""}
-        assert "These are the newest 3 runs. Filter or search to find older ones." in text_of(response)
-        assert "At least 3 runs." in text_of(browser.get(f"{LIST}?q=l"))
-        assert names(browser.get(f"{LIST}?page=9")) == ["Water Mill"]
+        assert names(response) == ["saw"] and "Page 1 of many" in text_of(response)
+        assert "At least 2 runs." in text_of(browser.get(f"{LIST}?q=l"))
+        assert counts(browser.get(f"{LIST}?q=mill"))["running"] == "1"
+        narrowed = browser.get(f"{LIST}?status=running")
+        assert names(narrowed) == ["lathe"]
+        assert names(browser.get(f"{LIST}?status=running&page=2")) == ["mill"]
+        last = browser.get(f"{LIST}?page=9")
+        assert names(last) == ["Water Mill"]
+        assert "These are the newest 3 runs. Filter or search to find older ones." in text_of(last)
+
+    def test_a_text_is_looked_for_in_the_newest_runs_and_an_id_or_an_owner_in_all(
+        self, browser: Client, owner: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(filters, "SEARCHED", 3)
+        assert names(browser.get(f"{LIST}?q=mill")) == []  # the newest are saw, lathe and a hidden one
+        mill = Run.objects.get(name="mill")
+        assert names(browser.get(LIST, {"q": str(mill.id)})) == ["mill"]
+        assert names(browser.get(f"{LIST}?q=ada")) == ["Water Mill", "mill"]
+        make("new mill", owner)
+        assert names(browser.get(f"{LIST}?q=mill")) == ["new mill"]
 
     def test_a_visitors_own_are_those_of_the_session(self) -> None:
         visitor = Client()
