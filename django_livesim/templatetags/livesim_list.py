@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from django_livesim import registry
+from django_livesim import conf, registry
 from django_livesim.gateway import harming
 from django_livesim.models import Run
 from django_livesim.protocol.errors import UnknownSimulation
@@ -50,8 +50,10 @@ def kept_query(page: Page[Run], filters: Any, step: int = 0) -> str:
 
 @register.simple_tag
 def found_label(page: Page[Run]) -> str:
-    """How many runs there are as the filters want them."""
+    """How many runs there are as the filters want them; not where POLICY may hide some."""
     count = page.paginator.count
+    if conf.settings.POLICY is not None:
+        return _("Filtered.")
     if page.paginator.is_cut:  # type: ignore[attr-defined]
         return _("At least %(count)s runs.") % {"count": count}
     return ngettext("%(count)s run.", "%(count)s runs.", count) % {"count": count}

@@ -54,7 +54,7 @@ class Pages(Paginator):  # type: ignore[type-arg]  # it takes none at run time
     @property
     def is_cut(self) -> bool:
         """Whether there may be more."""
-        return self.count == self.limit
+        return bool(self.limit) and self.count == self.limit
 
     @property
     def is_over(self) -> bool:

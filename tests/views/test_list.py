@@ -148,6 +148,7 @@ class TestFilters:
         response = browser.get(LIST)
         assert set(counts(response).values()) == {""}
         assert names(response) == ["lathe", "Water Mill", "mill"]
+        assert "Filtered. Clear the filters" in text_of(browser.get(f"{LIST}?status=failed"))
 
     def test_many_are_neither_counted_nor_paged_without_end(
         self, browser: Client, monkeypatch: pytest.MonkeyPatch
@@ -245,7 +246,8 @@ class TestNothing:
     def test_none_that_is_like_that(self, browser: Client, owner: User) -> None:
         make("mill", owner)
         text = text_of(browser.get(f"{LIST}?q=lathe"))
-        assert "0 runs. Clear the filters" in text and "No run that you may see is like that." in text
+        assert " 0 runs. Clear the filters" in text and "At least" not in text
+        assert "No run that you may see is like that." in text
 
     @pytest.mark.parametrize("part", ["", "?part=rows"])
     def test_what_to_do_is_the_same_in_the_page_and_when_it_is_renewed(
