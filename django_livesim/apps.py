@@ -19,7 +19,16 @@ class LivesimConfig(AppConfig):
         from django_livesim import checks, registry  # noqa: F401  (checks register themselves)
 
         registry.autodiscover()
+        _ring_lists()
         _hear_celery()
+
+
+def _ring_lists() -> None:
+    """Tell whoever shows a list of runs when the rows say that one has changed."""
+    from django_livesim.bus import lists
+    from django_livesim.store import transitions
+
+    transitions.changed.connect(lists.ring, dispatch_uid="django_livesim.bus.lists")
 
 
 def _hear_celery() -> None:

@@ -324,12 +324,16 @@ def visible_to(actor: Actor) -> Q:
     """As `visible`, to narrow a query that there is already."""
     if actor.trusted:
         return Q()
-    public = Q(visibility=Visibility.PUBLIC)
-    if not actor.authenticated:
-        return public | Q(owner=None, session=actor.session) if actor.session else public
-    if any(actor.user.has_perm(name) for _level, name in PERMISSIONS):
+    if actor.authenticated and any(actor.user.has_perm(name) for _level, name in PERMISSIONS):
         return Q()
-    return public | Q(owner=actor.user.pk)
+    return Q(visibility=Visibility.PUBLIC) | owned_by(actor)
+
+
+def owned_by(actor: Actor) -> Q:
+    """The runs that `actor` owns, as `is_owner` says; to narrow a query."""
+    if actor.authenticated:
+        return Q(owner=actor.user.pk)
+    return Q(owner=None, session=actor.session) if actor.session else Q(pk__in=())
 
 
 def shown(actor: Actor, runs: Iterable[Run]) -> list[Run]:

@@ -26,6 +26,12 @@ async def _socket(scope: Scope, receive: Receive, send: Send) -> None:
     await LivesimConsumer(scope, receive, send).serve()
 
 
+async def _list_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    from django_livesim.consumers import ListConsumer
+
+    await ListConsumer(scope, receive, send).serve()
+
+
 async def _runs(scope: Scope, receive: Receive, send: Send) -> None:
     from django_livesim.worker import RunsConsumer
 
@@ -40,8 +46,9 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 RUN_ROUTE = "ws/livesim/runs/<uuid:run>/"
+LIST_ROUTE = "ws/livesim/runs/"
 
-websocket_urlpatterns = [path(RUN_ROUTE, _socket)]  # type: ignore[arg-type]
+websocket_urlpatterns = [path(RUN_ROUTE, _socket), path(LIST_ROUTE, _list_socket)]  # type: ignore[arg-type]
 """For a host that builds its own `URLRouter`; needs `AuthMiddlewareStack` around it."""
 
 channel_routes: dict[str, Application] = {RUNS_CHANNEL: _runs}
@@ -60,6 +67,7 @@ def livesim_application(
     from django_livesim.origins import OriginGuard
 
     ours = path(RUN_ROUTE, _WithSession(_socket))  # type: ignore[arg-type]
+    lists = path(LIST_ROUTE, _list_socket)  # type: ignore[arg-type]
     nowhere = re_path(r"", _nowhere)  # type: ignore[arg-type]
     hosts = re_path(r"", _Identified(URLRouter([*websocket, nowhere])))  # type: ignore[arg-type]
     if sys.argv[1:2] == ["runworker"] and RUNS_CHANNEL in sys.argv[2:]:
@@ -69,7 +77,7 @@ def livesim_application(
     return ProtocolTypeRouter(
         {
             "http": _Started(http),
-            "websocket": _Started(OriginGuard(_Mounted(URLRouter([ours, hosts])))),
+            "websocket": _Started(OriginGuard(_Mounted(URLRouter([ours, lists, hosts])))),
             "channel": ChannelNameRouter({**channel_routes, **(channels or {})}),
         }
     )

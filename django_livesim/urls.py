@@ -11,6 +11,7 @@ app_name = "livesim"
 urlpatterns = [
     path("", views.run_list, name="run-list"),
     path("start/", views.run_start, name="run-start"),
+    path("bulk/", views.run_bulk, name="run-bulk"),
     path("health/", views.health, name="health"),
     path("runs/<uuid:run_id>/", views.run_detail, name="run-detail"),
     path("runs/<uuid:run_id>/commands/", views.run_message, name="run-message"),

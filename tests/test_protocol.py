@@ -264,6 +264,7 @@ SAID = [
     frames.end("finished", {"a": 1}),
     frames.end("stopped", b"null", RUN),
     frames.pong(),
+    frames.changed(),
 ]
 
 

@@ -94,7 +94,7 @@ class TestList:
         Run.objects.filter(id=second.id).update(worker=worker, tick=321)
         text = text_of(browser.get(reverse("livesim:run-list")))
         assert text.index("second") < text.index("first")
-        assert "running second counter ada 321 mill:7 just now" in text
+        assert "running second counter ada 321 \N{EN DASH} \N{EN DASH} mill:7 just now" in text
         assert first.get_absolute_url() in browser.get(reverse("livesim:run-list")).content.decode()
 
     def test_only_what_the_asker_may_see_is_shown(self, client: Client, make: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, cast
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -22,6 +21,7 @@ from django_livesim import conf, permissions
 from django_livesim.admin.base import RunPages
 from django_livesim.admin.lookups import from_rows, is_offered
 from django_livesim.gateway import harming
+from django_livesim.gateway.finding import ids_from
 from django_livesim.models import Run
 from django_livesim.permissions import Level
 from django_livesim.protocol.names import Status
@@ -162,11 +162,3 @@ def owners_named(term: str) -> list[Any]:
     model = get_user_model()
     named = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__icontains": term})
     return list(named.order_by("pk").values_list("pk", flat=True)[:OWNERS])
-
-
-def ids_from(term: str) -> Q:
-    """The run of that uuid, or those whose ids begin so; as a range, which every database can look up."""
-    digits = term.replace("-", "").lower()
-    if not 4 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
-        return Q(pk__in=[])
-    return Q(pk__gte=UUID(digits.ljust(32, "0")), pk__lte=UUID(digits.ljust(32, "f")))

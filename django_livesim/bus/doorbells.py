@@ -40,7 +40,7 @@ RING = {"type": "livesim.ring"}
 LOOK = {"type": "livesim.look"}
 
 
-def _unheard(exc: Exception) -> None:
+def unheard(exc: Exception) -> None:
     """Said once a minute, in a line: nothing is lost. Where the interpreter is ending, not at all."""
     if threading.main_thread().is_alive():
         what = f"{type(exc).__name__}: {exc}".strip(": ")
@@ -77,7 +77,7 @@ class _Ringer:
                 await send()
         except Exception as exc:
             self.sulks_until = time.monotonic() + SULK
-            _unheard(exc)
+            unheard(exc)
 
     async def _send(self, run_id: UUID | None, worker_id: UUID | None, look: bool) -> None:
         layer = get_layer()
@@ -170,7 +170,7 @@ def ring(run_id: UUID | None = None, worker_id: UUID | None = None, *, look: boo
             return
         _get_ringer().submit(run_id, worker_id, look)
     except Exception as exc:
-        _unheard(exc)
+        unheard(exc)
 
 
 def ring_tasks() -> None:
@@ -181,7 +181,7 @@ def ring_tasks() -> None:
         else:
             _get_ringer().submit_tasks()
     except Exception as exc:
-        _unheard(exc)
+        unheard(exc)
 
 
 async def aring(run_id: UUID | None = None, worker_id: UUID | None = None, *, look: bool = False) -> None:
@@ -196,4 +196,4 @@ async def aring(run_id: UUID | None = None, worker_id: UUID | None = None, *, lo
             # Shielded: cancelling the caller, or the limit, does not cancel the ring itself.
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(done)), LIMIT)
     except Exception as exc:
-        _unheard(exc)
+        unheard(exc)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -10,6 +12,7 @@ from django_livesim.bus.hub import Hub
 from django_livesim.bus.receiver import Receiver, make_receiver
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.viewer import Viewer
+from django_livesim.protocol.names import LISTS_GROUP
 
 
 class Hubs:
@@ -17,6 +20,7 @@ class Hubs:
 
     def __init__(self) -> None:
         self._hubs: dict[UUID, Hub] = {}
+        self._bells: set[asyncio.Event] = set()
         self._receiver: Receiver | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -27,16 +31,41 @@ class Hubs:
         """The run's hub with `viewer` in it, which gets what there is at once."""
         hub = self._hubs.get(run_id)
         if hub is None:
-            if self._receiver is None:
-                self._receiver = make_receiver()
-            hub = self._hubs[run_id] = Hub(run_id, rows, self._receiver, on_close=self._closed)
+            hub = self._hubs[run_id] = Hub(run_id, rows, self._ear(), on_close=self._closed)
         hub.join(viewer, facts)
         return hub
+
+    def hear_lists(self, bell: asyncio.Event) -> Callable[[], None]:
+        """Have `bell` set now, and whenever a list of runs may look other than before; what ends that."""
+        if not self._bells:
+            self._ear().join(LISTS_GROUP, self._ring, self._ring)
+        self._bells.add(bell)
+        bell.set()
+
+        def end() -> None:
+            self._bells.discard(bell)
+            if not self._bells and self._receiver is not None:
+                self._receiver.leave(LISTS_GROUP)
+            self._close_unused()
+
+        return end
+
+    def _ring(self, message: dict[str, Any] | None = None) -> None:
+        for bell in self._bells:
+            bell.set()
+
+    def _ear(self) -> Receiver:
+        if self._receiver is None:
+            self._receiver = make_receiver()
+        return self._receiver
 
     def _closed(self, hub: Hub) -> None:
         if self._hubs.get(hub.run_id) is hub:
             del self._hubs[hub.run_id]
-        if not self._hubs and self._receiver is not None:
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._hubs and not self._bells and self._receiver is not None:
             receiver, self._receiver = self._receiver, None
             task = asyncio.create_task(receiver.close(), name="livesim-receiver-close")
             self._closing.add(task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import connections, transaction
 
 from django_livesim import conf
-from django_livesim.bus import doorbells
+from django_livesim.bus import doorbells, lists
 from django_livesim.models import Run
 
 
@@ -27,3 +27,8 @@ def ring(run: Run, *, look: bool | None = None) -> None:
         doorbells.ring(run_id, worker_id, look=looks)
 
     transaction.on_commit(bell, using=conf.settings.DATABASE, robust=True)
+
+
+def ring_lists() -> None:
+    """Have those look again who show lists of runs, once this has committed."""
+    transaction.on_commit(lists.ring, using=conf.settings.DATABASE, robust=True)

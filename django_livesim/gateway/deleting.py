@@ -13,7 +13,7 @@ from django.db.models.deletion import Collector
 from django.utils.translation import gettext as _
 
 from django_livesim import conf
-from django_livesim.gateway.committing import ring
+from django_livesim.gateway.committing import ring, ring_lists
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.models import Checkpoint, Command, Run
 from django_livesim.permissions import Actor, Level
@@ -108,6 +108,7 @@ def _delete_rows(run: Run, alias: str) -> None:
         model.objects.filter(run=run.pk)._raw_delete(alias)
     Run.objects.filter(parent=run.pk).update(parent=None)
     ring(run, look=True)
+    ring_lists()
     run.delete()
 
 

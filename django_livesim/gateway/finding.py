@@ -66,3 +66,11 @@ def _find(ref: UUID | str, lock: bool) -> Run | None:
         several = _("Several runs have the key %(key)r; write simulation:key, or the run's uuid.")
         raise NoRun(several % {"key": ref})
     return found[0] if found else None
+
+
+def ids_from(term: str) -> Q:
+    """The run of that uuid, or those whose ids begin so; as a range, which every database can look up."""
+    digits = term.replace("-", "").lower()
+    if not 4 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+        return Q(pk__in=[])
+    return Q(pk__gte=UUID(digits.ljust(32, "0")), pk__lte=UUID(digits.ljust(32, "f")))

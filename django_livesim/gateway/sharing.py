@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from django_livesim import conf
-from django_livesim.gateway.committing import ring
+from django_livesim.gateway.committing import ring, ring_lists
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.models import Run, Visibility
 from django_livesim.permissions import Actor, Level
@@ -44,6 +44,7 @@ def share(
         row.visibility = wanted
         row.save(update_fields=["visibility", "link_token"])
         ring(row, look=True)
+        ring_lists()
         if before and before != row.link_token:
             _take_back(before, row)
     return row

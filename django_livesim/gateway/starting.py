@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from django_livesim import conf, params, registry
 from django_livesim.gateway import limits
-from django_livesim.gateway.committing import ring
+from django_livesim.gateway.committing import ring, ring_lists
 from django_livesim.gateway.controls import control, present_version
 from django_livesim.gateway.finding import SERVER
 from django_livesim.gateway.owning import own_key
@@ -101,6 +101,7 @@ def _begin(run: Run, actor: Actor) -> None:
     limits.check_quotas(actor, run)
     limits.check_start(actor)
     ring(run)
+    ring_lists()
 
 
 def _check_start(key: str | None, name: str, visibility: str, seed: int | None) -> None:

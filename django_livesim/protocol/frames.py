@@ -178,6 +178,11 @@ def pong() -> str:
     return _encode("pong")
 
 
+def changed() -> str:
+    """The list of runs may look other than it did; on the socket of the list alone."""
+    return _encode("changed")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What became of an accepted command, on its way from the worker to the sockets.

@@ -1,8 +1,8 @@
 """What the beat of a worker tells of the runs that cost it most, and of those that keep it busy.
 
-It is kept small, for each beat stores it anew: `{"each": {"<32 hex digits>": [0.25, 3, 0.012, 8124, 0.0113]},
-"stepping": {"<32 hex digits>": 14.2}, "not_finite": {"<32 hex digits>": 2}, "unsent": {"dropped": 0,
-"too_large": 7}}`. Any part may be missing: an older worker wrote it.
+It is kept small, for each beat stores it anew: `{"each": {"<32 hex digits>": [0.25, 3, 0.012, 8124, 0.0113,
+20.0, 2]}, "stepping": {"<32 hex digits>": 14.2}, "not_finite": {"<32 hex digits>": 2}, "unsent":
+{"dropped": 0, "too_large": 7}}`. Any part may be missing, and the end of a list: an older worker wrote it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,31 @@ class RunLoad:
     """Bytes of its state as it was stored last; 0 where it was not yet."""
     step: float
     """Seconds that a step took, on average; 0 where none was made, and for own loops."""
+    rate: float | None = None
+    """Ticks a second that it has come further; None where that is not known, or history is played again."""
+    viewers: int | None = None
+    """How many watch; None where that is not told."""
 
-    def encode(self) -> list[float]:
-        return [round(self.cpu, 4), self.late, round(self.behind, 3), self.size, round(self.step, 6)]
+    def encode(self) -> list[float | None]:
+        rate = None if self.rate is None else round(self.rate, 1)
+        cost = [round(self.cpu, 4), self.late, round(self.behind, 3), self.size, round(self.step, 6)]
+        return [*cost, rate, self.viewers]
 
     @classmethod
     def decode(cls, told: Any) -> RunLoad:
-        """Raises ValueError where it is something else."""
+        """What more a newer worker tells is passed over. Raises ValueError where it is something else."""
         try:
-            cpu, late, behind, size, step = told
-            return cls(cpu=float(cpu), late=int(late), behind=float(behind), size=int(size), step=float(step))
+            cpu, late, behind, size, step, *more = told
+            rate, viewers = [*more, None, None][:2]
+            return cls(
+                cpu=float(cpu),
+                late=int(late),
+                behind=float(behind),
+                size=int(size),
+                step=float(step),
+                rate=None if rate is None else float(rate),
+                viewers=None if viewers is None else int(viewers),
+            )
         except TypeError as exc:
             raise ValueError(f"not the load of a run: {told!r}") from exc
 

@@ -12,6 +12,9 @@ RUNS_CHANNEL = "livesim.runs"
 TASKS_CHANNEL = "livesim.tasks"
 """The doorbell of those who call tasks and the handlers of authors' channels."""
 
+LISTS_GROUP = "livesim.lists"
+"""The group of those who show a list of runs: some row of it may have changed."""
+
 EXTERNAL = "external"
 """The simulation of runs that `publish_state` produces, and no name for one of an author's."""
 

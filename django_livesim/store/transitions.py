@@ -33,6 +33,9 @@ GOING = (Status.RUNNING, Status.STOPPING)
 
 RESUMABLE = (Status.PAUSED, Status.STOPPED, Status.QUARANTINED)
 
+changed = Signal()
+"""A status has changed, or a run has a successor; sent, without a word of which, for lists to look again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
@@ -99,13 +102,15 @@ def _tell(transition: Transition) -> None:
 
 
 def log(transition: Transition) -> None:
-    """One line for each change that a person would call one."""
+    """One line for each change that a person would call one; and lists look again."""
     run, epoch = transition.run, transition.epoch
     status, reason = transition.status, cut(transition.reason)
     if status is not None and (status is not transition.previous or reason):
         logger.info("run=%s epoch=%s status=%s reason=%r", run, epoch, status, reason)
     if transition.successor is not None:
         logger.info("restarted run=%s epoch=%s next=%s", run, epoch, transition.successor)
+    if transition.successor is not None or status not in (None, transition.previous):
+        changed.send_robust(sender=Run)
 
 
 def is_heard(transition: Transition) -> bool:

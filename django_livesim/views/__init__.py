@@ -7,6 +7,7 @@ htmx asks for comes as a fragment of the same templates.
 from __future__ import annotations
 
 from django_livesim.views.acts import run_answer, run_command, run_control, run_message
+from django_livesim.views.bulk import run_bulk
 from django_livesim.views.health import health
 from django_livesim.views.live import run_by_key, run_detail, run_mine
 from django_livesim.views.owner import run_delete, run_share
@@ -16,6 +17,7 @@ from django_livesim.views.scheduled import run_cancel
 __all__ = [
     "health",
     "run_answer",
+    "run_bulk",
     "run_by_key",
     "run_cancel",
     "run_command",

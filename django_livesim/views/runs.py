@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.forms import Form
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -15,11 +15,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from django_livesim import gateway, params, permissions, registry
 from django_livesim.forms import add_refusal, start_forms
-from django_livesim.models import Run, Source
-from django_livesim.permissions import Actor, Level
+from django_livesim.models import Run
+from django_livesim.permissions import Actor
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.protocol.names import Status
 from django_livesim.views import once
+from django_livesim.views.filters import Filters
+from django_livesim.views.listing import rows
 from django_livesim.views.respond import (
     Shown,
     by_htmx,
@@ -30,25 +32,35 @@ from django_livesim.views.respond import (
     with_database,
     with_retry,
 )
-from django_livesim.views.vitals import WANTING, workers_alive
-
-PAGE = 25
-"""Runs on one page of the list."""
 
 
 @never_cache
 @require_safe
 @with_database
 def run_list(request: HttpRequest) -> HttpResponse:
-    """The runs that the asker may see, newest first. `?part=rows` and `?part=start` give a part alone."""
+    """The runs that the asker may see, newest first, as the filters in the address narrow them.
+
+    `?part=rows` and `?part=start` give a part alone; `?part=filter` the rows, and the address that they have.
+    """
     actor = Actor.from_request(request)
     part = request.GET.get("part")
-    if part == "rows":
-        return fragment(request, "runs.html", _rows(request, actor))
+    if part in ("rows", "filter"):
+        return _part(request, rows(request, actor), is_new=part == "filter")
     if part == "start":
         return fragment(request, "start.html", _panel(actor, request.GET.get("simulation", "")))
-    context = _rows(request, actor) | _panel(actor, request.GET.get("simulation", ""))
+    context = rows(request, actor) | _panel(actor, request.GET.get("simulation", ""))
     return render(request, "django_livesim/run_list.html", context)
+
+
+def _part(request: HttpRequest, context: dict[str, Any], *, is_new: bool) -> HttpResponse:
+    """The rows, and how many there are of what; where they were asked for by other filters, their address."""
+    response = fragment(request, "runs.html", context | {"oob": True, "is_new": is_new})
+    filters = context["filters"]
+    before = Filters.of(QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query))
+    if is_new and filters != before:
+        step = "HX-Replace-Url" if filters.only_searches_on(before) else "HX-Push-Url"
+        response[step] = f"{request.path}?{filters.query}" if filters else request.path
+    return response
 
 
 @never_cache
@@ -106,20 +118,7 @@ def _refuse(request: HttpRequest, actor: Actor, panel: dict[str, Any], status: i
     panel["client_id"] = once.form_id(request)
     if by_htmx(request):
         return fragment(request, "start.html", panel, status=422)
-    return render(request, "django_livesim/run_list.html", _rows(request, actor) | panel, status=status)
-
-
-def _rows(request: HttpRequest, actor: Actor) -> dict[str, Any]:
-    runs = permissions.visible(actor).prefetch_related("owner", "worker")
-    runs = runs.defer("params", "params_set", "result", "error")
-    page = Paginator(runs.order_by("-created_at", "-id"), PAGE).get_page(request.GET.get("page"))
-    levels = permissions.levels(actor, page.object_list)
-    page.object_list = [run for run in page.object_list if levels[run.pk] is not None]
-    waits = any(run.status in WANTING and run.source == Source.WORKER for run in page) or (
-        page.has_other_pages() and runs.filter(status__in=WANTING, source=Source.WORKER).exists()
-    )
-    controlled = {run.pk for run in page if (levels[run.pk] or 0) >= Level.CONTROL}
-    return {"page": page, "controlled": controlled, "no_worker": waits and not workers_alive()}
+    return render(request, "django_livesim/run_list.html", rows(request, actor) | panel, status=status)
 
 
 def _panel(actor: Actor, chosen: str, data: Any = None) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from django_livesim.runtime.supervisor import Supervisor
 from django_livesim.simulation import CommandSpec
 from django_livesim.worker.alarm import Alarm
 from django_livesim.worker.announcer import Announcer
+from django_livesim.worker.audience import Audience
 from django_livesim.worker.doorbell import Doorbell
 from django_livesim.worker.ledger import Ledger
 from django_livesim.worker.loads import Loads, Since
@@ -98,6 +99,7 @@ class Engine:
         queues = list(queues)
         self.doorbell = Doorbell(self.hear, shared=[RUNS_CHANNEL] if queues and run is None else [])
         self.announcer = Announcer()
+        self.audience = Audience()
         unshared = Since()
         self.ledger = (ledger if run is None else partial(OwnRun, run=run))(
             queues=queues,
@@ -125,7 +127,8 @@ class Engine:
             spoiled=self._spoiled,
         )
         noted = unshared.noted if notes is None else notes.noted
-        self.loads = Loads(self.supervisor.runners, self.supervisor.lateness, noted)
+        runners, lateness = self.supervisor.runners, self.supervisor.lateness
+        self.loads = Loads(runners, lateness, noted, self.audience.count)
 
     def run(self) -> None:
         """Step runs until `drain`, then store them, give them up and return."""
@@ -162,6 +165,7 @@ class Engine:
             run, roles = UUID(hex=message["run"]), [str(role) for role in message["roles"]]
             if message["viewers"] > 0:
                 hub, rates = str(message.get("hub", "")), _rates(message)
+                self.audience.tell(run, hub, int(message["viewers"]))
                 self.supervisor.interest(run, roles, bool(message["keyframe"]), hub=hub, rates=rates)
         elif message["type"] == VOLATILE:
             try:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from heapq import nlargest
 from operator import itemgetter
 from pathlib import Path
@@ -28,6 +29,29 @@ MOST = 100
 """Runs of a worker that are told of one by one: those that cost most."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What is known of one run at one moment, all of it growing from when it was taken up."""
+
+    cpu: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+    tick: int | None = None
+    """None while history is played again."""
+
+    @classmethod
+    def of(cls, run: Holding) -> Figures:
+        effort, tick = run.effort, None if run.replaying else run.host.tick
+        return cls(cpu=effort.cpu, steps=effort.steps, seconds=effort.seconds, tick=tick)
+
+    def ticks_since(self, before: Figures) -> int | None:
+        """None where that is not known."""
+        return None if self.tick is None or before.tick is None else max(0, self.tick - before.tick)
+
+
+NOTHING = Figures()
+
+
 class Loads:
     """Tells what has been since it was last asked. One thread asks."""
 
@@ -36,13 +60,18 @@ class Loads:
         runs: Mapping[UUID, Holding],
         lateness: deque[float],
         noted: Callable[[], Iterable[Note]],
+        viewers: Callable[[UUID], int | None] = lambda run: None,
     ) -> None:
-        """`runs` and `lateness` are those of a supervisor; `noted` tells whose code is being called."""
+        """`runs` and `lateness` are those of a supervisor; `noted` tells whose code is being called.
+
+        `viewers` tells how many watch a run.
+        """
         self._runs = runs
         self._lateness = lateness
         self._noted = noted
+        self._viewers = viewers
         self._then = (time.monotonic(), time.process_time())
-        self._told: dict[Holding, tuple[float, int, float]] = {}  # their figures, as they were then
+        self._told: dict[Holding, Figures] = {}  # as they were then
 
     def tell(self) -> dict[str, Any]:
         """As JSON: what `Worker.load` says, but for the simulations."""
@@ -63,29 +92,30 @@ class Loads:
             "clock": round(time.time(), 3),
         }
 
-    def _each(self, passed: float) -> dict[str, list[float]]:
+    def _each(self, passed: float) -> dict[str, list[float | None]]:
         before, self._told = self._told, {}
         found: list[tuple[float, float, Holding]] = []
         for run in list(self._runs.values()):
-            effort = run.effort
-            self._told[run] = (effort.cpu, effort.steps, effort.seconds)
-            found.append((effort.cpu - before.get(run, (0.0, 0, 0.0))[0], effort.latest, run))
-            effort.latest = 0.0
+            now = self._told[run] = Figures.of(run)
+            found.append((now.cpu - before.get(run, NOTHING).cpu, run.effort.latest, run))
+            run.effort.latest = 0.0
         dearest = nlargest(MOST, found, key=lambda each: each[:2])
         return {
-            run.id.hex: self._of(run, used / passed, latest, before.get(run, (0.0, 0, 0.0))).encode()
+            run.id.hex: self._of(run, used, latest, before.get(run, NOTHING), passed).encode()
             for used, latest, run in dearest
         }
 
-    def _of(self, run: Holding, cpu: float, latest: float, before: tuple[float, int, float]) -> RunLoad:
-        _, steps, seconds = self._told[run]
-        made = steps - before[1]
+    def _of(self, run: Holding, used: float, latest: float, before: Figures, passed: float) -> RunLoad:
+        now = self._told[run]
+        made, ticks = now.steps - before.steps, now.ticks_since(before)
         return RunLoad(
-            cpu=cpu,
+            cpu=used / passed,
             late=run.pace.late,
             behind=max(latest, run.overdue),
             size=run.keeper.size,
-            step=(seconds - before[2]) / made if made else 0.0,
+            step=(now.seconds - before.seconds) / made if made else 0.0,
+            rate=None if ticks is None else ticks / passed,
+            viewers=self._viewers(run.id),
         )
 
     def _not_finite(self) -> dict[str, int]:

@@ -98,6 +98,31 @@ def test_it_is_told_how_late_ticks_came_and_how_many_were_passed_over():
     assert asked.tell()["late"] is None
 
 
+def test_the_rate_is_that_of_the_ticks_since_the_beat_before(monkeypatch):
+    world = World(Idle)
+    run = world.start(Idle)
+    asked = loads(world)
+    assert load_of(asked.tell(), run).rate is None  # it may have been taken up a moment ago
+    ticks = world.runner(run).host.tick
+    world.run_for(1.0, by=0.1)
+    ticks = world.runner(run).host.tick - ticks
+    assert ticks > 5
+    asked._then = (asked._then[0] - 2.0, asked._then[1])
+    assert load_of(asked.tell(), run).rate == pytest.approx(ticks / 2, rel=0.2)
+    world.control(run, "pause")
+    asked.tell()
+    assert load_of(asked.tell(), run).rate == 0.0
+
+
+def test_how_many_watch_is_told_as_it_is_known():
+    world = World(Idle)
+    run, other = world.start(Idle), world.start(Idle)
+    assert load_of(loads(world).tell(), run).viewers is None
+    known = Loads(world.supervisor.runners, world.supervisor.lateness, lambda: (), {run: 3, other: 0}.get)
+    told = known.tell()
+    assert (load_of(told, run).viewers, load_of(told, other).viewers) == (3, 0)
+
+
 def test_a_run_that_is_paused_is_not_late():
     world = World(Idle)
     run = world.start(Idle)
@@ -148,6 +173,10 @@ def test_what_a_worker_of_another_version_tells_is_passed_over():
     assert load_of({"each": {run.hex: "much"}}, run) is None
     assert load_of({"each": {run.hex: [1, 2]}}, run) is None
     assert stepping({"runs": 1}, run) == 0.0
-    told = RunLoad(cpu=0.25, late=3, behind=0.5, size=10, step=0.01)
+    assert load_of({"each": {run.hex: [0, 0, 0, 0, 0, "fast"]}}, run) is None
+    told = RunLoad(cpu=0.25, late=3, behind=0.5, size=10, step=0.01, rate=20.0, viewers=2)
     assert load_of({"each": {run.hex: told.encode()}}, run) == told
+    assert load_of({"each": {run.hex: [*told.encode(), "more"]}}, run) == told
+    older = RunLoad(cpu=0.25, late=3, behind=0.5, size=10, step=0.01)
+    assert load_of({"each": {run.hex: told.encode()[:5]}}, run) == older
     assert told_stepping({run: 1.9}) == {}

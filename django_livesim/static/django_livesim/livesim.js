@@ -3,12 +3,14 @@
 import { LiveSocket, newId } from "./socket.js";
 import { Panel } from "./panel.js";
 import { Parameters } from "./parameters.js";
+import { RunList } from "./list.js";
 import { say } from "./words.js";
 
 export { LiveSocket, Panel };
 
 for (const root of document.querySelectorAll("[data-livesim-run]")) new Panel(root);
 for (const card of document.querySelectorAll("[data-ls-parameters]")) new Parameters(card);
+for (const root of document.querySelectorAll("[data-livesim-list]")) new RunList(root);
 
 const notice = document.querySelector('[data-ls="notice"]');
 
@@ -36,7 +38,7 @@ document.body.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 // A form's id makes a repeated submit harmless; what was answered, or has been changed, is another command.
-document.body.addEventListener("htmx:afterRequest", ({ detail, target }) => detail.successful && renew(target));
+document.body.addEventListener("htmx:afterRequest", ({ detail, target }) => detail.successful && renew(target.closest("form")));
 document.body.addEventListener("input", ({ target }) => renew(target.form));
 
 function renew(form) {

@@ -1,0 +1,206 @@
+"""Pause, resume or stop many runs of the list at once, each with the rights that one has on it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from django_livesim import gateway, permissions
+from django_livesim.gateway import limits
+from django_livesim.models import Command
+from django_livesim.permissions import Actor
+from django_livesim.protocol.errors import LivesimError, NoRun
+from django_livesim.protocol.names import Outcome, Verb
+from django_livesim.views import once
+from django_livesim.views.filters import Filters
+from django_livesim.views.respond import by_htmx, fragment, go, with_database
+
+AT_ONCE = 100
+"""Runs that one act takes."""
+
+PATIENCE = 2.0
+"""Seconds that a browser without JavaScript is kept waiting for what becomes of all of them."""
+
+QUESTIONS = {
+    Verb.PAUSE: gettext_lazy("Pause the chosen runs? They make no more steps until they are resumed."),
+    Verb.STOP: gettext_lazy(
+        "Stop the chosen runs? Their states are stored, and they can be resumed; but not what a program of"
+        " its own produces."
+    ),
+}
+"""What is asked before."""
+
+LABELS = {
+    Verb.PAUSE: gettext_lazy("Pause"),
+    Verb.RESUME: gettext_lazy("Resume"),
+    Verb.STOP: gettext_lazy("Stop"),
+}
+"""The acts, in the order of their buttons, and what is written on these."""
+
+TOLD = {
+    Verb.PAUSE: ngettext_lazy("%(count)s run pauses.", "%(count)s runs pause.", "count"),
+    Verb.RESUME: ngettext_lazy("%(count)s run goes on.", "%(count)s runs go on.", "count"),
+    Verb.STOP: ngettext_lazy("%(count)s run stops.", "%(count)s runs stop.", "count"),
+}
+
+
+@dataclass(kw_only=True)
+class Outcomes:
+    """What became of an act on many runs."""
+
+    verb: Verb
+    taken: list[Command] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    """By why."""
+    unknown: int = 0
+    """There are no such runs, or the asker may not see them."""
+
+    @property
+    def told(self) -> str:
+        """What was done; empty where nothing was."""
+        return TOLD[self.verb] % {"count": len(self.taken)} if self.taken else ""
+
+    @property
+    def problems(self) -> list[str]:
+        """What was not, and why, each with how often."""
+        said = [
+            _("%(count)s refused: %(why)s") % {"count": count, "why": why}
+            for why, count in self.refused.most_common()
+        ]
+        if self.unknown:
+            text = ngettext(
+                "%(count)s is there no more, or you may not see it.",
+                "%(count)s are there no more, or you may not see them.",
+                self.unknown,
+            )
+            said.append(text % {"count": self.unknown})
+        return said
+
+
+@never_cache
+@require_POST
+@with_database
+def run_bulk(request: HttpRequest) -> HttpResponse:
+    """Do `verb` to each `run` that is posted; without htmx, what ends or holds them is confirmed first."""
+    actor = Actor.from_request(request)
+    chosen = list(dict.fromkeys(request.POST.getlist("run")))
+    verb = next((each for each in LABELS if each == request.POST.get("verb")), None)
+    if verb is None:
+        return _refuse(request, _("There is no such act on many runs. Choose pause, resume or stop."))
+    if not chosen:
+        return _refuse(request, _("No run is chosen. Tick some in the list, then press the button again."))
+    if len(chosen) > AT_ONCE:
+        told = _("Choose at most %(count)s runs at once; nothing was done.")
+        return _refuse(request, told % {"count": AT_ONCE})
+    if verb in QUESTIONS and not by_htmx(request) and "confirmed" not in request.POST:
+        return _ask(request, actor, verb, chosen)
+    return _tell(request, _act(request, actor, verb, chosen))
+
+
+def _act(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> Outcomes:
+    """Each is a command of its own; posted again, the form comes to the same ones."""
+    became, posted = Outcomes(verb=verb), once.form_id(request) or uuid4().hex
+    until = time.monotonic() + (0 if by_htmx(request) else PATIENCE)
+    with limits.as_one():
+        for text in chosen:
+            try:
+                run = _uuid(text)
+                command = gateway.control(run, verb, actor=actor, id=_own_id(posted, run, verb))
+            except NoRun:
+                became.unknown += 1
+            except LivesimError as problem:
+                became.refused[problem.message] += 1
+            else:
+                became.taken.append(command)
+    _await(became, until)
+    return became
+
+
+def _await(became: Outcomes, until: float) -> None:
+    """Give all of them together so long to come to an outcome; what refuses then is told too."""
+    taken, became.taken = became.taken, []
+    for command in taken:
+        try:
+            gateway.wait(command, max(0.0, until - time.monotonic()))
+        except NoRun:
+            became.unknown += 1
+            continue
+        if command.outcome == Outcome.REFUSED:
+            became.refused[command.message or command.code] += 1
+        else:
+            became.taken.append(command)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NoRun(_("That is the id of no run.")) from None
+
+
+def _own_id(posted: str, run: UUID, verb: Verb) -> str:
+    """The id of the command that the form makes for one run."""
+    return blake2b(f"{posted} {run} {verb}".encode(), digest_size=16).hexdigest()
+
+
+def _ask(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> HttpResponse:
+    """The page that asks before; it names those of the chosen that are in the asker's list."""
+    ids = []
+    for text in chosen:
+        with suppress(NoRun):
+            ids.append(_uuid(text))
+    runs = permissions.shown(actor, permissions.visible(actor).filter(pk__in=ids))
+    kept = [("verb", str(verb)), ("back", request.POST.get("back", "")), *(("run", text) for text in chosen)]
+    context = {
+        "question": QUESTIONS[verb],
+        "yes": LABELS[verb],
+        "action": request.path,
+        "posted": kept,
+        "runs": runs,
+        "back": _back(request),
+    }
+    return render(request, "django_livesim/confirm_many.html", context)
+
+
+def _tell(request: HttpRequest, became: Outcomes) -> HttpResponse:
+    if by_htmx(request):
+        status = 200 if became.taken else 422
+        response = fragment(request, "bulk_answer.html", {"became": became}, status=status)
+        response["HX-Trigger"] = "livesim:list"
+        return response
+    if became.told:
+        messages.success(request, became.told, fail_silently=True)
+    for text in became.problems:
+        messages.error(request, text, fail_silently=True)
+    return go(request, _back(request))
+
+
+def _refuse(request: HttpRequest, why: str) -> HttpResponse:
+    """Say why nothing was done."""
+    if by_htmx(request):
+        return fragment(request, "bulk_answer.html", {"refusal": why}, status=422)
+    messages.error(request, why, fail_silently=True)
+    return go(request, _back(request))
+
+
+def _back(request: HttpRequest) -> str:
+    """The list as it was, with its filters; what else may be posted there leads nowhere."""
+    asked = QueryDict(request.POST.get("back", "")[:2000])
+    page = asked.get("page", "")
+    query: Any = [Filters.of(asked).query, f"page={page}" if page.isascii() and page.isdecimal() else ""]
+    query = "&".join(filter(None, query))
+    return f"{reverse('livesim:run-list')}?{query}" if query else reverse("livesim:run-list")
