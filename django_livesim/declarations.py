@@ -16,6 +16,7 @@ from django.utils.functional import Promise
 from django_livesim import params
 from django_livesim.jobs import JobLoop
 from django_livesim.params.signatures import author_parameters, where
+from django_livesim.portrayal import checking
 from django_livesim.protocol.errors import RegistrationError
 from django_livesim.protocol.names import check_author_channel
 from django_livesim.protocol.tables import Table
@@ -118,7 +119,7 @@ def check(target: Target) -> None:
 
 
 def check_commands(target: Target) -> None:
-    """The same for its commands; a loop declares them after it is registered."""
+    """The same for its commands, and its picture; a loop declares them after it is registered."""
     if isinstance(target, Loop) and target.upgrade_function is not None:
         _check_upgrade(target.upgrade_function)
     namespace = None if isinstance(target, Loop) else _names_in(target)
@@ -130,6 +131,7 @@ def check_commands(target: Target) -> None:
             )
         _check_plain(spec.function)
         _check_form(spec, spec.function, namespace)
+    checking.check(target, place_of(target))
 
 
 def place_of(target: Target) -> str:

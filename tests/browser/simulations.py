@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from django_livesim import Refused, Simulation, command, job, register
+from tests.browser.portrayed import HOSTILE
 
-HOSTILE = '<img src=x onerror="document.title=1">{{7*7}}<script>document.title=2</script>'
+__all__ = ["HOSTILE"]
 
 
 @register
