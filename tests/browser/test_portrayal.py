@@ -172,9 +172,8 @@ def test_a_click_commands_at_its_place(ada: Visitor) -> None:
     page.mouse.click(*spot(page, MARGIN / 3, 0.5))  # beside the box
     page.mouse.click(*spot(page, share(40), share(60)))
     expect(part(page, "log")).to_contain_text("add applied")
-    part(page, "state").locator("summary", has_text="added").click()
     expect(part(page, "state")).to_contain_text("added: [1]")
-    part(page, "state").locator("summary", has_text=re.compile("^0")).click()
+    part(page, "state").locator("summary", has_text="0:").click()
     expect(part(page, "state")).to_contain_text(re.compile(r"0: (39\.[5-9]|40)[\d.]*\s*1: (59\.[5-9]|60)"))
 
 
@@ -276,11 +275,18 @@ def test_a_network_finds_its_places_and_its_nodes_are_clicked(ada: Visitor) -> N
     expect(part(page, "state")).to_contain_text("marked: [1]")
 
 
-def touch(page: Page, kind: str, *points: tuple[float, float]) -> None:
-    session = page.context.new_cdp_session(page)
-    fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
-    session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
-    session.detach()
+class Fingers:
+    """One or more of them on the screen."""
+
+    def __init__(self, page: Page) -> None:
+        self.session = page.context.new_cdp_session(page)
+
+    def draw(self, *path: list[tuple[float, float]]) -> None:
+        """Put them where the first of the path says, move them along it, and lift them."""
+        kinds = ["touchStart", *["touchMove"] * len(path[1:]), "touchEnd"]
+        for kind, places in zip(kinds, [*path, []], strict=True):
+            fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+            self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
 
 
 def test_on_a_phone_it_is_pinched_tapped_and_scrolled_past(site: Site, visit: Visit) -> None:
@@ -304,10 +310,8 @@ def test_on_a_phone_it_is_pinched_tapped_and_scrolled_past(site: Site, visit: Vi
     expect(part(page, "state")).to_contain_text("added: [1]")
 
     x, y = spot(page, 0.5, 0.5)
-    touch(page, "touchStart", (x - 20, y), (x + 20, y))
-    for apart in (30, 40, 60):
-        touch(page, "touchMove", (x - apart, y), (x + apart, y))
-    touch(page, "touchEnd")
+    fingers = Fingers(page)
+    fingers.draw(*([(x - apart, y), (x + apart, y)] for apart in (20, 30, 40, 60)))
     expect_pixel(page, share(25), share(25), [0, 0, 0, 0])
     scale = page.evaluate("visualViewport.scale")
     page.get_by_role("button", name="Fit").tap()
@@ -317,10 +321,7 @@ def test_on_a_phone_it_is_pinched_tapped_and_scrolled_past(site: Site, visit: Vi
     page.evaluate("scrollTo(0, 0)")
     x, y = spot(page, 0.5, 0.5)
     before = page.evaluate("scrollY")
-    touch(page, "touchStart", (x, y))
-    for far in range(10, 160, 10):
-        touch(page, "touchMove", (x, y - far))
-    touch(page, "touchEnd")
+    fingers.draw(*([(x, y - far)] for far in range(0, 160, 10)))
     page.wait_for_function("(before) => scrollY > before + 50", arg=before)
     expect(part(page, "state")).to_contain_text("added: [1]")
     expect_pixel(page, share(25), share(25), RED)
@@ -330,6 +331,7 @@ def test_views_of_any_kind_of_nonsense_are_survived(ada: Visitor) -> None:
     page = ada.page
     ada.start("garbled", steps="60")
     wait_for(page, lambda: tick(page) > 60)
+    page.get_by_role("button", name="Fit").click()  # there was something at 1e308
     wait_for(page, lambda: bool(places(page, RED)))
     expect(part(page, "canvas-error")).to_be_hidden()
     page.mouse.move(*spot(page, 0.5, 0.5))

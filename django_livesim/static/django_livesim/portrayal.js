@@ -46,20 +46,26 @@ class Portrait {
       for (const layer of this.layers) layer.isSmooth = false;
     }
     this.card = canvas.closest('[data-ls="picture"]') ?? canvas.parentElement;
-    this.hover = new Hover(canvas.parentElement, this.#part("hover"), this.#part("told"));
+    this.hover = new Hover(canvas.parentElement, this.#element("hover"), this.#element("told"));
     this.gestures = new Gestures(canvas, this.#acts());
-    this.#part("in")?.addEventListener("click", () => this.#change(() => this.view.zoom(ZOOM)));
-    this.#part("out")?.addEventListener("click", () => this.#change(() => this.view.zoom(1 / ZOOM)));
-    this.#part("fit")?.addEventListener("click", () => this.#change(() => this.view.fit()));
+    this.#element("in")?.addEventListener("click", () => this.#change(() => this.view.zoom(ZOOM)));
+    this.#element("out")?.addEventListener("click", () => this.#change(() => this.view.zoom(1 / ZOOM)));
+    this.#element("fit")?.addEventListener("click", () => this.#fit());
   }
 
-  #part(name) {
+  #element(name) {
     return this.card.querySelector(`[data-portrayal="${name}"]`);
   }
 
   #change(act) {
     act();
     this.live.redraw();
+  }
+
+  /** Show all that there is now. */
+  #fit() {
+    for (const layer of this.layers) layer.refit?.();
+    this.#change(() => this.view.fit());
   }
 
   #acts() {
@@ -69,7 +75,7 @@ class Portrait {
       pan: (dx, dy) => this.#change(() => view.pan(pixels(dx), pixels(dy))),
       zoom: (factor, x = this.#cross?.[0], y = this.#cross?.[1]) =>
         this.#change(() => view.zoom(factor, pixels(x), pixels(y))),
-      fit: () => this.#change(() => view.fit()),
+      fit: () => this.#fit(),
       hover: (x, y) => this.#change(() => (this.#pointer = [x, y])),
       leave: () => this.#change(() => (this.#pointer = null)),
       click: (x, y) => this.#change(() => this.#press((this.#pointer = [x, y]))), // a finger shows what it touched

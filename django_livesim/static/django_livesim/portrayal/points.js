@@ -121,6 +121,12 @@ export class Points {
     this.extent.add(x0, y0, x1, y1);
   }
 
+  /** The same, of what is there now alone. */
+  refit() {
+    this.extent.bounds = null;
+    this.grow(this.#rows);
+  }
+
   get bounds() {
     return this.fixed ?? this.extent.bounds;
   }
@@ -215,7 +221,7 @@ export class Points {
       const dy = view.y(rows.fromY[row] + (rows.y[row] - rows.fromY[row]) * share) - py;
       const distance = Math.hypot(dx, dy);
       const reach = Math.max(this.radius(rows, row, view.k, scale, RADIUS * scale), NEAR * scale);
-      if (distance > reach || distance > nearest) continue; // of two at one place, the upper
+      if (!(distance <= reach && distance <= nearest)) continue; // of two at one place, the upper
       [best, nearest] = [row, distance];
     }
     if (best < 0) return null;
