@@ -10,6 +10,8 @@ from typing import Any
 from django_livesim.protocol import plain
 
 Check = Callable[[Any], bool]
+Expected = tuple[Check, str]
+"""What a value has to pass, and how that is said."""
 
 PATH = re.compile(r"(\.|[^.\s]+(\.[^.\s]+)*)\Z")
 HEX = re.compile(r"#[0-9a-fA-F]{6}\Z")
@@ -109,12 +111,12 @@ def _name(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-A_PATH = (_path, 'a path in the view, as "entities" or "fleet.ships"')
-A_MEMBER = (_path, 'a member of an entry, as "x" or "position.0"')
-MAYBE_MEMBER = (_or_none(_path), f"{A_MEMBER[1]}, or None")
-AN_ARGUMENT = (_or_none(_name), "the name of an argument of the command, or None")
+A_PATH: Expected = (_path, 'a path in the view, as "entities" or "fleet.ships"')
+A_MEMBER: Expected = (_path, 'a member of an entry, as "x" or "position.0"')
+MAYBE_MEMBER: Expected = (_or_none(_path), f"{A_MEMBER[1]}, or None")
+AN_ARGUMENT: Expected = (_or_none(_name), "the name of an argument of the command, or None")
 
-COMMON: dict[str, tuple[Check, str]] = {
+COMMON: dict[str, Expected] = {
     "path": A_PATH,
     "nodes": A_PATH,
     "links": A_PATH,
@@ -162,9 +164,9 @@ COMMON: dict[str, tuple[Check, str]] = {
 }
 OF_CLICK = {"x": AN_ARGUMENT, "y": AN_ARGUMENT, "id": AN_ARGUMENT}
 OF_POINTS = {"x": A_MEMBER, "y": A_MEMBER}
-OWN: dict[str, dict[str, tuple[Check, str]]] = {"Click": OF_CLICK, "Points": OF_POINTS}
+OWN: dict[str, dict[str, Expected]] = {"Click": OF_CLICK, "Points": OF_POINTS}
 
 
-def expected(kind: str, name: str) -> tuple[Check, str]:
+def expected(kind: str, name: str) -> Expected:
     """What a value of that name may be, in a class of that name."""
     return OWN.get(kind, {}).get(name) or COMMON[name]

@@ -19,6 +19,8 @@ const TAKES_COMMANDS = new Set(["waiting", "running", "paused", "stopping"]);
 const STEPS = 40; // of the crosshair, from one side to the other
 const ZOOM = 1.5; // of one press of a button
 const EMPTY = [0, 0, 1, 1];
+const NARROWEST = 0.6; // width by height
+const WIDEST = 2.5;
 
 let portrait = null;
 
@@ -98,6 +100,7 @@ class Portrait {
       for (const layer of this.layers) layer.take(state, scene.now);
     }
     for (const layer of this.layers) layer.advance?.();
+    this.#shape();
     view.resize(canvas.width, canvas.height);
     view.show(union(this.layers.map((layer) => layer.bounds)) ?? EMPTY);
     context.clearRect(0, 0, canvas.width, canvas.height);
@@ -107,6 +110,16 @@ class Portrait {
     }
     this.#point(scene);
     if (this.layers.some((layer) => layer.moves(scene.now))) this.live.redraw();
+  }
+
+  /** The canvas has the proportions of what is in it, where that is known from the start. */
+  #shape() {
+    const known = union(this.layers.map((layer) => (layer.cells ? layer.bounds : layer.fixed)));
+    if (!known) return;
+    const [x0, y0, x1, y1] = known;
+    const proportion = Math.min(Math.max((x1 - x0) / (y1 - y0), NARROWEST), WIDEST).toFixed(2);
+    const { style } = this.canvas.parentElement;
+    if (style.getPropertyValue("--ls-proportion") !== proportion) style.setProperty("--ls-proportion", proportion);
   }
 
   /** The edge of declared bounds. */
