@@ -18,7 +18,7 @@ const { argsOf } = await script("portrayal/clicks.js");
 const { brief, members, title } = await script("portrayal/hover.js");
 
 const GARBAGE = [undefined, null, 0, "", "text", true, [], {}, [null], { a: null }, [[["deep"]]], 1e308];
-const LAYER = { colors: null, range: null, palette: null, bounds: null, click: null };
+const LAYER = { colors: null, range: null, palette: null, legend: null, bounds: null, click: null };
 const MARKS = { id: null, color: null, size: null, label: null, shape: "circle", heading: null, upward: false };
 const POINTS = { ...LAYER, ...MARKS, kind: "points", path: ["ships"], x: ["x"], y: ["y"], smooth: false };
 const NETWORK = {
@@ -112,6 +112,20 @@ test("declared colours are for values of any kind, and others have none", () => 
   const colours = new Colours({ ...LAYER, colors: { "#": "green", 1: "red", true: "teal", null: "navy" } });
   assert.deepEqual(["#", 1, true, null, "x", false].map((each) => colours.of(each)), ["green", "red", "teal", "navy", null, null]);
   assert.equal(colours.of("toString"), null);
+});
+
+test("what the colours mean is told of what was seen", () => {
+  const given = new Colours({ ...LAYER, colors: { a: "red", 2: "blue" } });
+  assert.deepEqual(given.meaning(), { values: [["2", "blue"], ["a", "red"]], scale: null });
+  const seen = new Colours(LAYER);
+  const blue = seen.of("well");
+  assert.deepEqual(seen.meaning(), { values: [["well", blue]], scale: null });
+  for (const each of [3, 5]) seen.see(each);
+  seen.of(4);
+  const { low, high, colours } = seen.meaning().scale;
+  assert.deepEqual([low, high, colours.length], [3, 5, 64]);
+  for (let more = 0; more < 100; more += 1) seen.of(`kind ${more}`);
+  assert.equal(seen.meaning().values.length, 12);
 });
 
 test("a view shows all there is, until somebody looks closer", () => {

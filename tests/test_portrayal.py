@@ -21,7 +21,7 @@ from django_livesim.registry import Registry
 from django_livesim.testing import Trial
 from django_livesim.views import pictures
 from tests import services
-from tests.documents import BASE
+from tests.documents import BASE, block
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +95,7 @@ def refusal(target: Any) -> str:
         (lambda: Network("a", "b", x="x"), "Network(x='x', y=None): expected both or neither."),
         (lambda: Network("a", "b", source=0), "Network(source=0): expected a member"),  # type: ignore[arg-type]
         (lambda: Network("a", "b", click=Click("drop")), "Expected Click(..., id=...) without x and y."),
+        (lambda: Grid("a", legend=""), "Grid(legend=''): expected a title for what the colours mean"),
         (lambda: Click(""), "Click(command=''): expected the name of a command."),
         (lambda: Click("a", id=3), "Click(id=3): expected the name of an argument of the command"),  # type: ignore[arg-type]
         (lambda: Click("a", args={"b": {1}}), "Click(args={'b': {1}}): expected a dict of plain JSON data."),
@@ -273,6 +274,18 @@ def test_no_script_of_a_picture_is_long_or_builds_html_from_texts() -> None:
         text = path.read_text()
         assert len(text.splitlines()) < 300, path
         assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text), path
+
+
+def test_the_example_of_the_authors_reference_is_drawn_and_clicked() -> None:
+    names: dict[str, Any] = {"__name__": "tests.app.simulations"}
+    exec(compile(block("docs/authoring.md", "class Harbour"), "authoring", "exec", dont_inherit=True), names)
+    harbour = names["Harbour"]
+    assert [layer.kind for layer in layers_of(harbour)] == ["points", "points"]
+    trial = Trial(harbour)
+    trial.send("drop", {"x": 1.5, "y": 2})
+    trial.step(10)
+    assert trial.state["buoys"] == [[1.5, 2]]
+    assert trial.state["ships"]["s1"]["at"] == [pytest.approx(21), 30]
 
 
 def test_the_example_of_a_template_is_that_of_the_sandbox() -> None:

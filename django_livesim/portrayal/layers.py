@@ -75,8 +75,9 @@ class Layer:
 
     `colors` says which colour a value has: `{"#": "#2a9d5c"}`. Other numbers have one of the scale from the
     lowest to the highest, which are `range` or else those that were seen; other texts, and True and False,
-    one of the categories. `palette` is what these two are made of, in place of ours, which the colour-blind
-    can tell apart. `bounds` are `(x0, y0, x1, y1)`, or the path of such a list in the view; with None the
+    one of the categories, where there are no `colors`. `palette` is what these two are made of, in place of
+    ours, which the colour-blind can tell apart. `legend` is a title under which the page lists what the
+    colours mean. `bounds` are `(x0, y0, x1, y1)`, or the path of such a list in the view; with None the
     picture is as large as what was seen so far.
     """
 
@@ -85,6 +86,7 @@ class Layer:
     colors: Mapping[Any, str] | None = None
     range: tuple[float, float] | None = None
     palette: Sequence[str] | None = None
+    legend: str | None = None
     bounds: Sequence[float] | str | None = None
     click: Click | None = None
 
@@ -98,6 +100,7 @@ class Layer:
             "colors": values.named(self.colors) if self.colors is not None else None,
             "range": list(self.range) if self.range is not None else None,
             "palette": list(self.palette) if self.palette is not None else None,
+            "legend": self.legend,
             "bounds": values.split(self.bounds) if isinstance(self.bounds, str) else _listed(self.bounds),
             "click": self.click.tell() if self.click is not None else None,
         }

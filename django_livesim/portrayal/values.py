@@ -147,6 +147,7 @@ COMMON: dict[str, Expected] = {
         "the lowest and the highest number, as (0, 1), or None",
     ),
     "palette": (_or_none(_palette), 'two colours or more, as ["#440154", "#fde725"], or None'),
+    "legend": (_or_none(_name), "a title for what the colours mean, or None"),
     "bounds": (
         _or_none(_bounds),
         "(x0, y0, x1, y1) with x0 < x1 and y0 < y1, the path of such a list in the view, or None",

@@ -28,7 +28,8 @@ class Plotted(Simulation):
     def portray(cls) -> Points:
         colors = {"r": "#ff0000", "b": "#0000ff"}
         click = Click("add", args={"kind": "g"})
-        return Points("entities", color="kind", colors=colors, size=10, label=True, bounds=BOX, click=click)
+        look: dict[str, Any] = {"colors": colors, "legend": HOSTILE, "size": 10, "label": True}
+        return Points("entities", color="kind", bounds=BOX, click=click, **look)
 
     def step(self, dt: float) -> None:
         self.state["time"] += 1

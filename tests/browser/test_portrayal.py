@@ -160,6 +160,7 @@ def test_what_is_under_the_pointer_is_told_and_hostile_texts_are_texts(ada: Visi
     expect(hover(page)).to_be_hidden()
     page.mouse.move(*spot(page, share(75), share(75)))
     expect(hover(page)).to_contain_text(f"{HOSTILE[:60]}…")
+    assert page.locator('[data-portrayal="legend"] p > *').all_inner_texts() == [HOSTILE, "r", "b"]
     expect(page.locator("img")).to_have_count(0)
     assert "lotted" in page.title()
     page.mouse.move(1, 1)

@@ -9,6 +9,7 @@ import { argsOf } from "./portrayal/clicks.js";
 import { Gestures } from "./portrayal/gestures.js";
 import { Grid } from "./portrayal/grid.js";
 import { Hover } from "./portrayal/hover.js";
+import { Legend } from "./portrayal/legend.js";
 import { Network } from "./portrayal/network.js";
 import { Points } from "./portrayal/points.js";
 import { View, union } from "./portrayal/view.js";
@@ -49,6 +50,7 @@ class Portrait {
     }
     this.card = canvas.closest('[data-ls="picture"]') ?? canvas.parentElement;
     this.hover = new Hover(canvas.parentElement, this.#element("hover"), this.#element("told"));
+    this.legend = new Legend(this.#element("legend"), this.layers);
     this.gestures = new Gestures(canvas, this.#acts());
     this.#element("in")?.addEventListener("click", () => this.#change(() => this.view.zoom(ZOOM)));
     this.#element("out")?.addEventListener("click", () => this.#change(() => this.view.zoom(1 / ZOOM)));
@@ -98,6 +100,7 @@ class Portrait {
     if (state !== this.#state) {
       this.#state = state;
       for (const layer of this.layers) layer.take(state, scene.now);
+      this.legend.update();
     }
     for (const layer of this.layers) layer.advance?.();
     this.#shape();

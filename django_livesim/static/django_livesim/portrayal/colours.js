@@ -3,6 +3,7 @@
 const LEVELS = 64;
 const SCALE = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"]; // viridis
 const CATEGORIES = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#8c8c8c"]; // Okabe and Ito
+const MOST_NAMED = 12; // values in a legend
 const HEX = /^#([0-9a-f]{3}|[0-9a-f]{6})$/i;
 
 const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
@@ -34,6 +35,7 @@ export class Colours {
   #low;
   #high;
   #isFixed;
+  #scaled = false; // some number had a colour of the scale
 
   constructor({ colors, range, palette }) {
     this.#known = colors ? new Map(Object.entries(colors)) : null;
@@ -64,8 +66,16 @@ export class Colours {
     if (value > this.#high) this.#high = value;
   }
 
+  /** What the colours mean, so far: `[value, colour]` of values, and the colours from the lowest to the highest. */
+  meaning() {
+    const values = [...(this.#known ?? this.#given)].slice(0, MOST_NAMED);
+    const isScale = this.#scaled && this.#low <= this.#high;
+    return { values, scale: isScale ? { low: this.#low, high: this.#high, colours: this.#scale } : null };
+  }
+
   #ofNumber(value) {
     if (!Number.isFinite(value)) return null;
+    this.#scaled = true;
     const span = this.#high - this.#low;
     const share = span > 0 ? (value - this.#low) / span : 0.5;
     return this.#scale[Math.round(Math.min(Math.max(share, 0), 1) * (LEVELS - 1))];
