@@ -1,7 +1,8 @@
 /** Which colour a value has: the same for the same value, as long as a page is open. */
 
 const LEVELS = 64;
-const SCALE = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"]; // viridis
+// Viridis without its ends, of which one is not seen on white, and the other not on black.
+const SCALE = ["#414487", "#355f8d", "#2a788e", "#21918c", "#22a884", "#44bf70", "#7ad151", "#bddf26"];
 const CATEGORIES = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#8c8c8c"]; // Okabe and Ito
 const MOST_NAMED = 12; // values in a legend
 const HEX = /^#([0-9a-f]{3}|[0-9a-f]{6})$/i;

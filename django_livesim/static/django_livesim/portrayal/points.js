@@ -8,6 +8,7 @@ import { Extent } from "./view.js";
 const MOST = 20000; // marks
 const MOST_LABELS = 300;
 const LABEL = 24; // characters
+const LATE = 0.7; // of the width, from which on labels are written to the left of their marks
 const RADIUS = 4; // CSS pixels, of a mark without a size
 const LEAST = 1; // CSS pixels, of one with a size
 const NEAR = 10; // CSS pixels from a mark that count as hitting it
@@ -201,7 +202,10 @@ export class Points {
       if (!rows.labels[row]) continue;
       const [x, y] = this.#at(rows, row, view, share);
       if (!(x > 0 && y > 0 && x < view.width && y < view.height)) continue;
-      context.fillText(rows.labels[row], x + this.radius(rows, row, view.k, scale, RADIUS * scale) + 3 * scale, y);
+      const beside = this.radius(rows, row, view.k, scale, RADIUS * scale) + 3 * scale;
+      const isLate = x > LATE * view.width;
+      context.textAlign = isLate ? "right" : "left";
+      context.fillText(rows.labels[row], isLate ? x - beside : x + beside, y);
     }
   }
 
