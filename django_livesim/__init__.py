@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from django_livesim.jobs import Job as Job
     from django_livesim.params import Limits as Limits
     from django_livesim.params import param as param
+    from django_livesim.portrayal import Click as Click
+    from django_livesim.portrayal import Grid as Grid
+    from django_livesim.portrayal import Network as Network
+    from django_livesim.portrayal import Points as Points
     from django_livesim.protocol.errors import BadArgs as BadArgs
     from django_livesim.protocol.errors import LivesimError as LivesimError
     from django_livesim.protocol.errors import Refused as Refused
@@ -54,6 +58,10 @@ _HOMES = {
     "Limits": "django_livesim.params",
     "param": "django_livesim.params",
     "Table": "django_livesim.protocol.tables",
+    "Points": "django_livesim.portrayal",
+    "Grid": "django_livesim.portrayal",
+    "Network": "django_livesim.portrayal",
+    "Click": "django_livesim.portrayal",
     "start": "django_livesim.gateway",
     "send": "django_livesim.gateway",
     "cancel": "django_livesim.gateway",

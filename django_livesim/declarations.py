@@ -17,6 +17,7 @@ from django_livesim import params
 from django_livesim.jobs import JobLoop
 from django_livesim.params.setting import live_of
 from django_livesim.params.signatures import ParamsForm, author_parameters, where
+from django_livesim.portrayal import checking
 from django_livesim.protocol.errors import RegistrationError
 from django_livesim.protocol.names import SET, check_author_channel
 from django_livesim.protocol.tables import Table
@@ -119,7 +120,7 @@ def check(target: Target) -> None:
 
 
 def check_commands(target: Target) -> None:
-    """The same for its commands; a loop declares them after it is registered."""
+    """The same for its commands, and its picture; a loop declares them after it is registered."""
     if isinstance(target, Loop) and target.upgrade_function is not None:
         _check_upgrade(target.upgrade_function)
     _check_live(target)
@@ -133,6 +134,7 @@ def check_commands(target: Target) -> None:
         _check_plain(spec.function)
         _check_form(spec, spec.function, namespace)
         _check_not_live(spec)
+    checking.check(target, place_of(target))
 
 
 def _check_live(target: Target) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
@@ -21,6 +21,9 @@ from django_livesim.protocol import plain
 from django_livesim.protocol.names import check_author_channel
 from django_livesim.protocol.records import RunInfo
 from django_livesim.protocol.tables import Table
+
+if TYPE_CHECKING:
+    from django_livesim.portrayal import Layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +286,11 @@ class Simulation(Hosted, Declaration):
         """What viewers of `role` (a `protocol.names.Role`) see. The whole state by default."""
         return self.state
 
+    @classmethod
+    def portray(cls) -> Layer | Sequence[Layer]:
+        """How its page draws the view: `Points`, `Grid`, `Network` or a list of them; nothing by default."""
+        return ()
+
     def metrics(self) -> dict[str, float]:
         """Named figures of the present state."""
         return {}
@@ -345,6 +353,7 @@ class Loop(Declaration):
         self.upgrade_function: Callable[[dict[str, Any], int], dict[str, Any]] | None = None
         self.view_function: Callable[..., dict[str, Any]] | None = None
         self.metrics_function: Callable[..., dict[str, float]] | None = None
+        self.portray_function: Callable[[], Layer | Sequence[Layer]] | None = None
         self.__module__ = function.__module__
         self.__name__ = self.__qualname__ = function.__name__
         self.__doc__ = function.__doc__
@@ -402,6 +411,13 @@ class Loop(Declaration):
     def metrics(self, function: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
         """Declare `function(sim)`: named figures of the present state."""
         self.metrics_function = function
+        return function
+
+    def portray(
+        self, function: Callable[[], Layer | Sequence[Layer]]
+    ) -> Callable[[], Layer | Sequence[Layer]]:
+        """Declare `function()`: how its page draws the view, as `Simulation.portray` does."""
+        self.portray_function = function
         return function
 
 

@@ -20,7 +20,16 @@ PACKAGE = "django_livesim"
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "protocol": ("protocol",),
-    "authoring": ("simulation", "jobs", "streaming", "background", "registry", "params", "declarations"),
+    "authoring": (
+        "simulation",
+        "portrayal",
+        "jobs",
+        "streaming",
+        "background",
+        "registry",
+        "params",
+        "declarations",
+    ),
     "runtime": ("runtime",),
     "conf": ("conf",),
     "rows": ("models", "store", "signals", "routers"),
@@ -59,6 +68,7 @@ OUTSIDE: dict[str, set[str]] = {
     "protocol": {"orjson"},
     "runtime": {"orjson"},
     "simulation": {"orjson"},
+    "portrayal": {"orjson"},
 }
 """What these may import beside the standard library and the package."""
 

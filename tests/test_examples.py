@@ -11,17 +11,19 @@ import pytest
 
 from django_livesim import registry
 from django_livesim.testing import Trial, assert_deterministic
+from sandbox.epidemic.simulations import Epidemic
+from sandbox.epidemic.tests import EpidemicTests
 from sandbox.life.simulations import Life
 from sandbox.orbit.simulations import Orbit
 from sandbox.orbit.tests import OrbitTests
 from sandbox.workshop.simulations import workshop
 from sandbox.workshop.tests import WorkshopTests
 
-__all__ = ["OrbitTests", "WorkshopTests"]  # run here; in the sandbox by `manage.py test`
+__all__ = ["EpidemicTests", "OrbitTests", "WorkshopTests"]  # run here; in the sandbox by `manage.py test`
 
 BASE = Path(__file__).resolve().parent.parent
 
-for example in (Life, Orbit, workshop):  # other tests have simulations of these names
+for example in (Epidemic, Life, Orbit, workshop):  # other tests have simulations of these names
     registry.unregister(example.name)
 
 

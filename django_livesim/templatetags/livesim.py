@@ -276,6 +276,7 @@ def livesim_words() -> dict[str, str]:
         "refused": _("Refused: {why}"),
         "log_applied": _("{command} applied"),
         "log_refused": _("{command} refused: {why}"),
+        "cell_at": _("column {column}, row {row}"),
         "picture_failed": _("The picture cannot be drawn: {error}"),
         "db_down": _("The database does not answer; nothing was stored. Try again."),
         "unreachable": _("The server cannot be reached. Nothing was lost: try again."),

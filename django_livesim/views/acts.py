@@ -29,6 +29,7 @@ from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import CLIENT_ID, Outcome, Verb
+from django_livesim.views import pictures
 from django_livesim.views.live import live_context, registered
 from django_livesim.views.respond import (
     by_htmx,
@@ -180,7 +181,7 @@ def _refuse(
     if by_htmx(request):
         return fragment(request, _template(context), context | {"oob": True}, status=422)
     page = live_context(request, actor, context["run"], {name: context["form"]})
-    return render(request, "django_livesim/run_detail.html", page, status=status)
+    return render(request, pictures.templates(registered(context["run"].simulation)), page, status=status)
 
 
 def _unknown(request: HttpRequest, run: Run, name: str) -> HttpResponse:

@@ -30,6 +30,7 @@ from django_livesim.models import Command, Run, Source, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
 from django_livesim.protocol.names import EXTERNAL, INSPECT, SET, Kind, Role, Status
+from django_livesim.views import pictures
 from django_livesim.views.parameters import parameters_context
 from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
 from django_livesim.views.scheduled import scheduled_context
@@ -55,7 +56,7 @@ def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     if part == "parameters":
         shown = parameters_context(request, actor, run, registered(run.simulation))
         return fragment(request, "parameters.html", shown)
-    return render(request, "django_livesim/run_detail.html", live_context(request, actor, run))
+    return render(request, pictures.templates(registered(run.simulation)), live_context(request, actor, run))
 
 
 @never_cache
@@ -99,6 +100,7 @@ def live_context(
         context |= share_context(request, run)
     return context | {
         "simulation": Shown.of(simulation) if simulation is not None else None,
+        "picture": pictures.picture(simulation),
         "commands": _commands(simulation, bound),
         "message_form": bound.get("", MessageForm()) if takes_messages(simulation) else None,
         "step_form": StepForm(auto_id="id_step_%s"),

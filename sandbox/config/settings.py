@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "sandbox.config",
     "sandbox.orbit",
     "sandbox.life",
+    "sandbox.epidemic",
     "sandbox.workshop",
     "sandbox.entities",
     "sandbox.prog",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 
-from django_livesim import Limits, Refused, Simulation, command, param, register
+from django_livesim import Click, Grid, Limits, Refused, Simulation, command, param, register
 
 ALIVE, DEAD = "#", "."
 NEIGHBOURS = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0)]
@@ -17,7 +17,6 @@ class Life(Simulation):
 
     tick_rate = 5
     frame_rate = 5
-    script = "life/life.js"
     open_commands = True
 
     def setup(
@@ -32,6 +31,10 @@ class Life(Simulation):
         cells = [(x, y) for y in range(height) for x in range(width) if self.random.random() < density]
         self.state = {"width": width, "height": height, "rows": []}
         self.draw(set(cells))
+
+    @classmethod
+    def portray(cls) -> Grid:
+        return Grid("rows", colors={ALIVE: "#2a9d5c"}, click=Click("toggle"))
 
     def draw(self, alive: set[tuple[int, int]]) -> None:
         """Write the living cells into the state, a text for each row."""

@@ -1,12 +1,13 @@
-"""Bodies with a position and a velocity, and a command that adds one while they move."""
+"""Bodies with a position and a velocity, and commands that add some while they move."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django_livesim import Limits, Refused, Simulation, command, param, register
+from django_livesim import Click, Limits, Points, Refused, Simulation, command, param, register
 
 SIZE = 100.0  # the box reaches from 0 to SIZE on both axes
+Place = Annotated[float, Limits(ge=0, le=SIZE)]
 
 
 def pair(entity_data: dict[str, Any], name: str, low: float, high: float) -> list[float]:
@@ -22,11 +23,9 @@ def pair(entity_data: dict[str, Any], name: str, low: float, high: float) -> lis
 
 @register
 class Orbit(Simulation):
-    """Bodies drifting in a box."""
+    """Bodies drifting in a box: click to add one."""
 
     tick_rate = 20
-    frame_rate = 10
-    script = "orbit/orbit.js"
 
     def setup(
         self,
@@ -35,12 +34,16 @@ class Orbit(Simulation):
             float, Limits(ge=-20, le=20), "How hard they are pulled down", param(live=True)
         ] = 0.0,
     ) -> None:
-        entities = {}
-        for number in range(bodies):
-            position = [self.random.uniform(0, SIZE), self.random.uniform(0, SIZE)]
-            velocity = [self.random.uniform(-12, 12), self.random.uniform(-12, 12)]
-            entities[f"body-{number}"] = {"position": position, "velocity": velocity}
-        self.state = {"size": SIZE, "entities": entities}
+        self.state = {"entities": {}, "added": 0}
+        for _body in range(bodies):
+            self.add(self.random.uniform(0, SIZE), self.random.uniform(0, SIZE))
+
+    @classmethod
+    def portray(cls) -> Points:
+        box, add = (0, 0, SIZE, SIZE), Click("add")
+        return Points(
+            "entities", x="position.0", y="position.1", heading="velocity", bounds=box, smooth=True, click=add
+        )
 
     def step(self, dt: float) -> None:
         for body in self.state["entities"].values():
@@ -53,20 +56,24 @@ class Orbit(Simulation):
                     velocity[axis] = -velocity[axis]
 
     @command
+    def add(self, x: Place, y: Place) -> str:
+        """Add a body at a place, which gets a name and a velocity; the answer is the name."""
+        name, velocity = f"body-{self.state['added']}", [self.random.uniform(-12, 12) for _axis in "xy"]
+        self.state["added"] += 1  # a name that somebody has taken is tried once
+        self.add_entity(name, {"position": [x, y], "velocity": velocity})
+        return name
+
+    @command
     def add_entity(self, entity_id: str, entity_data: dict) -> None:  # type: ignore[type-arg]
         """Add a body: {"position": [x, y], "velocity": [vx, vy]}."""
-        entities = self.state["entities"]
-        if entity_id in entities:
+        if entity_id in self.state["entities"]:
             raise Refused("that body is there already")
-        if len(entities) >= 1000:
+        if len(self.state["entities"]) >= 1000:
             raise Refused("the box is full: 1000 bodies")
-        surplus = set(entity_data) - {"position", "velocity"}
-        if surplus:
+        if surplus := set(entity_data) - {"position", "velocity"}:
             raise Refused(f"entity_data holds position and velocity only; got {', '.join(sorted(surplus))}")
-        entities[entity_id] = {
-            "position": pair(entity_data, "position", 0, SIZE),
-            "velocity": pair(entity_data, "velocity", -SIZE, SIZE),
-        }
+        ranges = {"position": (0, SIZE), "velocity": (-SIZE, SIZE)}
+        self.state["entities"][entity_id] = {name: pair(entity_data, name, *ranges[name]) for name in ranges}
 
     @command
     def remove_entity(self, entity_id: str) -> None:

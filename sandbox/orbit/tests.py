@@ -59,6 +59,13 @@ class OrbitTests(unittest.TestCase):
         gone = trial.send("remove_entity", {"entity_id": "body-0"})
         self.assertEqual(gone.message, "there is no body 'body-0'")
 
+    def test_a_click_adds_a_body_with_a_name_that_nobody_has(self) -> None:
+        trial = Trial(Orbit, {"bodies": 2})
+        trial.send("add_entity", added("body-3", position=[1, 1], velocity=[0, 0]))
+        answers = [trial.send("add", {"x": 20, "y": 30}) for _click in range(3)]
+        self.assertEqual([answer.result for answer in answers], ["body-2", None, "body-4"])
+        self.assertEqual(body(trial, "body-2")["position"], [20, 30])
+
     def test_the_box_takes_500_bodies_at_the_start(self) -> None:
         self.assertEqual(Trial(Orbit, {"bodies": 500}).metrics()["bodies"], 500)
         with self.assertRaises(BadArgs):

@@ -4,10 +4,11 @@ import { readFileSync } from "node:fs";
 
 const folder = new URL("../../django_livesim/static/django_livesim/", import.meta.url);
 
-function address(name) {
-  const source = readFileSync(new URL(name, folder), "utf8").replaceAll(
-    /(from\s+)"\.\/([\w.]+)"/g,
-    (_, from, other) => `${from}"${address(other)}"`,
+function address(name, base = folder) {
+  const url = new URL(name, base);
+  const source = readFileSync(url, "utf8").replaceAll(
+    /(from\s+)"(\.\.?\/[\w./]+)"/g,
+    (_, from, other) => `${from}"${address(other, url)}"`,
   );
   return `data:text/javascript;base64,${Buffer.from(source).toString("base64")}`;
 }

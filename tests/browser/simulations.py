@@ -6,8 +6,9 @@ import time
 from typing import Annotated, Any
 
 from django_livesim import Limits, Refused, Simulation, command, job, param, register
+from tests.browser.portrayed import HOSTILE
 
-HOSTILE = '<img src=x onerror="document.title=1">{{7*7}}<script>document.title=2</script>'
+__all__ = ["HOSTILE"]
 
 
 @register

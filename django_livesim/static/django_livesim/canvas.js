@@ -4,7 +4,7 @@
  *   export function setup(canvas, live) {}         optional, once
  *   export function draw(canvas, state, live) {}   for each new frame, at most once per animation frame
  *
- * `canvas.width` and `canvas.height` are device pixels.
+ * `canvas.width` and `canvas.height` are device pixels. `live.redraw()` draws the newest frame again.
  */
 
 export class Picture {
@@ -15,6 +15,7 @@ export class Picture {
   /** Draw on `canvas` with the module at `url`; `onerror(error)` hears what the module throws. */
   constructor(canvas, url, live, onerror) {
     Object.assign(this, { canvas, live, onerror });
+    live.redraw = () => this.#later();
     this.#load(url);
   }
 

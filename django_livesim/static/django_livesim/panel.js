@@ -102,6 +102,7 @@ export class Panel {
     on("end", (detail) => this.#end(detail));
     this.#part("reconnect").addEventListener("click", () => this.socket.reconnect());
     this.root.addEventListener("htmx:load", () => this.#fillAnswers());
+    document.addEventListener("DOMContentLoaded", () => this.#handOut()); // to modules that were loaded after the frame
     addEventListener("online", () => this.socket.reconnect());
     document.addEventListener("visibilitychange", () => document.hidden || this.#comeBack());
     addEventListener("pagehide", () => this.socket.close());
@@ -197,7 +198,15 @@ export class Panel {
     this.live.tick = tick;
     this.picture?.update(state);
     this.job?.update(state);
+    this.#handOut();
     if (!this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
+  }
+
+  /** Tell modules of the host's own of the newest frame. */
+  #handOut() {
+    if (!this.socket.frame) return;
+    const { state, tick } = this.socket.frame;
+    document.body.dispatchEvent(new CustomEvent("livesim:frame", { detail: { state, tick, live: this.live } }));
   }
 
   /** A run that runs and shows nothing may be in one long step, or what it says gets lost: the server is asked. */
