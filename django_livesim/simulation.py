@@ -212,6 +212,7 @@ class Simulation(Hosted, Declaration):
     takes_any_message: ClassVar[bool] = False
     commands: ClassVar[dict[str, CommandSpec]] = {}
     views_by_role: ClassVar[bool] = False
+    has_metrics: ClassVar[bool] = False
     description: ClassVar[str] = ""
 
     state: dict[str, Any]
@@ -222,6 +223,7 @@ class Simulation(Hosted, Declaration):
         cls.label = cls.__dict__.get("label") or humanise(str(cls.name))
         cls.description = first_paragraph(cls.__doc__)
         cls.views_by_role = cls.view is not Simulation.view
+        cls.has_metrics = cls.metrics is not Simulation.metrics
         cls.commands = {spec.name: spec for spec in declared_commands(cls)}
 
     def __init__(self) -> None:
@@ -242,7 +244,7 @@ class Simulation(Hosted, Declaration):
         return self.state
 
     def metrics(self) -> dict[str, float]:
-        """Named figures of the present state."""
+        """Named figures of the present state, at most 50: plotted, and shown to whoever may watch."""
         return {}
 
     def dump(self) -> dict[str, Any]:
@@ -316,6 +318,10 @@ class Loop(Declaration):
         return self.view_function is not None
 
     @property
+    def has_metrics(self) -> bool:
+        return self.metrics_function is not None
+
+    @property
     def takes_any_message(self) -> bool:
         """Whether messages of any name are for it: it declares none."""
         return not self.commands
@@ -358,7 +364,7 @@ class Loop(Declaration):
         return function
 
     def metrics(self, function: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
-        """Declare `function(sim)`: named figures of the present state."""
+        """Declare `function(sim)`: named figures of the present state, as those of a class."""
         self.metrics_function = function
         return function
 

@@ -67,6 +67,11 @@ class Screen:
         for name, fps in wishes.items():
             self._watched.setdefault(name, Interest()).tell(hub, fps, now + self._options.interest_ttl)
 
+    def is_watched(self, now: float) -> bool:
+        """Whether anybody watches, in whatever role and at whatever rate."""
+        self._forget(now)
+        return bool(self._watched)
+
     @property
     def owed_at(self) -> float:
         """When a frame is to be shown that came too early for those who watch, or a whole one."""
