@@ -41,7 +41,7 @@ def read(given: Any) -> Figures:
     unfit: list[str] = []
     dropped: list[str] = []
     for name, value in given.items():
-        label = storable(name[:NAME])[:NAME] if isinstance(name, str) else ""
+        label = _label(name) if isinstance(name, str) else ""
         try:
             figure = number(value)
         except TypeError:
@@ -55,6 +55,12 @@ def read(given: Any) -> Figures:
     return Figures(values, tuple(unfit), tuple(dropped))
 
 
+def _label(name: str) -> str:
+    if len(name) <= NAME and name.isascii() and "\0" not in name:
+        return name  # as nearly all are
+    return storable(name[:NAME])[:NAME]
+
+
 def number(value: Any) -> Number:
     """A number as JSON has it, None where it is not finite. Raises TypeError for what is no number.
 
@@ -62,10 +68,13 @@ def number(value: Any) -> Number:
     """
     if value is None:
         return None
-    if isinstance(value, int) or _kind(value) in "biu":
+    if isinstance(value, float | Decimal | Fraction):
+        return _finite(value)
+    kind = "i" if isinstance(value, int) else _kind(value)
+    if kind in "biu":
         whole = int(value)
         return whole if abs(whole) <= MAX_INTEGER else _finite(whole)
-    if isinstance(value, float | Decimal | Fraction) or _kind(value) == "f":
+    if kind == "f":
         return _finite(value)
     raise TypeError
 

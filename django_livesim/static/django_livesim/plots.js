@@ -34,15 +34,15 @@ export class Plots {
       whole: () => this.#show(null),
     };
     this.seen = new IntersectionObserver((changes) => this.#see(changes), { rootMargin: "100px" });
-    new ResizeObserver(() => this.#fit()).observe(this.#part("plots"));
+    new ResizeObserver(() => this.#fit()).observe(this.#of("plots"));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renew());
     this.#listen(socket);
-    this.#part("tools").hidden = false;
+    this.#of("tools").hidden = false;
     this.#load();
   }
 
   /** A part; where a host's template has left it out, one that is in no document. */
-  #part(name) {
+  #of(name) {
     if (!this.parts.has(name)) this.parts.set(name, document.createElement("div"));
     return this.parts.get(name);
   }
@@ -50,7 +50,7 @@ export class Plots {
   #listen(socket) {
     socket.addEventListener("metrics", ({ detail }) => this.#take(detail));
     socket.addEventListener("hello", () => this.#load());
-    const click = (name, act) => this.#part(name).addEventListener("click", act);
+    const click = (name, act) => this.#of(name).addEventListener("click", act);
     click("hold", () => this.#hold());
     click("axis", () => this.#turn());
     click("whole", () => this.#show(null));
@@ -80,7 +80,7 @@ export class Plots {
   }
 
   #say(text) {
-    const note = this.#part("problem");
+    const note = this.#of("problem");
     if (note.textContent !== text) note.textContent = text;
     note.hidden = !text;
   }
@@ -99,7 +99,7 @@ export class Plots {
       if (!answer.ok) throw new Error(answer.status);
       this.#series.merge(await answer.json());
       this.#wait = AGAIN[0];
-      this.#part("table").hidden = this.#series.length > 0;
+      this.#of("table").hidden = this.#series.length > 0;
       this.#arrange();
     } catch {
       setTimeout(() => this.#load(since), this.#wait);
@@ -121,13 +121,13 @@ export class Plots {
       for (const name of shown) {
         if (!this.#plots.has(name)) this.#plots.set(name, new Plot(name, this.#shared));
         const { element } = this.#plots.get(name);
-        this.#part("plots").append(element);
+        this.#of("plots").append(element);
         this.seen.observe(element);
       }
     }
-    this.#part("rest").hidden = shown.length === names.length;
-    this.#part("more").textContent = say("figures_more", { n: names.length - shown.length });
-    if (names.length) this.#part("table").hidden = true;
+    this.#of("rest").hidden = shown.length === names.length;
+    this.#of("more").textContent = say("figures_more", { n: names.length - shown.length });
+    if (names.length) this.#of("table").hidden = true;
     for (const plot of this.#plots.values()) plot.stale = plot.stale || this.#held === null;
     this.#later();
   }
@@ -185,7 +185,7 @@ export class Plots {
   #show(view, follows = false) {
     this.#view = view;
     this.#follows = follows;
-    this.#part("whole").hidden = view === null;
+    this.#of("whole").hidden = view === null;
     this.#restale();
   }
 
@@ -198,13 +198,13 @@ export class Plots {
 
   #hold() {
     this.#held = this.#held === null ? (this.#series.ticks.at(-1) ?? -1) : null;
-    press(this.#part("hold"), this.#held !== null);
+    press(this.#of("hold"), this.#held !== null);
     this.#restale();
   }
 
   #turn() {
     this.#shared.byTime = !this.#shared.byTime;
-    press(this.#part("axis"), this.#shared.byTime);
+    press(this.#of("axis"), this.#shared.byTime);
     this.#show(null);
     this.#renew();
   }
