@@ -143,6 +143,10 @@ class Job(Hosted, Declaration):
             "lines": list(self.lines),
         }
 
+    def metrics(self) -> dict[str, float]:
+        """Named figures of how it goes, at most 50: plotted, and shown to whoever may watch."""
+        return {}
+
 
 class JobLoop(Loop):
     """A job as it is registered: a loop whose function is called once for each attempt."""
@@ -173,6 +177,8 @@ def of_class(cls: type[Job], options: dict[str, Any]) -> JobLoop:
         declared.pop("name")
     loop = JobLoop(_work_of(cls), cls, **(declared | options))
     loop.commands = {spec.name: spec for spec in declared_commands(cls)}
+    if cls.metrics is not Job.metrics:
+        loop.metrics_function = cls.metrics
     return loop
 
 

@@ -257,6 +257,7 @@ class Simulation(Hosted, Declaration):
     takes_any_message: ClassVar[bool] = False
     commands: ClassVar[dict[str, CommandSpec]] = {}
     views_by_role: ClassVar[bool] = False
+    has_metrics: ClassVar[bool] = False
     description: ClassVar[str] = ""
 
     state: dict[str, Any]
@@ -267,6 +268,7 @@ class Simulation(Hosted, Declaration):
         cls.label = cls.__dict__.get("label") or humanise(str(cls.name))
         cls.description = first_paragraph(cls.__doc__)
         cls.views_by_role = cls.view is not Simulation.view
+        cls.has_metrics = cls.metrics is not Simulation.metrics
         cls.commands = {spec.name: spec for spec in declared_commands(cls)}
 
     def __init__(self) -> None:
@@ -292,7 +294,7 @@ class Simulation(Hosted, Declaration):
         return ()
 
     def metrics(self) -> dict[str, float]:
-        """Named figures of the present state."""
+        """Named figures of the present state, at most 50: plotted, and shown to whoever may watch."""
         return {}
 
     def dump(self) -> dict[str, Any]:
@@ -367,6 +369,10 @@ class Loop(Declaration):
         return self.view_function is not None
 
     @property
+    def has_metrics(self) -> bool:
+        return self.metrics_function is not None
+
+    @property
     def takes_any_message(self) -> bool:
         """Whether messages of any name are for it: it declares none."""
         return not self.commands
@@ -409,7 +415,7 @@ class Loop(Declaration):
         return function
 
     def metrics(self, function: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
-        """Declare `function(sim)`: named figures of the present state."""
+        """Declare `function(sim)`: named figures of the present state, as those of a class."""
         self.metrics_function = function
         return function
 

@@ -260,6 +260,8 @@ SAID = [
     frames.error("a", LivesimError("no", code=Code.BUSY, fields={"n": ["bad"]}, retry=1.5)),
     frames.event("boom", {"a": 1}, 3),
     frames.event("boom", b'{"a":1}', 3),
+    frames.metrics(3, 1767225600.12345, {"a": 1.5, "b": None}),
+    frames.metrics(3, 1767225600.0, b"{}", "its code failed"),
     frames.presence(3),
     frames.end("finished", {"a": 1}),
     frames.end("stopped", b"null", RUN),

@@ -41,6 +41,9 @@ def test_what_the_scripts_look_for_is_in_the_templates():
     wanted = set(re.findall(r'#(?:find|part|write)\("([\w-]+)"', scripts))
     there = set(re.findall(r'data-ls="([\w-]+)"', "".join(p.read_text() for p in FOLDER.rglob("*.html"))))
     assert wanted <= there
+    figures = (FOLDER / "includes/figures.html").read_text()
+    plots = (BASE / "django_livesim/static/django_livesim/plots.js").read_text()
+    assert set(re.findall(r'#of\("([\w-]+)"', plots)) <= set(re.findall(r'data-figures="([\w-]+)"', figures))
     named = set(
         re.findall(r"`([\w-]+)`", TEXT.split("## What the scripts look for")[1].split("data-show")[0])
     )

@@ -27,6 +27,7 @@ from django_livesim.gateway.controls import (
 )
 from django_livesim.gateway.deleting import delete
 from django_livesim.gateway.enqueuing import asend_to, on_channel, send_to, task
+from django_livesim.gateway.figures import series
 from django_livesim.gateway.finding import SERVER, get
 from django_livesim.gateway.looking import ainspect, command_facts, facts, inspect, runs, stored_view
 from django_livesim.gateway.owning import own_run
@@ -52,6 +53,7 @@ __all__ = [
     "asend",
     "asend_as",
     "asend_to",
+    "aseries",
     "ashare",
     "asked",
     "aspeed",
@@ -78,6 +80,7 @@ __all__ = [
     "runs",
     "send",
     "send_to",
+    "series",
     "share",
     "speed",
     "start",
@@ -128,4 +131,5 @@ aspeed = _async_sending(speed)
 astop = _async_sending(stop)
 arestart = _async_sending(restart)
 aanswers = _async(answers)
+aseries = _async(series)
 astored_view = _async(stored_view)

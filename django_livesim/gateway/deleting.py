@@ -15,16 +15,17 @@ from django.utils.translation import gettext as _
 from django_livesim import conf
 from django_livesim.gateway.committing import ring, ring_lists
 from django_livesim.gateway.finding import SERVER, get
-from django_livesim.models import Checkpoint, Command, Run
+from django_livesim.models import Checkpoint, Command, Run, Sample
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import Code, LivesimError
 from django_livesim.store import intake
 
 BATCH = 5000  # commands deleted in one transaction
+OURS = (Command, Checkpoint, Sample)
 
 
 def delete(run: Run | UUID | str, *, actor: Actor | None = None) -> None:
-    """Remove a run with its commands and checkpoints; it cannot be undone.
+    """Remove a run with its commands, checkpoints and figures; it cannot be undone.
 
     A running one too: its worker finds that it holds it no more, and drops
     it. Commands that wait go with it; whoever waits for one gets `NoRun`.
@@ -104,7 +105,7 @@ def _shorten(run: Run, alias: str) -> None:
 
 def _delete_rows(run: Run, alias: str) -> None:
     """Without loading what may be a million commands, whoever listens to `post_delete`."""
-    for model in (Command, Checkpoint):
+    for model in OURS:
         model.objects.filter(run=run.pk)._raw_delete(alias)
     Run.objects.filter(parent=run.pk).update(parent=None)
     ring(run, look=True)
@@ -113,11 +114,11 @@ def _delete_rows(run: Run, alias: str) -> None:
 
 
 class _Others(Collector):
-    """What Django would delete with a run, but for its commands and checkpoints, which are many."""
+    """What Django would delete with a run, but for rows of ours, which are many."""
 
     def related_objects(self, related_model: Any, related_fields: Any, objs: Any) -> Any:
         rows = super().related_objects(related_model, related_fields, objs)
-        return rows.none() if related_model in (Command, Checkpoint) else rows
+        return rows.none() if related_model in OURS else rows
 
 
 def _holders(exc: ProtectedError | RestrictedError) -> set[Any]:

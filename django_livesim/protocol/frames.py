@@ -154,6 +154,15 @@ def event(name: str, data: Any, tick: int, too_large: int = 0) -> str:
     return _encode("event", name=_cut(name) if too_large else name, data=_json(data), tick=tick, **more)
 
 
+def metrics(tick: int, at: float, values: Mapping[str, Any] | bytes, problem: str = "") -> str:
+    """The simulation's own figures at a tick; `at` is in seconds since 1970.
+
+    `values` is plain JSON, or its text in bytes; where there are none, `problem` says why.
+    """
+    more = {"problem": _cut(problem)} if problem else {}
+    return _encode("metrics", tick=tick, at=round(at, 3), values=_json(values), **more)
+
+
 def presence(viewers: int) -> str:
     """How many sockets watch the run."""
     return _encode("presence", viewers=viewers)

@@ -30,6 +30,16 @@ class RunInfo:
     """The channel-layer group that carries the run's messages to viewers."""
 
 
+class Sampled(NamedTuple):
+    """The figures of a run at a tick."""
+
+    tick: int
+    at: float
+    """By the clock of the run's supervisor: in a worker, `time.monotonic` of its process."""
+    values: bytes
+    """JSON object, name to number or null."""
+
+
 class Position(NamedTuple):
     """How far a held run is, and how far it wants to go before the next look."""
 
@@ -39,6 +49,8 @@ class Position(NamedTuple):
     """The last tick that it asks to show; None asks for no more than it has."""
     hash: str = ""
     """Of the state at `tick`; empty where it was not taken."""
+    samples: tuple[Sampled, ...] = ()
+    """To be stored with the horizon; each tick once."""
 
 
 Key = int | tuple[str, str]
@@ -173,6 +185,10 @@ class Write:
     """Of the code that has taken the run up; given once, by its first write."""
     verdicts: tuple[Verdict, ...] = ()
     checkpoint: Stored | None = None
+    samples: tuple[Sampled, ...] = ()
+    """Figures to be stored; each tick once."""
+    lost_after: int | None = None
+    """Where ticks were lost, the last that was not: figures of later ones are deleted."""
     proven: bool = False
     """The run has lived long enough, with the checkpoint, to be no suspect any more."""
     result: bytes | None = None

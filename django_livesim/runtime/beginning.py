@@ -25,6 +25,8 @@ def begin(run: Holding) -> None:
     if not _take_up(run):
         return
     run.record.version(run.definition.version)
+    if run.meter is not None and taking_up.loses_ticks(held, run.definition):
+        run.record.lost_after(taking_up.stored_tick(held))
     run.say(run.whence())
     run.pace.go(run.clock.now(), run.speed)
     if run.status is Status.PAUSED:

@@ -35,6 +35,8 @@ def attend(run: Holding, now: float) -> None:
     elif run.keeper.is_due(now, in_draft=run.record.has_checkpoint):
         run.checkpoint()
     run.report(now)
+    if run.meter is not None:
+        run.sample(now)
 
 
 def _apply_some(run: Holding) -> bool:
@@ -60,5 +62,7 @@ def _apply(run: Holding, entry: Entry) -> None:
         return
     outcome, said = run.run_command(entry)
     run.answer(entry, outcome, **said)
+    if run.meter is not None:
+        run.meter.owe()
     if run.status is not Status.RUNNING or run.definition.frame_on_command:
         run.screen.want()

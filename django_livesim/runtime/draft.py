@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django_livesim.protocol.names import Status
-from django_livesim.protocol.records import Stored, Verdict, Write
+from django_livesim.protocol.records import Sampled, Stored, Verdict, Write
 
 BEGUN = (Status.RUNNING, Status.PAUSED)
 """What a run is once it has been set up."""
@@ -34,6 +34,7 @@ class Draft:
     progress: float | None = None
     version: int | None = None
     checkpoint: Stored | None = None
+    lost_after: int | None = None
     proven: bool = False
     result: bytes | None = None
     error: str = ""
@@ -71,9 +72,17 @@ class Draft:
         return Draft(number=self.number + 1, gating=self.gating_number)
 
     def write(
-        self, run: UUID, epoch: int, tick: int, horizon: int, next_seq: int, speed: float, before: Before
+        self,
+        run: UUID,
+        epoch: int,
+        tick: int,
+        horizon: int,
+        next_seq: int,
+        speed: float,
+        before: Before,
+        samples: tuple[Sampled, ...] = (),
     ) -> Write:
-        """All of it as one write, of a run that was as `before` says."""
+        """All of it as one write, of a run that was as `before` says; with `samples` of its figures."""
         begins = not before.begun and self.status in BEGUN
         return Write(
             run=run,
@@ -91,6 +100,8 @@ class Draft:
             version=self.version,
             verdicts=tuple(self.verdicts),
             checkpoint=self.checkpoint,
+            samples=samples,
+            lost_after=self.lost_after,
             proven=self.proven,
             result=self.result,
             error=self.error,

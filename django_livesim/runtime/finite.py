@@ -51,14 +51,20 @@ class ViewEncoder:
         first, count = "", 0
         for path in unsayable(view, "view"):
             first, count = first or path, count + 1
-        self.found += count
+        if count:
+            self.count(first, count, "the view")
+
+    def count(self, first: str, number: int, of: str) -> None:
+        """Note that viewers see null for so many, and log it, now and then."""
+        self.found += number
         now = time.monotonic()
-        if count and now >= self._say_at:
+        if now >= self._say_at:
             self._say_at = now + SAY_EVERY
             logger.warning(
-                "viewers see null for %s numbers of the view that JSON has no word for, the first being %s;"
+                "viewers see null for %s numbers of %s that JSON has no word for, the first being %s;"
                 " expected finite numbers run=%s epoch=%s",
-                count,
+                number,
+                of,
                 first,
                 self._run,
                 self._epoch,

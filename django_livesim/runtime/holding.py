@@ -23,6 +23,7 @@ from django_livesim.runtime.effort import Effort
 from django_livesim.runtime.harm import Harm
 from django_livesim.runtime.horizon import Horizon
 from django_livesim.runtime.keeper import Keeper
+from django_livesim.runtime.metering import Meter
 from django_livesim.runtime.pace import Pace
 from django_livesim.runtime.ports import (
     AUTHOR_ERRORS,
@@ -71,6 +72,7 @@ class Holding:
         self.record = Record(held)
         self.unwatched = Unwatched(definition, options, held)
         self.screen = Screen(definition, options, program, held)
+        self.meter = Meter(program, self.screen, self.record) if definition.has_metrics else None
         self.keeper = Keeper(definition, options, host, clock)
         self.pace = Pace(definition.tick_rate)
         self.horizon = Horizon(held)
@@ -176,6 +178,8 @@ class Holding:
     def checkpoint(self, final: bool = False) -> list[FrameOut]:
         """Record the present state; with `final`, what each role sees of it too, which is given."""
         self.keeper.count_from(self.clock.now())
+        if final and self.meter is not None:
+            self.sample(self.clock.now(), anyway=True)
         frames = self.screen.all_frames(self.host.tick) if final else []
         if final or self.keeper.stores_state:
             seen = views(frames) if final else None
@@ -195,6 +199,11 @@ class Holding:
         at_once = self.speed <= 0 or self.ticks_asked > 0
         for output in self.screen.frames(self.host.tick, now, at_once=at_once, owed=owed):
             self.record.out(output)
+
+    def sample(self, now: float, *, anyway: bool = False) -> None:
+        """Have the figures of this boundary shown and stored, where they are due or `anyway`."""
+        if self.meter is not None and self.shows and not self.replaying:
+            self.meter.sample(self.host.tick, now, anyway=anyway)
 
     def collect_effects(self) -> None:
         """Let out what the author's code has emitted and sent."""

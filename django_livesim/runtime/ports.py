@@ -65,6 +65,18 @@ class EventOut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricsOut:
+    """The author's figures at a tick, as JSON: name to number or null."""
+
+    tick: int
+    at: float
+    """By the clock of the run's supervisor."""
+    values: bytes
+    problem: str = ""
+    """Why there are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerdictOut:
     verdict: Verdict
 
@@ -81,7 +93,7 @@ class SendOut:
     send: Send
 
 
-Output = FrameOut | StatusOut | EventOut | VerdictOut | EndOut | SendOut
+Output = FrameOut | StatusOut | EventOut | MetricsOut | VerdictOut | EndOut | SendOut
 
 
 class Outlet(Protocol):

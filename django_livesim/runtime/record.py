@@ -8,13 +8,14 @@ from uuid import UUID
 
 from django_livesim.protocol import plain
 from django_livesim.protocol.names import Outcome, Status
-from django_livesim.protocol.records import CODE_LENGTH, Entry, Held, Stored, Verdict, Write
+from django_livesim.protocol.records import CODE_LENGTH, Entry, Held, Sampled, Stored, Verdict, Write
 from django_livesim.runtime.draft import Before, Draft
 from django_livesim.runtime.gate import Gate
 from django_livesim.runtime.ports import EndOut, Output, StatusOut, VerdictOut
 
 REASON_LENGTH = 500
 FULL = 5_000  # outputs behind a write that does not commit
+SAMPLES = 100  # samples that are kept until they are stored
 
 
 class Record:
@@ -31,6 +32,8 @@ class Record:
         self._before = Before(held.status, held.begun)
         self._draft = Draft()
         self._gate = Gate()
+        self._samples: dict[int, Sampled] = {}  # by tick, those not known to be stored,
+        self._given: tuple[Sampled, ...] = ()  # and of them those that go with a look
 
     def out(self, output: Output) -> None:
         """Let `output` leave once what it may depend on has committed."""
@@ -81,6 +84,36 @@ class Record:
 
     def checkpoint(self, stored: Stored) -> None:
         self._draft.checkpoint = stored
+
+    # -- figures, for which nobody waits: they go with the next look that asks for a horizon ----
+
+    def sample(self, sampled: Sampled) -> None:
+        """Have figures stored, in place of older ones of the same tick."""
+        self._samples.pop(sampled.tick, None)
+        self._samples[sampled.tick] = sampled
+        if len(self._samples) > SAMPLES:
+            del self._samples[next(iter(self._samples))]
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether there are some that are not known to be stored."""
+        return bool(self._samples)
+
+    def give_samples(self) -> tuple[Sampled, ...]:
+        """All of them, for a look; they are given again unless it says that they are stored."""
+        self._given = tuple(self._samples.values())
+        return self._given
+
+    def samples_stored(self) -> None:
+        """The look has stored what it was given."""
+        for sampled in self._given:
+            if self._samples.get(sampled.tick) is sampled:
+                del self._samples[sampled.tick]
+        self._given = ()
+
+    def lost_after(self, tick: int) -> None:
+        """Later ticks have been shown, and come again otherwise: their figures are deleted."""
+        self._draft.lost_after = tick
 
     def prove(self) -> None:
         """The run has lived long enough to be no suspect any more."""
@@ -133,7 +166,9 @@ class Record:
         if self._draft.empty:
             return None
         draft, self._draft = self._draft, self._draft.next()
-        write = draft.write(self.run, self.epoch, tick, horizon, self.next_seq, speed, self._before)
+        samples = tuple(self._samples.values())
+        self._samples.clear()
+        write = draft.write(self.run, self.epoch, tick, horizon, self.next_seq, speed, self._before, samples)
         self._before = self._before.after(write)
         return write
 

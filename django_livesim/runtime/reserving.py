@@ -54,10 +54,10 @@ def position(run: Holding, *, hashed: bool) -> Position:
     author's `dump` raises, that ends the run.
     """
     tick, noted = run.shown_tick, run.horizon.noted
-    if run.replaying or not run.moves or not run.record.settled:
+    if run.replaying or not (run.moves or run.record.has_samples) or not run.record.settled:
         return Position(run.epoch, tick)  # what depends on a write that may fail is asked for by that
     horizon = ask(run)
-    if tick == noted and horizon <= run.horizon.granted:
+    if tick == noted and horizon <= run.horizon.granted and not run.record.has_samples:
         return Position(run.epoch, tick)
     try:
         fingerprint = run.fingerprint() if hashed else ""
@@ -65,7 +65,7 @@ def position(run: Holding, *, hashed: bool) -> Position:
         run.fail(exc)
         return Position(run.epoch, tick)
     run.horizon.noted = tick
-    return Position(run.epoch, tick, horizon, fingerprint)
+    return Position(run.epoch, tick, horizon, fingerprint, run.record.give_samples())
 
 
 def ask(run: Holding) -> int:

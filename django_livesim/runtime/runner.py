@@ -79,6 +79,11 @@ class Runner(Holding):
         self.horizon.grant(tick)
         return self._goes_on(waited)
 
+    def reserved(self, tick: int) -> bool:
+        """A look has noted what it asked for, with this horizon. Whether the run may go on by that."""
+        self.record.samples_stored()
+        return self.grant(tick)
+
     def _goes_on(self, waited: bool) -> bool:
         """Whether a run that waited need not any more; the time it waited for tells nothing of its pace."""
         if waited:
@@ -133,7 +138,10 @@ class Runner(Holding):
     @property
     def owed_at(self) -> float:
         """When there is something to show that nothing has happened for: it came too early before."""
-        return self.screen.owed_at if self.shows else math.inf
+        if not self.shows:
+            return math.inf
+        owed_at = self.screen.owed_at
+        return owed_at if self.meter is None else min(owed_at, self.meter.owed_at)
 
     def turn(self, now: float) -> None:
         """Make the step that is due, or none where nobody is watching and that has a consequence.
@@ -172,6 +180,7 @@ class Runner(Holding):
 
     def _show_owed(self, now: float) -> None:
         self.report(now, owed=True)
+        self.sample(now)
 
     def _step(self, now: float) -> None:
         """One step, and the boundary after it."""

@@ -145,7 +145,7 @@ class Runs:
             if runner.leave(poll.left.get(runner.id)):
                 self._after(runner)
         for run, horizon in poll.horizons.items():
-            if (runner := self.runners.get(run)) and runner.grant(horizon):
+            if (runner := self.runners.get(run)) and runner.reserved(horizon):
                 self._after(runner)
 
     def _give_time(self, runner: Runner, now: float) -> None:
@@ -229,7 +229,7 @@ class Runs:
             return
         try:
             if self._call(runner, runner.step_quietly):
-                self._turns.put(runner, min(runner.pace.due, quiet.until))
+                self._turns.put(runner, min(runner.pace.due, quiet.wake))
                 return
         except AUTHOR_ERRORS as exc:
             runner.fail(exc)

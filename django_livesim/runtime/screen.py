@@ -67,6 +67,11 @@ class Screen:
         for name, fps in wishes.items():
             self._watched.setdefault(name, Interest()).tell(hub, fps, now + self._options.interest_ttl)
 
+    def is_watched(self, now: float) -> bool:
+        """Whether anybody watches, in whatever role and at whatever rate."""
+        self._forget(now)
+        return bool(self._watched)
+
     @property
     def idle(self) -> bool:
         """Whether nobody is to be shown anything, whatever comes."""

@@ -151,6 +151,7 @@ class SteppedRunner(Runner):
         self._compares = False
         mine = self.keeper.fingerprint(self.program.dump) if self.host.tick == self.held.tick else ""
         if mine and mine != self.held.hash:
+            self.record.lost_after(taking_up.stored_tick(self.held))
             self._unlike = f"recovered, but not alike: at tick {self.held.tick} its state is not what it was"
             logger.warning("%s run=%s epoch=%s", self._unlike, self.id, self.epoch)
 

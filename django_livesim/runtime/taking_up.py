@@ -40,6 +40,12 @@ def stored_tick(held: Held) -> int:
     return held.stored.tick if held.stored is not None and held.stored.data else 0
 
 
+def loses_ticks(held: Held, definition: Definition) -> bool:
+    """Whether ticks that were told of come again, and may come out differently."""
+    alike = definition.deterministic and not is_taken_over(held, definition)
+    return not alike and held.tick > stored_tick(held)
+
+
 def unusable(stored: Stored, exc: BaseException) -> Passed:
     """A checkpoint that raised; the exception's own text is for the log."""
     why = exc.message if isinstance(exc, BadState) else f"its code raised {type(exc).__name__}"

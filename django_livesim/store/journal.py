@@ -26,6 +26,7 @@ from django_livesim.store import (
     loading,
     locks,
     repeating,
+    sampling,
     transitions,
     volatile,
 )
@@ -73,8 +74,9 @@ def refuse_orphans() -> int:
 def reserve(worker: UUID, held: Mapping[UUID, Position]) -> dict[UUID, int]:
     """Note how far runs are and how far they may be shown, in one statement; the horizons granted.
 
-    Of the runs in `held` that ask for one, and under the fence: another's is
-    left as it is. So is one that somebody else has locked, which asks again.
+    Their figures are stored with that, in another. Of the runs in `held` that
+    ask for one, and under the fence: another's is left as it is. So is one
+    that somebody else has locked, which asks again.
     Whoever asks has written nothing of a run later than it took its position.
     """
     asked = {run: at for run, at in held.items() if at.horizon is not None}
@@ -86,6 +88,8 @@ def reserve(worker: UUID, held: Mapping[UUID, Position]) -> dict[UUID, int]:
         rows = [(run, worker, at.epoch, at.tick, at.horizon, at.hash) for run, at in free.items()]
         changed = update_each(Run, FENCE, ("tick", "horizon", "hash"), rows)
         mine = _are_mine(worker, [(run, at.epoch) for run, at in free.items()], changed)
+        granted = ((run, at) for run, at in free.items() if (run, at.epoch) in mine)
+        sampling.insert((run, each) for run, at in granted for each in at.samples)
     return {run: at.horizon for run, at in free.items() if at.horizon is not None and (run, at.epoch) in mine}
 
 
@@ -183,6 +187,8 @@ def _write(
     _write_verdicts(done)
     _write_consequences([(one, verdict) for one in done for verdict in one.verdicts])
     _write_checkpoints([row for row in checkpoints if (row.run_id, row.epoch) in mine])
+    sampling.forget({one.run: one.lost_after for one in done if one.lost_after is not None})
+    sampling.insert((one.run, each) for one in done for each in one.samples)
     for one in done:
         if one.ended:
             intake.refuse_waiting(run=one.run)

@@ -232,6 +232,14 @@ def _is_a_page(address: str) -> bool:
 
 
 @register.filter
+def figure(value: Any) -> str:
+    """A number of a simulation's own, short; a dash where there is none."""
+    if not isinstance(value, int | float):
+        return "\N{EN DASH}"
+    return f"{value:,}" if isinstance(value, int) and abs(value) < 1e9 else f"{value:,.6g}"
+
+
+@register.filter
 def percent(share: float) -> str:
     """0.257 as `25 %`."""
     return f"{math.floor(100 * share)} %"
@@ -278,6 +286,13 @@ def livesim_words() -> dict[str, str]:
         "log_refused": _("{command} refused: {why}"),
         "cell_at": _("column {column}, row {row}"),
         "picture_failed": _("The picture cannot be drawn: {error}"),
+        "no_figures": _("No figures: {why}"),
+        "figure_now": _("{name}: {value} at tick {tick}"),
+        "figure_none": _("{name}: no value"),
+        "figures_tick": _("tick {tick}"),
+        "figures_more": _("Show {n} more"),
+        "figure_save": _("Save the plot of {name} as a picture"),
+        "figures_lost": _("The history of the figures cannot be read; it is asked for again."),
         "db_down": _("The database does not answer; nothing was stored. Try again."),
         "unreachable": _("The server cannot be reached. Nothing was lost: try again."),
         "server_error": _("The server answered with an error ({status}). Try again, or load the page anew."),

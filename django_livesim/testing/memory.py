@@ -19,6 +19,7 @@ from django_livesim.protocol.records import (
     Poll,
     Position,
     RunInfo,
+    Sampled,
     Stored,
     Verdict,
     Write,
@@ -35,8 +36,9 @@ class MemoryLedger:
     """Implements `runtime.ports.Ledger`: answers at once, or when `answer` is called.
 
     `runs` has a row for each run, under the names of the columns; `worker` is
-    whether it is held. What a run has stored is in `checkpoints`, what became
-    of its commands in `verdicts`, those that wait are in `commands`.
+    whether it is held. What a run has stored is in `checkpoints`, and its figures by
+    tick in `samples`; what became of its commands is in `verdicts`, those that wait
+    are in `commands`.
     """
 
     def __init__(self) -> None:
@@ -45,6 +47,7 @@ class MemoryLedger:
         self.commands: dict[UUID, list[Entry]] = {}
         self.verdicts: dict[UUID, list[Verdict]] = {}
         self.checkpoints: dict[UUID, list[Stored]] = {}
+        self.samples: dict[UUID, dict[int, Sampled]] = {}
         self.writes: list[Write] = []
         self.answering = True
         self.held_back: list[Callable[[], None]] = []
@@ -69,6 +72,7 @@ class MemoryLedger:
         row["params_set"] = {}
         self.runs[info.id] = row
         self.commands[info.id], self.verdicts[info.id], self.checkpoints[info.id] = [], [], []
+        self.samples[info.id] = {}
 
     def params(self, run: UUID) -> dict[str, Any]:
         """The parameters of a run as they are now."""
@@ -141,7 +145,7 @@ class MemoryLedger:
         lost = {run for run, at in held.items() if self.runs[run]["epoch"] != at.epoch}
         mine = [run for run in held if run not in lost]
         for run in mine:
-            self._reserve(self.runs[run], held[run])
+            self._reserve(run, held[run])
         free = [run for run, row in self.runs.items() if self._is_free(row)]
         claimed = tuple(self._claim(run) for run in free) if claiming else ()
         held_now = [*mine, *(each.info.id for each in claimed)]
@@ -152,9 +156,16 @@ class MemoryLedger:
     def _is_free(self, row: dict[str, Any]) -> bool:
         return row["status"] in CLAIMABLE and not row["worker"] and row["held_back"] <= self.now()
 
-    def _reserve(self, row: dict[str, Any], at: Position) -> None:
+    def _reserve(self, run: UUID, at: Position) -> None:
         if at.horizon is not None:
-            row |= {"tick": at.tick, "horizon": at.horizon, "hash": at.hash}
+            self.runs[run] |= {"tick": at.tick, "horizon": at.horizon, "hash": at.hash}
+            self._sample(run, at.samples)
+
+    def _sample(self, run: UUID, samples: Sequence[Sampled], lost_after: int | None = None) -> None:
+        if lost_after is not None:
+            kept = {tick: each for tick, each in self.samples[run].items() if tick <= lost_after}
+            self.samples[run] = kept
+        self.samples[run] |= {each.tick: each for each in samples}
 
     def _claim(self, run: UUID) -> Held:
         row = self.runs[run]
@@ -209,6 +220,7 @@ class MemoryLedger:
         self._follow(write)
         if write.checkpoint is not None:
             self.checkpoints[write.run].append(write.checkpoint)
+        self._sample(write.run, write.samples, write.lost_after)
         if write.ended:
             self._end(row, write)
         if write.attempts is not None:

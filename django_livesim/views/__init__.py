@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django_livesim.views.acts import run_answer, run_command, run_control, run_message
 from django_livesim.views.bulk import run_bulk
+from django_livesim.views.figures import run_series
 from django_livesim.views.health import health
 from django_livesim.views.live import run_by_key, run_detail, run_mine
 from django_livesim.views.owner import run_delete, run_share
@@ -27,6 +28,7 @@ __all__ = [
     "run_list",
     "run_message",
     "run_mine",
+    "run_series",
     "run_share",
     "run_start",
 ]

@@ -31,6 +31,7 @@ from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
 from django_livesim.protocol.names import EXTERNAL, INSPECT, SET, Kind, Role, Status
 from django_livesim.views import pictures
+from django_livesim.views.figures import figures_context
 from django_livesim.views.parameters import parameters_context
 from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
 from django_livesim.views.scheduled import scheduled_context
@@ -96,6 +97,7 @@ def live_context(
     stored = gateway.stored_view(run, permissions.role(actor, run))
     context = _facts(request, actor, run) | scheduled_context(request, actor, run)
     context |= parameters_context(request, actor, run, simulation, bound.get(SET))
+    context |= figures_context(run, simulation)
     if permissions.role(actor, run) == Role.OWNER:
         context |= share_context(request, run)
     return context | {

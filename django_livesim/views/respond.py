@@ -59,6 +59,7 @@ class Shown:
     sharing: str
     when_unwatched: str
     is_job: bool
+    has_metrics: bool
 
     @classmethod
     def of(cls, simulation: Any) -> Shown:

@@ -30,6 +30,7 @@ from django_livesim.worker.asking import Asking
 from django_livesim.worker.keeping import Lease, code, versions
 from django_livesim.worker.notes import Notes
 from django_livesim.worker.strikes import Strikes
+from django_livesim.worker.thinning import Thinning
 from django_livesim.worker.writing import Waiting, Writes
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Ledger:
         self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
         self._writes = Writes(self._asking, tell)
         self._strikes = Strikes(self._asking, tell)
+        self._thinning = Thinning()
         self._look_due = self._sweep_due = 0.0
         self._dropped: Set[UUID] = frozenset()  # runs of its row that were not held, at the last look
         self._writing: frozenset[UUID] = frozenset()  # runs written in this turn, or that wait to be
@@ -162,6 +164,8 @@ class Ledger:
                 self._answer(done, self._ask(partial(self._load_again, run, passed)))
             for _, (held, claiming), done in (job for job in real if job[0] == "poll"):
                 self._answer(done, self._ask(partial(self._poll, held, claiming)))
+            if going_on and self._thinning.is_due:
+                self._ask(self._thinning.turn)
             if going_on and time.monotonic() >= self._lease.due:
                 self._lease.care()
         if self._strikes.finish():
@@ -215,6 +219,8 @@ class Ledger:
             self._freed(self._lease.peers.claiming)  # first: with the last answer the worker may end
         for each, result in known:
             self._answer(each.done, result)
+            if result is Committed.YES:
+                self._thinning.wrote(each.write)
 
     def _poll(self, held: Mapping[UUID, Position], claiming: bool) -> Poll:
         """Grant horizons, and find what is lost, free and waiting; what a look has seen is asked no more."""
@@ -248,6 +254,8 @@ class Ledger:
         """
         asked = {run for run, at in held.items() if at.horizon is not None} - self._writing
         horizons = journal.reserve(worker, {run: held[run] for run in asked})
+        for run in horizons:
+            self._thinning.stored(run, len(held[run].samples))
         return horizons, {run: held[run] for run in asked - horizons.keys()}
 
     def _look(self, worker: UUID) -> Look | None:
@@ -329,4 +337,5 @@ class Ledger:
             logger.exception("a run cannot be loaded run=%s times=%s", run, times)
             return None
         self._failed_loads.pop(run, None)
+        self._thinning.forget(run)
         return held

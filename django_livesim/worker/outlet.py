@@ -8,11 +8,12 @@ from uuid import UUID
 from django_livesim import conf
 from django_livesim.bus.chain import View
 from django_livesim.bus.publisher import Publisher
-from django_livesim.protocol import frames, plain
+from django_livesim.protocol import figures, frames, plain
 from django_livesim.runtime.ports import (
     EndOut,
     EventOut,
     FrameOut,
+    MetricsOut,
     Output,
     SendOut,
     StatusOut,
@@ -56,6 +57,10 @@ class Outlet:
                 self._lane(run, epoch, "status", text)
             case EventOut():
                 self._lane(run, epoch, "event", self._event(run, epoch, output))
+            case MetricsOut():
+                at, problem = figures.moment(output.at), plain.storable(output.problem)
+                text = frames.metrics(output.tick, at, output.values, problem)
+                self._lane(run, epoch, "metrics", text)
             case EndOut():
                 self.publisher.fits("The result", run, epoch, len(output.result))
                 most = conf.settings.MAX_FRAME_BYTES

@@ -26,6 +26,7 @@ async def workshop(sim: Any, benches: Annotated[int, Limits(ge=1, le=10), param(
         for name in [name for name in order if tasks[name]["done"] >= tasks[name]["work"]]:
             order.remove(name)
             sim.emit("finished", {"task": name, "work": tasks.pop(name)["work"]})
+            sim.state["finished"] = sim.state.get("finished", 0) + 1
         if sim.tick % 2 == 0:
             sim.report()
         await sim.sleep(0.1)
@@ -55,6 +56,16 @@ def handle(tasks: dict[str, Any], order: list[str], message: Any) -> None:
             order.insert(args["place"] - 1, name)
     message.reply({"order": order})
     return None
+
+
+@workshop.metrics
+def figures(sim: Any) -> dict[str, float]:
+    tasks = sim.state.get("tasks", {}).values()
+    return {
+        "tasks done": sim.state.get("finished", 0),
+        "waiting": max(0, len(tasks) - sim.state.get("benches", 0)),
+        "work left": sum(task["work"] - task["done"] for task in tasks),
+    }
 
 
 @workshop.command

@@ -52,6 +52,15 @@ class Counter(Simulation):
 
 
 @register
+class Gauge(Counter):
+    """Counts, and has figures."""
+
+    def metrics(self) -> dict[str, float]:
+        """The value, and what it is the square of."""
+        return {"value": self.state["value"], "root": self.state["value"] ** 0.5}
+
+
+@register
 async def echo(sim: Any) -> None:
     """Remembers every message and answers with its arguments."""
     seen = sim.state.setdefault("seen", [])

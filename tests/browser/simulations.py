@@ -129,3 +129,27 @@ class Bath(Simulation):
 
     def step(self, dt: float) -> None:
         self.state["now"] = [self.params[name] for name in ("room", "guests", "scent", "stirred")]
+
+
+@register
+class Meters(Simulation):
+    """Has as many figures as it is told; a command breaks them, and mends them."""
+
+    tick_rate = 20
+    frame_rate = 20
+
+    def setup(self, figures: int = 2) -> None:
+        self.state = {"n": 0, "figures": figures, "broken": False}
+
+    def step(self, dt: float) -> None:
+        self.state["n"] += 1
+
+    @command
+    def toggle(self) -> None:
+        self.state["broken"] = not self.state["broken"]
+
+    def metrics(self) -> dict[str, float]:
+        if self.state["broken"]:
+            raise ValueError(HOSTILE)
+        more = {f"meter {number:02}": self.state["n"] % 7 for number in range(self.state["figures"] - 1)}
+        return {HOSTILE: self.state["n"]} | more

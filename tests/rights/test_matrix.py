@@ -80,6 +80,8 @@ def on_pages(person: Person, run: Run) -> dict[str, str]:
     found = {}
     page = person.browser.get(run.get_absolute_url() + person.query(run))
     found["page"] = DONE if page.status_code == 200 else told(page, False)
+    figures = person.browser.get(reverse("livesim:run-series", args=[run.id]) + person.query(run))
+    found["figures"] = DONE if figures.status_code == 200 else told(figures, False)
     sent = post(person, run, "run-command", "add", htmx=True, n="1")
     found["command"] = told(sent, Command.objects.filter(run=run, name="add").exists())
     paused = post(person, run, "run-control", "pause")
@@ -94,6 +96,7 @@ def on_pages(person: Person, run: Run) -> dict[str, str]:
 
 NEEDS = {
     "page": Level.VIEW,
+    "figures": Level.VIEW,
     "command": Level.COMMAND,
     "control": Level.CONTROL,
     "share": Level.DELETE,
@@ -147,6 +150,7 @@ def test_python(person: Person, owner: Any) -> None:
         actor = person.actor(run)
         acts: dict[str, Callable[[], Any]] = {
             "page": lambda run=run, actor=actor: gateway.get(run, actor=actor),
+            "figures": lambda run=run, actor=actor: gateway.series(run, actor=actor),
             "command": lambda run=run, actor=actor: gateway.send(run, "add", actor=actor),
             "control": lambda run=run, actor=actor: gateway.pause(run, actor=actor),
             "share": lambda run=run, actor=actor: gateway.share(run, actor=actor),

@@ -32,6 +32,9 @@ class Teller(Simulation):
         if self.state["n"] == 90:
             self.finish(self.state["n"])
 
+    def metrics(self) -> dict[str, float]:
+        return {"n": self.state["n"]}
+
     @command
     def add(self, n: int) -> int:
         if n < 0:
@@ -164,7 +167,7 @@ ACTS = st.one_of(
 
 
 def told(acts: list[tuple[str, Any]]) -> list[Any]:
-    """What becomes of a run to which all this is done: what is told, how it ends, and its state."""
+    """What becomes of a run to which all this is done: what is told and stored, how it ends, and its state."""
     world = World(Teller)
     run = world.start(Teller, watch=False)
     for act, value in acts:
@@ -197,7 +200,8 @@ def told(acts: list[tuple[str, Any]]) -> list[Any]:
     ]
     row = world.row(run)
     state = world.state(run) if run in world.supervisor.runners else None
-    return [outputs, row["status"], state]
+    samples = [(each.tick, each.values) for each in world.ledger.samples[run].values()]
+    return [outputs, samples, row["status"], state]
 
 
 @settings(max_examples=150, deadline=None)

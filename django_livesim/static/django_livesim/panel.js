@@ -40,6 +40,7 @@ export class Panel {
     this.picture = this.#picture();
     this.job = this.#find("job") ? new JobCard(this.#find("job")) : null;
     this.#part("plain").hidden = true;
+    this.#plot();
     this.#listen();
     this.socket.open();
   }
@@ -87,6 +88,14 @@ export class Panel {
       note.textContent = say("picture_failed", { error });
       note.hidden = false;
     });
+  }
+
+  /** Its plots, where it has figures: what draws them is large. */
+  async #plot() {
+    const card = this.#find("figures");
+    if (!card) return;
+    const { Plots } = await import("./plots.js");
+    new Plots(card, this.socket);
   }
 
   #listen() {

@@ -12,7 +12,7 @@
  * comes every two seconds, or as `new LiveSocket(url, { hiddenRate })` says: so many a second, Infinity for no fewer
  * than ever. Events, each with a `detail`:
  *   connection {state: "connecting" | "open" | "waiting" | "closed", delay, code}   delay in ms, while waiting
- *   hello, status, event, presence, end   the server's message
+ *   hello, status, event, metrics, presence, end   the server's message
  *   frame    {epoch, seq, tick, state}, never older than the one before it on the same connection
  *   accepted {id, command}
  *   verdict  {type: "applied" | "refused", id, command, tick, result | code, message}; id is null for others' commands
@@ -247,6 +247,7 @@ export class LiveSocket extends EventTarget {
         return this.#fail(message);
       case "status":
       case "event":
+      case "metrics":
       case "presence":
       case "end":
         return this.#tell(message.type, message);

@@ -1,0 +1,215 @@
+/** The card of a run's figures: history from the server, what comes from the socket, and a plot for each figure. */
+
+import { Plot } from "./plot.js";
+import { Series } from "./series.js";
+import { say } from "./words.js";
+
+const AT_FIRST = 20; // plots that are shown before more are asked for
+const GAP = 5; // seconds between two samples after which it is asked whether there were others; three times the last
+const AGAIN = [5000, 60000]; // ms after which a history that could not be read is asked for again: at first, at most
+
+export class Plots {
+  #series = new Series();
+  #plots = new Map();
+  #most = AT_FIRST;
+  #held = null; // the last tick shown, while the plots are held
+  #view = null; // from and to, where that is not all
+  #follows = false; // whether what is shown moves on with the newest
+  #due = false;
+  #loading = false;
+  #next = Infinity; // the tick after which is asked next
+  #usual = 0; // seconds between the last two samples
+  #wait = AGAIN[0];
+  #shared;
+
+  /** `root` has parts with `data-figures`; `socket` is the page's. */
+  constructor(root, socket) {
+    this.root = root;
+    this.parts = new Map([...root.querySelectorAll("[data-figures]")].map((part) => [part.dataset.figures, part]));
+    this.#shared = {
+      key: `ls-figures-${root.dataset.series}`,
+      view: null,
+      byTime: false,
+      zoom: (from, to) => this.#show([from, to]),
+      whole: () => this.#show(null),
+    };
+    this.seen = new IntersectionObserver((changes) => this.#see(changes), { rootMargin: "100px" });
+    new ResizeObserver(() => this.#fit()).observe(this.#of("plots"));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renew());
+    this.#listen(socket);
+    this.#of("tools").hidden = false;
+    this.#load();
+  }
+
+  /** A part; where a host's template has left it out, one that is in no document. */
+  #of(name) {
+    if (!this.parts.has(name)) this.parts.set(name, document.createElement("div"));
+    return this.parts.get(name);
+  }
+
+  #listen(socket) {
+    socket.addEventListener("metrics", ({ detail }) => this.#take(detail));
+    socket.addEventListener("hello", () => this.#load());
+    const click = (name, act) => this.#of(name).addEventListener("click", act);
+    click("hold", () => this.#hold());
+    click("axis", () => this.#turn());
+    click("whole", () => this.#show(null));
+    click("nearer", () => this.#nearer());
+    click("more", () => {
+      this.#most = Infinity;
+      this.#arrange();
+    });
+  }
+
+  // what comes
+
+  #take({ tick, at, values, problem }) {
+    this.#say(problem ? say("no_figures", { why: problem }) : "");
+    if (problem) return;
+    const gap = at - (this.#series.at.at(-1) ?? at);
+    const last = this.#series.ticks.at(-1);
+    if (!this.#series.add(tick, at, values)) {
+      this.#series.clear(); // what was beyond is lost: another has gone on from before it
+      this.#series.add(tick, at, values);
+      this.#load(-Infinity);
+    } else if (gap > Math.max(GAP, 3 * this.#usual)) {
+      this.#load(last);
+    }
+    this.#usual = gap;
+    this.#arrange();
+  }
+
+  #say(text) {
+    const note = this.#of("problem");
+    if (note.textContent !== text) note.textContent = text;
+    note.hidden = !text;
+  }
+
+  /** Ask for what is stored after that tick, or after what was heard last; one question at a time. */
+  async #load(since = this.#series.ticks.at(-1) ?? -Infinity) {
+    if (this.#loading) {
+      this.#next = Math.min(this.#next, since);
+      return;
+    }
+    this.#loading = true;
+    const url = new URL(this.root.dataset.series, location.href);
+    if (since > -Infinity) url.searchParams.set("since", since);
+    try {
+      const answer = await fetch(url, { headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(answer.status);
+      this.#series.merge(await answer.json());
+      this.#wait = AGAIN[0];
+      this.#of("table").hidden = this.#series.length > 0;
+      this.#arrange();
+    } catch {
+      setTimeout(() => this.#load(since), this.#wait);
+      this.#wait = Math.min(2 * this.#wait, AGAIN[1]);
+    }
+    this.#loading = false;
+    const next = this.#next;
+    this.#next = Infinity;
+    if (next < Infinity) this.#load(next);
+  }
+
+  // what is shown
+
+  /** Have a plot for each figure, in alphabetical order, and draw what is new. */
+  #arrange() {
+    const names = [...this.#series.columns.keys()].sort((one, other) => one.localeCompare(other));
+    const shown = names.slice(0, this.#most);
+    if (shown.some((name) => !this.#plots.has(name))) {
+      for (const name of shown) {
+        if (!this.#plots.has(name)) this.#plots.set(name, new Plot(name, this.#shared));
+        const { element } = this.#plots.get(name);
+        this.#of("plots").append(element);
+        this.seen.observe(element);
+      }
+    }
+    this.#of("rest").hidden = shown.length === names.length;
+    this.#of("more").textContent = say("figures_more", { n: names.length - shown.length });
+    if (names.length) this.#of("table").hidden = true;
+    for (const plot of this.#plots.values()) plot.stale = plot.stale || this.#held === null;
+    this.#later();
+  }
+
+  #see(changes) {
+    const plots = new Map([...this.#plots.values()].map((plot) => [plot.element, plot]));
+    for (const { target, isIntersecting } of changes) plots.get(target).visible = isIntersecting;
+    this.#later();
+  }
+
+  #later() {
+    if (this.#due) return;
+    this.#due = true;
+    requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw() {
+    this.#due = false;
+    const series = this.#series;
+    const rows = this.#held === null ? series.length : series.until(this.#held);
+    const ticks = series.ticks.slice(0, rows);
+    const xs = this.#shared.byTime ? series.at.slice(0, rows) : ticks;
+    this.#follow(xs);
+    for (const plot of this.#plots.values()) {
+      if (!plot.stale) continue;
+      plot.tell({ ticks, xs, values: (series.columns.get(plot.name) ?? []).slice(0, rows) });
+      if (plot.visible) plot.draw();
+    }
+  }
+
+  #follow(xs) {
+    if (this.#view && this.#follows && xs.length) {
+      const width = this.#view[1] - this.#view[0];
+      this.#view = [xs.at(-1) - width, xs.at(-1)];
+    }
+    this.#shared.view = this.#view;
+  }
+
+  #fit() {
+    for (const plot of this.#plots.values()) plot.fit();
+  }
+
+  #renew() {
+    for (const plot of this.#plots.values()) plot.renew();
+    this.#later();
+  }
+
+  #restale() {
+    for (const plot of this.#plots.values()) plot.stale = true;
+    this.#later();
+  }
+
+  // what people do
+
+  #show(view, follows = false) {
+    this.#view = view;
+    this.#follows = follows;
+    this.#of("whole").hidden = view === null;
+    this.#restale();
+  }
+
+  /** The newer half of what is shown. */
+  #nearer() {
+    const xs = this.#shared.byTime ? this.#series.at : this.#series.ticks;
+    const [from, to] = this.#view ?? [xs[0], xs.at(-1)];
+    if (to > from) this.#show([(from + to) / 2, to], this.#view === null || this.#follows);
+  }
+
+  #hold() {
+    this.#held = this.#held === null ? (this.#series.ticks.at(-1) ?? -1) : null;
+    press(this.#of("hold"), this.#held !== null);
+    this.#restale();
+  }
+
+  #turn() {
+    this.#shared.byTime = !this.#shared.byTime;
+    press(this.#of("axis"), this.#shared.byTime);
+    this.#show(null);
+    this.#renew();
+  }
+}
+
+function press(button, pressed) {
+  button.setAttribute("aria-pressed", String(pressed));
+}
