@@ -62,8 +62,8 @@ class Keeper:
 
     @property
     def due(self) -> float:
-        """When there is something to store at the latest."""
-        return min(self.proof_due, self._since + self._options.checkpoint_seconds)
+        """When there is something to store at the latest, as time goes."""
+        return self._since + self._options.checkpoint_seconds
 
     def is_due(self, now: float, *, in_draft: bool) -> bool:
         """By time; and by what an heir would have to step again, where cheap and none is in the draft."""

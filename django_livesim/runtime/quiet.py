@@ -7,7 +7,6 @@ holds, and whatever else touches the run ends it.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from django_livesim.protocol.names import Status
@@ -21,6 +20,8 @@ class Quiet(NamedTuple):
     """A step is made by itself as long as the run is at an earlier tick,"""
     until: float
     """and it is earlier than this, by the clock of its worker."""
+    wake: float
+    """When it has its turn in any case, though no step may be due."""
 
 
 def found(run: Holding) -> Quiet | None:
@@ -36,5 +37,6 @@ def found(run: Holding) -> Quiet | None:
     tick = min(schedule.next_tick - 1, horizon.half - 1, horizon.granted)
     if run.host.tick >= tick:
         return None
-    until = min(schedule.next_due, keeper.due, run.unwatched.due)
-    return Quiet(int(tick), until) if tick < math.inf else None
+    wake = min(schedule.next_due, keeper.proof_due, run.unwatched.due)
+    until = min(wake, keeper.due)
+    return Quiet(int(tick), until, wake)

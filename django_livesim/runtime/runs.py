@@ -229,7 +229,7 @@ class Runs:
             return
         try:
             if self._call(runner, runner.step_quietly):
-                self._turns.put(runner, min(runner.pace.due, quiet.until))
+                self._turns.put(runner, min(runner.pace.due, quiet.wake))
                 return
         except AUTHOR_ERRORS as exc:
             runner.fail(exc)
