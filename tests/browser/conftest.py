@@ -80,10 +80,11 @@ class Visitor:
         if kind in ("error", "warning"):
             self.said.append(text)
 
-    def log_in(self) -> Visitor:
+    def log_in(self, name: str = "ada") -> Visitor:
+        """As a user whose password is the name."""
         self.page.goto(f"{self.site.url}/admin/login/?next=/livesim/")
-        self.page.fill("#id_username", "ada")
-        self.page.fill("#id_password", "ada")
+        self.page.fill("#id_username", name)
+        self.page.fill("#id_password", name)
         self.page.click("[type=submit]")
         return self
 
