@@ -121,7 +121,8 @@ def milliseconds(seconds: float) -> str:
     """A duration of seconds as `12 ms`; from ten seconds on as `12 s`."""
     if seconds >= 10:
         return _("%(number)s s") % {"number": f"{seconds:.0f}"}
-    return _("%(number)s ms") % {"number": f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f}"}
+    number = 1000 * seconds
+    return _("%(number)s ms") % {"number": f"{number:.0f}" if number >= 10 else f"{number:.2g}"}
 
 
 @register.filter
@@ -270,7 +271,7 @@ def livesim_words() -> dict[str, str]:
             "socket_open": _("live"),
             "socket_ended": _("ended"),
             "socket_silent": _("nothing new for {seconds} s"),
-            "socket_waiting": _("reconnecting in {seconds} s"),
+            "socket_waiting": _("lost"),
             "socket_offline": _("offline"),
             "socket_closed": _("closed"),
             "socket_no_right": _("no right"),
@@ -309,7 +310,7 @@ def livesim_words() -> dict[str, str]:
             "found_nothing": _("nothing found"),
             "copied": _("copied"),
             "not_copied": _("The browser does not allow copying here."),
-            "latency_trip": _("{half} half of the time, {most} at most in 99 % of {n}"),
+            "latency_of": _("{time} (of {n})"),
             "per_second": _("{amount} a second"),
             "picture_failed": _("The picture cannot be drawn: {error}"),
             "db_down": _("The database does not answer; nothing was stored. Try again."),

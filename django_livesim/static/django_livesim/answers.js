@@ -4,6 +4,7 @@ import { say } from "./words.js";
 
 const REMEMBERED = 100; // verdicts kept for forms whose answer comes later than the socket's, and arguments
 const LONG = 300; // characters shown of one value
+const REASON = 1000; // and, where a form is answered, of why something was refused
 const UNSAID = new Set(["csrfmiddlewaretoken", "livesim_id"]);
 
 export class Answers {
@@ -14,7 +15,10 @@ export class Answers {
   /** `root` holds the forms, `log` takes what others did, too. */
   constructor(root, log) {
     Object.assign(this, { root, log });
-    root.addEventListener("htmx:load", () => this.#fill());
+    root.addEventListener("htmx:load", () => {
+      this.#fill();
+      this.#read();
+    });
   }
 
   /** What the server tells of the commands there are. */
@@ -29,6 +33,7 @@ export class Answers {
 
   take(verdict) {
     const { type, id, tick, result, message, code, by } = verdict;
+    if (this.#verdicts.has(id)) return; // the form has told it before the socket did
     const sent = this.#sent.get(id);
     const command = verdict.command ?? sent?.command;
     if (id) {
@@ -39,9 +44,17 @@ export class Answers {
     const isApplied = type === "applied";
     const what = this.#labels.get(command) ?? (command ? say(`verb_${command}`, {}, command) : "");
     const kind = isApplied ? "applied" : "refused";
-    const told = say(isApplied ? "log_applied" : what ? "log_refused" : "refused", { why: message || code });
+    const told = say(isApplied ? "log_applied" : what ? "log_refused" : "refused", { why: brief(message || code || "") });
     const parts = { what, result: told, data: written(sent?.args, result), who: who(id, by) };
     this.log.add(kind, tick, parts, { id });
+  }
+
+  /** What the server has answered to a form, and the socket, which was not there then, has not told. */
+  #read() {
+    for (const answer of this.root.querySelectorAll("[data-answered]")) {
+      const { answered: id, outcome: type, command, tick, result, why: message } = answer.dataset;
+      if (this.#sent.has(id)) this.take({ type, id, command, tick, result, message });
+    }
   }
 
   #fill() {
@@ -63,10 +76,10 @@ export function argsOf(form) {
   return args;
 }
 
-/** A value on one line. */
-export function brief(value) {
+/** A value on one line, cut where it is long. */
+export function brief(value, most = LONG) {
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return text.length > LONG ? `${text.slice(0, LONG)}…` : text;
+  return text.length > most ? `${text.slice(0, most)}…` : text;
 }
 
 function keep(map, id, value) {
@@ -97,7 +110,7 @@ function answer({ type, tick, result, message, code }) {
     const text = say("applied", { tick });
     element.textContent = result == null ? text : `${text} → ${brief(result)}`;
   } else {
-    element.textContent = say("refused", { why: message || code });
+    element.textContent = say("refused", { why: brief(message || code, REASON) });
   }
   return element;
 }

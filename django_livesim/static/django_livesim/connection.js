@@ -82,7 +82,8 @@ export class Connection {
       const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
       this.places.write("lost-text", say(isOffline ? "offline" : code === RESTARTING ? "restarting" : "lost"));
       this.places.write("lost-count", say(isOffline ? "when_online" : "reconnecting", { seconds }));
-      this.#show(isOffline ? "offline" : "waiting", say(isOffline ? "socket_offline" : "socket_waiting", { seconds }));
+      const state = isOffline ? "offline" : "waiting";
+      this.#show(state, say(`socket_${state}`));
     });
     this.#become(true, this.places.part("lost-text").textContent);
   }

@@ -160,8 +160,8 @@ export class Latency {
     if (this.#looks++ % ASK === 0) this.#figure("server")?.dispatchEvent(new CustomEvent("livesim:latency"));
     const now = performance.now();
     const { figures } = this.trips;
-    const [half, most] = [figures.quantile(0.5), figures.quantile(0.99)];
-    this.#put("trip", figures.count ? say("latency_trip", { half: inMs(half), most: inMs(most), n: figures.count }) : "–");
+    this.#put("half", inMs(figures.quantile(0.5)));
+    this.#put("most", figures.count ? say("latency_of", { time: inMs(figures.quantile(0.99)), n: figures.count }) : "–");
     this.#put("frames", this.traffic.frameRate(now).toFixed(1));
     this.#put("skipped", String(this.traffic.skipped));
     this.#put("bytes", say("per_second", { amount: inBytes(this.traffic.byteRate(now)) }));

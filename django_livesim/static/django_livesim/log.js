@@ -6,7 +6,7 @@
 const LIMIT = 200; // lines of each
 const WAIT = 50; // ms in which what comes is put into the document at once
 const GROUPS = { applied: "command", refused: "command", event: "event", status: "status" };
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeStyle: "medium" });
 
 export class Log {

@@ -107,15 +107,15 @@ export class Search {
   #clear() {
     for (const node of this.#opened) node.fold();
     this.#opened.clear();
-    this.#reached((members) => members.forgetReached());
+    this.#forgetReached(this.tree.members);
     this.tree.highlight(new Set(), null);
     this.#tell();
   }
 
-  #reached(act, members = this.tree.members) {
+  #forgetReached(members) {
     if (!members) return;
-    act(members);
-    for (const node of members.nodes.values()) this.#reached(act, node.members);
+    members.forgetReached();
+    for (const node of members.nodes.values()) this.#forgetReached(node.members);
   }
 
   #look(isNew) {
@@ -164,8 +164,8 @@ export class Search {
     this.tree.highlight(new Set(this.#hits.map(idOf)), path ? idOf(path) : null);
     this.#tell();
     if (!node) return;
-    (node.branch ? node.details.firstChild : node.element).scrollIntoView({ block: "nearest" });
     this.onFind(node);
+    (node.branch ? node.details.firstChild : node.element).scrollIntoView({ block: "nearest" });
   }
 
   #tell() {
