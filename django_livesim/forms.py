@@ -82,6 +82,16 @@ class SpeedForm(forms.Form):
 CONTROL_FORMS: Mapping[str, type[forms.Form]] = {Verb.STEP: StepForm, Verb.SPEED: SpeedForm}
 """The forms of the controls that take an argument; the others take none."""
 
+CONTROL_LABELS: Mapping[str, Any] = {
+    Verb.PAUSE: _("Pause"),
+    Verb.RESUME: _("Resume"),
+    Verb.STEP: _("Step"),
+    Verb.SPEED: _("Set speed"),
+    Verb.STOP: _("Stop"),
+    Verb.RESTART: _("Restart"),
+}
+"""What people call the controls."""
+
 QUESTIONS: Mapping[str, Any] = {
     Verb.RESTART: _("Restart this run from the beginning? The present one ends."),
     Verb.STOP: _("Stop this run? Its state is stored, and it can be resumed."),

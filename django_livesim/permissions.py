@@ -41,6 +41,9 @@ ROLES = {
     Level.DELETE: Role.OWNER,
 }
 
+KNOW_SENDERS = frozenset({Role.CONTROL, Role.OWNER})
+"""Who is told by whom a command was sent; others are told their own alone."""
+
 PERMISSIONS = (
     (Level.DELETE, "livesim.delete_run"),
     (Level.CONTROL, "livesim.control_run"),

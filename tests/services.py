@@ -12,7 +12,7 @@ import pytest
 
 from scripts import services
 
-PARTS = ("redis", "postgres", "chromium", "node", "nginx")
+PARTS = ("redis", "postgres", "chromium", "node", "nginx", "axe")
 
 
 def required(part: str) -> bool:

@@ -256,6 +256,8 @@ SAID = [
     frames.applied(None, "add", 3),
     frames.refused("a", "add", 3, "refused", "no"),
     frames.refused(None, "add", 3, "refused", "no"),
+    frames.applied(None, "add", 3, by=frames.sender("u:1", "ada")),
+    frames.refused(None, "add", 3, "refused", "no", frames.sender("s:0123")),
     frames.error(None, LivesimError("no")),
     frames.error("a", LivesimError("no", code=Code.BUSY, fields={"n": ["bad"]}, retry=1.5)),
     frames.event("boom", {"a": 1}, 3),

@@ -711,7 +711,9 @@ async def test_events_and_others_results_reach_everyone(run: Run, cookies: str, 
         publisher.publish(run.id, "all", verdict.encode())
         await socket.until(lambda: socket.of("applied"))
         assert socket.of("event")[0]["data"] == {"n": 1}
-        assert socket.of("applied")[0] == {"type": "applied", "id": None, "command": "add", "tick": 1}
+        by = {"kind": "process", "name": "cli"}  # for the owner
+        told = {"type": "applied", "id": None, "command": "add", "tick": 1, "by": by}
+        assert socket.of("applied")[0] == told
         assert socket.of("presence")[0]["viewers"] == 1
 
 

@@ -34,6 +34,21 @@ def test_an_age_is_told_in_its_largest_unit(settings, use_tz, ago, text):
     assert livesim.age(timezone.now() - ago) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"),
+        (0.0000266, "0.027 ms"),
+        (0.0042, "4.2 ms"),
+        (0.0123, "12 ms"),
+        (2.5, "2500 ms"),
+        (14.2, "14 s"),
+    ],
+)
+def test_a_duration_is_told_in_milliseconds_while_it_is_short(seconds, text):
+    assert livesim.milliseconds(seconds) == text
+
+
 def test_a_moment_for_scripts_has_its_offset_with_and_without_time_zones(settings):
     assert livesim.iso(datetime(2026, 1, 2, 3, 4, tzinfo=UTC)) == "2026-01-02T03:04:00+00:00"
     settings.USE_TZ, settings.TIME_ZONE = False, "America/Chicago"

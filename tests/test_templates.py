@@ -38,7 +38,7 @@ def test_the_examples_are_what_a_host_of_the_tests_does(name):
 
 def test_what_the_scripts_look_for_is_in_the_templates():
     scripts = "".join(path.read_text() for path in (BASE / "django_livesim/static").rglob("*.js"))
-    wanted = set(re.findall(r'#(?:find|part|write)\("([\w-]+)"', scripts))
+    wanted = set(re.findall(r'[.#](?:find|part|write)\("([\w-]+)"', scripts))
     there = set(re.findall(r'data-ls="([\w-]+)"', "".join(p.read_text() for p in FOLDER.rglob("*.html"))))
     assert wanted <= there
     figures = (FOLDER / "includes/figures.html").read_text()

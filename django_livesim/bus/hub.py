@@ -29,11 +29,12 @@ from django_livesim.bus.pressure import Pressure
 from django_livesim.bus.receiver import Receiver
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
+from django_livesim.bus.senders import Senders
 from django_livesim.bus.turns import turns
 from django_livesim.bus.viewer import Viewer
 from django_livesim.bus.watch import ALL, RowWatch
 from django_livesim.protocol import frames
-from django_livesim.protocol.frames import Verdict
+from django_livesim.protocol.frames import By, Verdict
 from django_livesim.protocol.names import CloseCode, Role, Status, run_group, worker_channel
 
 INTERVAL = 5.0  # seconds between two signs of interest
@@ -76,6 +77,8 @@ class Hub:
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
         self._watch = RowWatch(self, rows)
+        self._senders = Senders(rows, self._say_who)
+        self._know_senders = rows.know_senders
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._groups: set[str] = set()
         self._care = asyncio.Event()
@@ -107,6 +110,7 @@ class Hub:
         if not self._tasks:
             self._start("rows", self._watch.run())
             self._start("interest", self._show_interest())
+            self._start("senders", self._senders.run())
         self._watch.ask()
         self._care.set()
         self._announce()
@@ -304,11 +308,22 @@ class Hub:
             self._seen.popitem(last=False)
         self.in_doubt = True  # until a frame shows what it did
         others = verdict.text(to_sender=False)
+        is_wanted = False  # by somebody who may know who sent it
         for viewer in self.viewers:
             if viewer.is_sender(verdict):
                 viewer.answer(verdict)
+            elif viewer.role in self._know_senders:
+                is_wanted = True
             else:
                 viewer.say(others)
+        if is_wanted:
+            self._senders.tell(verdict)
+
+    def _say_who(self, verdict: Verdict, by: By) -> None:
+        text = verdict.text(to_sender=False, by=by)
+        for viewer in self.viewers:
+            if viewer.role in self._know_senders and not viewer.is_sender(verdict):
+                viewer.say(text)
 
     def _hear_look(self, message: dict[str, Any]) -> None:
         self._watch.ask()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -68,3 +68,7 @@ class Rows:
     """The tick of the last stored view for a role, or for "all", and its JSON."""
     answers: Callable[[UUID, Sequence[tuple[str, str]]], Awaitable[Sequence[Verdict]]]
     """The outcomes there are among these (sender, client id), in one query of at most 200."""
+    names: Callable[[Sequence[str]], Awaitable[Mapping[str, str]]] | None = None
+    """The names of users, by how they are journaled as senders; those that are no more are left out."""
+    know_senders: Collection[str] = ()
+    """The roles that are told who sent a command."""

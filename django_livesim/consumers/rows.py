@@ -11,10 +11,11 @@ from uuid import UUID
 import orjson
 from channels.db import database_sync_to_async
 
-from django_livesim import conf, gateway
+from django_livesim import conf, gateway, permissions
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.watch import AWAY
 from django_livesim.consumers.together import Together
+from django_livesim.gateway.senders import names_of
 from django_livesim.models import Command, Run
 from django_livesim.protocol.frames import Verdict
 from django_livesim.protocol.names import EXTERNAL
@@ -107,5 +108,16 @@ def read_answers(run_id: UUID, asked: Sequence[tuple[str, str]]) -> list[Verdict
     return [verdict_of(row) for row in gateway.answers(run_id, asked)]
 
 
+@in_database
+def read_names(senders: Sequence[str]) -> dict[str, str]:
+    return names_of(senders)
+
+
 read_facts = Together(in_database(facts_of_all), AWAY)
-ROWS = Rows(facts=read_facts, stored_view=read_stored_view, answers=read_answers)
+ROWS = Rows(
+    facts=read_facts,
+    stored_view=read_stored_view,
+    answers=read_answers,
+    names=read_names,
+    know_senders=permissions.KNOW_SENDERS,
+)

@@ -27,6 +27,9 @@ MAX_FIELDS = 10  # fields that an error names, and texts for each
 
 Speed = float | Literal["max"]
 
+By = Mapping[str, str]
+"""Who sent a command: `kind` is user, visitor or process, `name` that of a user or process."""
+
 
 def _encode(type: str, /, **members: Any) -> str:
     return orjson.dumps({"type": type, **members}).decode()
@@ -110,21 +113,39 @@ def accepted(id: str, command: str) -> str:
 
 
 def applied(
-    id: str | None, command: str, tick: int, result: str | bytes | None = None, too_large: int = 0
+    id: str | None,
+    command: str,
+    tick: int,
+    result: str | bytes | None = None,
+    too_large: int = 0,
+    by: By | None = None,
 ) -> str:
     """The command took effect after `tick`; `result` is JSON text, and left out for all but the sender.
 
-    Where a result is not sent, it is null, and `too_large` its bytes.
+    Where a result is not sent, it is null, and `too_large` its bytes. `by` is for those who may know.
     """
     if result is None:
-        return _encode("applied", id=id, command=command, tick=tick)
+        return _encode("applied", id=id, command=command, tick=tick, **_by(by))
     more = {"too_large": too_large} if too_large else {}
     return _encode("applied", id=id, command=command, tick=tick, result=orjson.Fragment(result), **more)
 
 
-def refused(id: str | None, command: str, tick: int, code: str, message: str) -> str:
+def refused(id: str | None, command: str, tick: int, code: str, message: str, by: By | None = None) -> str:
     """The command was accepted and then declined; it has changed nothing."""
-    return _encode("refused", id=id, command=command, tick=tick, code=str(code), message=str(message))
+    said = {"id": id, "command": command, "tick": tick, "code": str(code), "message": str(message)}
+    return _encode("refused", **said, **_by(by))
+
+
+def sender(sender: str, name: str = "") -> By:
+    """Who that is, for people; `name` is a user's, empty where there is no such user any more."""
+    kind, _, label = sender.partition(":")
+    if kind == "u":
+        return {"kind": "user", "name": name}
+    return {"kind": "process", "name": label} if kind == "p" else {"kind": "visitor", "name": ""}
+
+
+def _by(by: By | None) -> dict[str, By]:
+    return {} if by is None else {"by": by}
 
 
 def error(id: str | None, problem: LivesimError) -> str:
@@ -227,13 +248,16 @@ class Verdict:
         size = len(self.result)
         return self if size <= most else replace(self, result="null", too_large=size)
 
-    def text(self, *, to_sender: bool) -> str:
-        """The `applied` or `refused` message, for its sender or for everyone else."""
+    def text(self, *, to_sender: bool, by: By | None = None) -> str:
+        """The `applied` or `refused` message, for its sender or for everyone else.
+
+        `by` is for those alone who may know who the sender is.
+        """
         client_id = self.id if to_sender else None
         if self.outcome == Outcome.APPLIED:
             result = self.result if to_sender else None
-            return applied(client_id, self.command, self.tick, result, self.too_large)
-        return refused(client_id, self.command, self.tick, self.code, self.message)
+            return applied(client_id, self.command, self.tick, result, self.too_large, by)
+        return refused(client_id, self.command, self.tick, self.code, self.message, by)
 
 
 def _plain(value: str | int) -> str | int:

@@ -24,7 +24,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from django_livesim.conf import settings
-from django_livesim.forms import TIMES
+from django_livesim.forms import CONTROL_LABELS, TIMES
 from django_livesim.gateway import harming
 from django_livesim.models import STATUS_LABELS, Run, Worker
 from django_livesim.protocol.cutting import cut_json
@@ -114,6 +114,15 @@ def as_json(value: Any) -> str:
 def one_line(value: Any) -> str:
     """Data as JSON on one line of at most 300 characters."""
     return cut_json(value, 300, indent=None)[0]
+
+
+@register.filter
+def milliseconds(seconds: float) -> str:
+    """A duration of seconds as `12 ms`; from ten seconds on as `12 s`."""
+    if seconds >= 10:
+        return _("%(number)s s") % {"number": f"{seconds:.0f}"}
+    number = 1000 * seconds
+    return _("%(number)s ms") % {"number": f"{number:.0f}" if number >= 10 else f"{number:.2g}"}
 
 
 @register.filter
@@ -260,40 +269,70 @@ def livesim_htmx_version() -> int:
 @register.simple_tag
 def livesim_words() -> dict[str, str]:
     """The texts that the scripts show, by name; {places} are filled in the browser."""
-    return {str(status): str(label) for status, label in STATUS_LABELS.items()} | {
-        "socket_connecting": _("connecting"),
-        "socket_open": _("live"),
-        "socket_silent": _("nothing new for {seconds} s"),
-        "socket_waiting": _("reconnecting"),
-        "socket_closed": _("offline"),
-        "lost": _("Connection lost."),
-        "back": _("Connected again."),
-        "reconnecting": _("Reconnecting in {seconds} s."),
-        "trying": _("Reconnecting…"),
-        "no_right": _("You may not watch this run any more."),
-        "deleted": _("This run has been deleted."),
-        "too_many": _("Too many pages are open. Close some, then load this one again."),
-        "restarted": _("Restarted: going to the new run."),
-        "max": _("max"),
-        "more": _("show {n} more"),
-        "hours_left": _("about {n} hours left"),
-        "minutes_left": _("about {n} minutes left"),
-        "seconds_left": _("about {n} s left"),
-        "attempt": _("attempt {attempt} of {attempts}"),
-        "applied": _("Applied at tick {tick}."),
-        "refused": _("Refused: {why}"),
-        "log_applied": _("{command} applied"),
-        "log_refused": _("{command} refused: {why}"),
-        "cell_at": _("column {column}, row {row}"),
-        "picture_failed": _("The picture cannot be drawn: {error}"),
-        "no_figures": _("No figures: {why}"),
-        "figure_now": _("{name}: {value} at tick {tick}"),
-        "figure_none": _("{name}: no value"),
-        "figures_tick": _("tick {tick}"),
-        "figures_more": _("Show {n} more"),
-        "figure_save": _("Save the plot of {name} as a picture"),
-        "figures_lost": _("The history of the figures cannot be read; it is asked for again."),
-        "db_down": _("The database does not answer; nothing was stored. Try again."),
-        "unreachable": _("The server cannot be reached. Nothing was lost: try again."),
-        "server_error": _("The server answered with an error ({status}). Try again, or load the page anew."),
-    }
+    statuses = {str(status): str(label) for status, label in STATUS_LABELS.items()}
+    verbs = {f"verb_{verb}": str(label) for verb, label in CONTROL_LABELS.items()}
+    return (
+        statuses
+        | verbs
+        | {
+            "socket_connecting": _("connecting"),
+            "socket_open": _("live"),
+            "socket_ended": _("ended"),
+            "socket_silent": _("nothing new for {seconds} s"),
+            "socket_waiting": _("lost"),
+            "socket_offline": _("offline"),
+            "socket_closed": _("closed"),
+            "socket_no_right": _("no right"),
+            "socket_deleted": _("deleted"),
+            "socket_too_many": _("too many pages"),
+            "lost": _("Connection lost."),
+            "restarting": _("The server is restarting."),
+            "offline": _("You are offline."),
+            "when_online": _("The page connects by itself when you are online again."),
+            "back": _("Connected again."),
+            "reconnecting": _("Reconnecting in {seconds} s."),
+            "trying": _("Reconnecting…"),
+            "no_right": _("You may not watch this run any more."),
+            "deleted": _("This run has been deleted."),
+            "too_many": _("Too many pages are open. Close some, then load this one again."),
+            "restarted": _("Restarted: going to the new run."),
+            "max": _("max"),
+            "more": _("show {n} more"),
+            "hours_left": _("about {n} hours left"),
+            "minutes_left": _("about {n} minutes left"),
+            "seconds_left": _("about {n} s left"),
+            "attempt": _("attempt {attempt} of {attempts}"),
+            "applied": _("Applied at tick {tick}."),
+            "refused": _("Refused: {why}"),
+            "log_applied": _("applied"),
+            "log_refused": _("refused: {why}"),
+            "by_you": _("by you"),
+            "by_user": _("by {name}"),
+            "by_somebody": _("by somebody"),
+            "by_visitor": _("by a visitor"),
+            "by_process": _("by a program ({name})"),
+            "alone": _("This page alone"),
+            "one_other": _("This page and one other"),
+            "others": _("This page and {n} others"),
+            "found": _("{n} of {all}"),
+            "found_nothing": _("nothing found"),
+            "copied": _("copied"),
+            "not_copied": _("The browser does not allow copying here."),
+            "latency_of": _("{time} (of {n})"),
+            "per_second": _("{amount} a second"),
+            "picture_failed": _("The picture cannot be drawn: {error}"),
+            "cell_at": _("column {column}, row {row}"),
+            "no_figures": _("No figures: {why}"),
+            "figure_now": _("{name}: {value} at tick {tick}"),
+            "figure_none": _("{name}: no value"),
+            "figures_tick": _("tick {tick}"),
+            "figures_more": _("Show {n} more"),
+            "figure_save": _("Save the plot of {name} as a picture"),
+            "figures_lost": _("The history of the figures cannot be read; it is asked for again."),
+            "db_down": _("The database does not answer; nothing was stored. Try again."),
+            "unreachable": _("The server cannot be reached. Nothing was lost: try again."),
+            "server_error": _(
+                "The server answered with an error ({status}). Try again, or load the page anew."
+            ),
+        }
+    )

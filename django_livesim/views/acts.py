@@ -27,6 +27,7 @@ from django_livesim.forms import (
 )
 from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor, Level
+from django_livesim.protocol.cutting import cut
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import CLIENT_ID, Outcome, Verb
 from django_livesim.views import pictures
@@ -47,6 +48,8 @@ from django_livesim.views.respond import (
 
 PATIENCE = 2.0
 """Seconds that a browser without JavaScript is kept waiting for the outcome."""
+REASON = 1000
+"""Characters that it is shown of why something was refused."""
 
 
 @never_cache
@@ -190,7 +193,8 @@ def _unknown(request: HttpRequest, run: Run, name: str) -> HttpResponse:
 
 def _tell(request: HttpRequest, run: Run, command: Command) -> HttpResponse:
     """Back to the run's page, with the outcome as a message."""
-    names = {"name": command.name, "tick": command.apply_tick, "why": command.message or command.code}
+    why = cut(command.message or command.code, REASON)
+    names = {"name": command.name, "tick": command.apply_tick, "why": why}
     if command.outcome == Outcome.APPLIED:
         messages.success(request, _("%(name)s: applied at tick %(tick)s.") % names, fail_silently=True)
     elif command.outcome == Outcome.REFUSED:

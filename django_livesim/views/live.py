@@ -26,19 +26,16 @@ from django_livesim.forms import (
     questions,
 )
 from django_livesim.gateway import harming
-from django_livesim.models import Command, Run, Source, Visibility
+from django_livesim.models import Run, Source, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import NoRun, UnknownSimulation
-from django_livesim.protocol.names import EXTERNAL, INSPECT, SET, Kind, Role, Status
-from django_livesim.views import pictures
+from django_livesim.protocol.names import EXTERNAL, SET, Role, Status
+from django_livesim.views import log, pictures
 from django_livesim.views.figures import figures_context
 from django_livesim.views.parameters import parameters_context
 from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
 from django_livesim.views.scheduled import scheduled_context
 from django_livesim.views.vitals import WANTING, workers_alive
-
-JOURNAL = 20
-"""Commands that the event log begins with."""
 
 
 @never_cache
@@ -46,12 +43,14 @@ JOURNAL = 20
 @of_a_run
 def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """The live page. `?part=` gives a part alone: `facts`, which change with the status, `scheduled`, what
-    waits, `parameters` with their present values."""
+    waits, `parameters` with their present values, `latency`, how late its ticks are."""
     actor = Actor.from_request(request)
     run = gateway.get(run_id, actor=actor)
     part = request.GET.get("part")
     if part == "facts":
         return fragment(request, "facts.html", _facts(request, actor, run) | {"oob": True})
+    if part == "latency":
+        return fragment(request, "lateness.html", {"load": harming.load(run)})
     if part == "scheduled":
         return fragment(request, "scheduled.html", scheduled_context(request, actor, run))
     if part == "parameters":
@@ -110,7 +109,7 @@ def live_context(
         "speed_form": SpeedForm(auto_id="id_speed_%s", initial={"x": _speed(run)}),
         "stored_tick": stored[0] if stored else None,
         "stored_state": stored[1] if stored else None,
-        "journal": _journal(actor, run),
+        "journal": log.newest(actor, run, simulation),
         "role": str(permissions.role(actor, run)),
     }
 
@@ -204,13 +203,3 @@ def _share_link(request: HttpRequest, run: Run) -> str:
 
 def _speed(run: Run) -> str:
     return f"{run.speed:g}" if run.speed else "max"
-
-
-def _journal(actor: Actor, run: Run) -> list[tuple[Command, bool]]:
-    """The newest commands, and whether each is the asker's own."""
-    rows = (
-        run.commands.exclude(kind=Kind.CONTROL, name=INSPECT)
-        .order_by("-id")
-        .defer("args", "result")[:JOURNAL]
-    )
-    return [(row, row.sender == actor.sender) for row in rows]

@@ -21,7 +21,8 @@ EXPECTED = re.compile(r"status of 4(22|04)|favicon")
 """Lines that Chromium writes by itself about answers to bad input, which a test asks for on purpose."""
 
 LOST = re.compile(
-    r"WebSocket connection|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|htmx:(sendError|afterRequest)"
+    r"WebSocket connection|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INTERNET_DISCONNECTED"
+    r"|htmx:(sendError|afterRequest)"
 )
 """What it writes while a server is away."""
 
@@ -80,10 +81,11 @@ class Visitor:
         if kind in ("error", "warning"):
             self.said.append(text)
 
-    def log_in(self) -> Visitor:
+    def log_in(self, name: str = "ada") -> Visitor:
+        """As a user whose password is the name."""
         self.page.goto(f"{self.site.url}/admin/login/?next=/livesim/")
-        self.page.fill("#id_username", "ada")
-        self.page.fill("#id_password", "ada")
+        self.page.fill("#id_username", name)
+        self.page.fill("#id_password", name)
         self.page.click("[type=submit]")
         return self
 

@@ -10,6 +10,20 @@ from tests.browser.portrayed import HOSTILE
 
 __all__ = ["HOSTILE"]
 
+WORST = (
+    "<script>alert(1)</script>",
+    "{{7*7}}",
+    "{% now 'Y' %}",
+    "javascript:alert(1)",
+    "\u202egnp.live\u202c",
+    "\"'><img src=x onerror=alert(1)>",
+    "--><svg onload=alert(1)>",
+    "__proto__",
+    "constructor",
+)
+"""Texts that want to be something else."""
+LONG = "W" * 2**16
+
 
 @register
 class Painted(Simulation):
@@ -48,6 +62,41 @@ class Painted(Simulation):
 
 
 @register
+class Atlas(Simulation):
+    """About a megabyte, of which little changes."""
+
+    tick_rate = 10
+    frame_rate = 10
+
+    def setup(self, regions: int = 100, towns: int = 100) -> None:
+        self.state = {
+            "clock": 0,
+            "still": "stays as it is",
+            "regions": {f"region-{number}": self._region(number, towns) for number in range(regions)},
+        }
+
+    def _region(self, region: int, towns: int) -> dict[str, Any]:
+        return {
+            f"town-{region}-{number}": {
+                "people": region + number,
+                "name": f"The town of {region} and {number}",
+            }
+            for number in range(towns)
+        }
+
+    def step(self, dt: float) -> None:
+        self.state["clock"] += 1
+
+    @command
+    def grow(self, region: int, town: int) -> int:
+        """More people in one town."""
+        found = self.state["regions"][f"region-{region}"][f"town-{region}-{town}"]
+        found["people"] += 1000
+        people: int = found["people"]
+        return people
+
+
+@register
 class Chronicle(Simulation):
     """Cannot be stored: it is played again from its beginning, and each step takes its time."""
 
@@ -60,6 +109,59 @@ class Chronicle(Simulation):
     def step(self, dt: float) -> None:
         time.sleep(0.005)
         self.state["day"] += 1
+
+
+@register
+class Hostile(Simulation):
+    """<script>alert(1)</script> {{7*7}}"""
+
+    def setup(self, text: str = "<b>bold</b>") -> None:
+        self.state = {
+            "given": text,
+            **{each: each for each in WORST},
+            "nested": {each: [each, {each: None}] for each in WORST},
+            "long": LONG,
+            LONG: "long",
+        }
+
+    def step(self, dt: float) -> None:
+        self.state["ticks"] = self.tick
+
+    @command
+    def tell(self, text: str) -> str:
+        """<img src=x onerror=alert(1)>"""
+        self.emit(text, {text: [text]})
+        return text
+
+    @command
+    def tell_long(self) -> str:
+        self.emit(LONG, {LONG: LONG})
+        return LONG
+
+    @command
+    def decline(self, text: str) -> None:
+        raise Refused(text)
+
+    @command
+    def decline_long(self) -> None:
+        raise Refused(LONG)
+
+
+@register
+class Herald(Simulation):
+    """Has much to say."""
+
+    def setup(self) -> None:
+        self.state = {"cries": 0}
+
+    def step(self, dt: float) -> None:
+        pass
+
+    @command
+    def cry(self, times: int) -> None:
+        self.state["cries"] += times
+        for number in range(times):
+            self.emit("hear", number)
 
 
 @register

@@ -41,6 +41,11 @@ class Site:
         self.manage("migrate", "-v0")
         self.manage("createsuperuser", "--noinput", "--username", "ada", "--email", "ada@example.com")
 
+    def add_user(self, name: str) -> None:
+        """Somebody else who may do everything, whose password is the name."""
+        self.env["DJANGO_SUPERUSER_PASSWORD"] = name
+        self.manage("createsuperuser", "--noinput", "--username", name, "--email", f"{name}@example.com")
+
     def start(self) -> None:
         self.server = self._process("server", "runserver", "--noreload", f"127.0.0.1:{self.port}")
         wait_for(self._answers, self.server, self.folder / "server.log")

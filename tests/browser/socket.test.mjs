@@ -264,3 +264,36 @@ test("a page may say how many frames it wants while it is hidden", () => {
     socket.close();
   }
 });
+
+test("a connection that is doubted and does not answer is made again", () => {
+  const socket = opened();
+  const states = [];
+  socket.addEventListener("connection", ({ detail }) => states.push(detail.state));
+  socket.doubt();
+  assert.deepEqual(sent.pop(), { type: "ping" });
+  pass(5000);
+  assert.deepEqual(states.slice(0, 2), ["waiting", "connecting"]);
+  socket.close();
+});
+
+test("one that answers stays", () => {
+  const socket = opened();
+  socket.doubt();
+  pass(1000);
+  hear({ type: "pong" });
+  pass(5000);
+  assert.equal(socket.state, "open");
+  socket.close();
+});
+
+test("what is sent and heard is told", () => {
+  const socket = opened();
+  const told = [];
+  socket.addEventListener("sent", ({ detail }) => told.push([detail.id, detail.name ?? detail.action]));
+  socket.addEventListener("heard", ({ detail }) => told.push([detail.message.type, detail.size]));
+  fate(socket.send("add", {}, { id: "a" }));
+  fate(socket.control("pause", {}, { id: "b" }));
+  hear({ type: "pong" });
+  assert.deepEqual(told, [["a", "add"], ["b", "pause"], ["pong", '{"type":"pong"}'.length]]);
+  socket.close();
+});

@@ -54,7 +54,7 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
     expect(page.locator("#command-add-answer .ls-answer")).to_have_text(
         re.compile(r"^Applied at tick \d+\. → 51\d\d\d$")
     )
-    expect(part(page, "log")).to_contain_text("add applied")
+    expect(part(page, "log")).to_contain_text("Add applied")
     expect(part(page, "state")).to_contain_text(re.compile(r"value: 51\d\d\d"))
 
     page.fill("#id_decline_why", "not today")
@@ -156,7 +156,7 @@ def test_two_browsers_see_the_same_run(ada: Visitor, visit: Visit) -> None:
     expect_moving(other.page)
     ada.page.fill("#id_add_n", "70000")
     ada.page.click("#send-add")
-    expect(part(other.page, "log")).to_contain_text("add applied")
+    expect(part(other.page, "log")).to_contain_text("Add applied")
     expect(part(other.page, "state")).to_contain_text(re.compile(r"value: 70\d\d\d"))
     ada.page.get_by_role("button", name="Pause").click()
     expect(part(other.page, "pill")).to_have_text("paused")
@@ -186,7 +186,7 @@ def test_a_picture_that_sends_commands(ada: Visitor) -> None:
     expect(canvas).to_have_attribute("data-drawn", re.compile(r"\d+"))
     canvas.click(position={"x": 10, "y": 10})
     expect(part(page, "state")).to_contain_text("marks: [1]")
-    expect(part(page, "log")).to_contain_text("mark applied")
+    expect(part(page, "log")).to_contain_text("Mark applied")
 
 
 def test_hostile_texts_are_texts(ada: Visitor) -> None:

@@ -1,4 +1,4 @@
-"""The tests of `socket.js` and of `series.js` by themselves, in node."""
+"""The tests of the page's scripts by themselves, in node."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from tests import services
 
 
-@pytest.mark.parametrize("name", ["socket", "series"])
-def test_a_script_by_itself(name: str) -> None:
+@pytest.mark.parametrize("name", ["socket", "series", "page"])
+def test_the_scripts_by_themselves(name: str) -> None:
     node = services.executable("node")
     tests = Path(__file__).with_name(f"{name}.test.mjs")
     done = subprocess.run([node, "--test", str(tests)], capture_output=True, text=True, timeout=60)

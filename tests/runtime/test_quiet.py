@@ -177,7 +177,7 @@ ACTS = st.one_of(
 
 
 def told(acts: list[tuple[str, Any]]) -> list[Any]:
-    """What becomes of a run to which all this is done: what is told and stored, how it ends, and its state."""
+    """What becomes of a run to which all this is done: what is told and stored, its end, and its state."""
     world = World(Teller)
     run = world.start(Teller, watch=False)
     for act, value in acts:

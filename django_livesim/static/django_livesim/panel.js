@@ -1,62 +1,65 @@
 /** The live page of one run: joins the socket to what the template laid out (elements with `data-ls`). */
 
+import { Answers, argsOf, brief } from "./answers.js";
+import { Connection } from "./connection.js";
+import { Copying } from "./copying.js";
 import { JobCard } from "./job.js";
+import { Keys } from "./keys.js";
+import { Latency } from "./latency.js";
 import { Log } from "./log.js";
+import { Places } from "./places.js";
+import { Rate } from "./rate.js";
+import { Search } from "./search.js";
+import { Silence } from "./silence.js";
 import { LiveSocket } from "./socket.js";
 import { Picture, point } from "./canvas.js";
+import { TabTitle } from "./title.js";
 import { Tree } from "./tree.js";
 import { say } from "./words.js";
 
 const TREE_EVERY = 100; // ms between two updates of the state tree
-const RATE_OVER = 3000; // ms over which the measured rate is taken
-const SILENCE = [3000, 30000]; // ms without a frame after which it is asked what is the matter: at first, at most
-const PAUSES = 3; // times the last pause between two frames that pass before one is missed
-const REMEMBERED = 100; // verdicts kept for forms whose answer comes later than the socket's
 const ENDED = new Set(["stopped", "finished", "failed"]);
-const CLOSED = { 4401: "no_right", 4403: "no_right", 4404: "no_right", 4410: "deleted", 4429: "too_many" };
 
 export class Panel {
-  #ticks = null;
   #epoch = null;
   #role = null;
-  #verdicts = new Map();
-  #countdown = 0;
-  #silence = 0;
-  #newsAt = 0;
-  #newsOf = null;
-  #pause = 0;
-  #excused = false;
   #treeDue = 0;
   #wasAlive = false;
-  #wasLost = false;
 
   constructor(root) {
     this.root = root;
     this.status = root.dataset.status;
+    this.places = new Places(root);
     this.socket = new LiveSocket(absolute(root.dataset.socket));
-    this.log = new Log(this.#part("log"));
-    this.tree = new Tree(this.#part("state"), { more: say("more") });
+    this.title = new TabTitle();
+    this.rate = new Rate();
+    this.connection = new Connection(this.places, (text) => this.#connected(text));
+    this.silence = this.#silence();
+    this.log = new Log(this.#part("log"), this.#part("log-filter"));
+    this.answers = new Answers(root, this.log);
+    this.tree = this.#tree();
     this.live = this.#handle();
     this.picture = this.#picture();
     this.job = this.#find("job") ? new JobCard(this.#find("job")) : null;
+    this.keys = new Keys(root, this.places);
+    this.latency = new Latency(this.#part("latency"));
     this.#part("plain").hidden = true;
     this.#plot();
     this.#listen();
+    this.latency.listen(this.socket);
     this.socket.open();
   }
 
   #find(name) {
-    return this.root.querySelector(`[data-ls="${name}"]`);
+    return this.places.find(name);
   }
 
-  /** The same; where a host's template has left it out, one that is in no document. */
   #part(name) {
-    return this.#find(name) ?? document.createElement("div");
+    return this.places.part(name);
   }
 
   #write(name, text) {
-    const element = this.#find(name);
-    if (element && element.textContent !== text) element.textContent = text;
+    this.places.write(name, text);
   }
 
   /** What the simulation's own module may use. */
@@ -98,116 +101,94 @@ export class Panel {
     new Plots(card, this.socket);
   }
 
+  #tree() {
+    const tree = new Tree(this.#part("state"), { more: say("more") });
+    const copying = new Copying(tree, this.places);
+    this.search = new Search(tree, this.places, (node) => copying.choose(node));
+    this.#part("state-tools").hidden = false;
+    return tree;
+  }
+
+  /** A run that runs and shows nothing is old: that is said, with its age, and the server is asked. */
+  #silence() {
+    return new Silence({
+      isDue: () => this.status === "running",
+      onSilent: (since) => {
+        if (this.root.dataset.connection === "open") this.#write("rate", "–");
+        this.connection.silent(since);
+        document.body.dispatchEvent(new CustomEvent("livesim:silent"));
+      },
+      onFresh: () => this.connection.fresh(),
+    });
+  }
+
   #listen() {
     const on = (name, act) => this.socket.addEventListener(name, ({ detail }) => act(detail));
-    on("connection", (detail) => this.#connection(detail));
+    on("connection", (detail) => this.connection.take(detail));
     on("hello", (detail) => this.#hello(detail));
     on("frame", (frame) => this.#frame(frame));
     on("status", (detail) => this.#status(detail));
+    on("sent", ({ id, name, action, args }) => this.answers.sent(id, args, name ?? action));
     on("verdict", (detail) => this.#verdict(detail));
     on("failed", (detail) => this.#verdict({ ...detail, type: "error", tick: null }));
-    on("event", ({ name, data, tick }) => this.log.add("event", tick, data == null ? name : `${name} ${brief(data)}`));
-    on("presence", ({ viewers }) => this.#write("viewers", String(viewers)));
+    on("event", ({ name, data, tick }) => this.#event(name, data, tick));
+    on("presence", ({ viewers }) => this.#presence(viewers));
     on("end", (detail) => this.#end(detail));
     this.#part("reconnect").addEventListener("click", () => this.socket.reconnect());
-    this.root.addEventListener("htmx:load", () => this.#fillAnswers());
+    this.root.addEventListener("htmx:beforeRequest", ({ target }) => this.#posted(target));
     document.addEventListener("DOMContentLoaded", () => this.#handOut()); // to modules that were loaded after the frame
-    addEventListener("online", () => this.socket.reconnect());
+    addEventListener("online", () => this.#retry());
+    addEventListener("offline", () => this.socket.doubt());
     document.addEventListener("visibilitychange", () => document.hidden || this.#comeBack());
     addEventListener("pagehide", () => this.socket.close());
     addEventListener("pageshow", ({ persisted }) => persisted && this.socket.open());
   }
 
+  #retry() {
+    this.socket.reconnect();
+    this.socket.doubt();
+  }
+
   /** The page is looked at again: what was not asked for while it was hidden is asked for now. */
   #comeBack() {
-    this.socket.reconnect();
+    this.#retry();
     this.#announce();
   }
 
-  #connection({ state, delay, code }) {
-    clearInterval(this.#countdown);
-    const strip = this.#part("lost");
-    this.root.dataset.connection = state;
-    this.#write("connection", say(`socket_${state}`));
-    if (state === "open") {
-      strip.hidden = true;
-      this.#gone(null);
-    }
-    if (state === "connecting" && this.#wasLost) this.#write("lost-count", say("trying"));
-    if (state === "waiting") this.#lost(strip, delay);
-    if (state === "closed" && CLOSED[code]) this.#closed(strip, CLOSED[code]);
-    if (state === "waiting" && !this.#wasLost) {
-      this.#wasLost = true;
-      this.log.add("status", null, say("lost"));
-    }
+  /** A form was sent: what with, and when, the page knows best. */
+  #posted(form) {
+    const id = form.elements?.livesim_id?.value;
+    if (!id) return;
+    this.answers.sent(id, argsOf(form));
+    this.latency.trips.sent(id, performance.now());
   }
 
-  #lost(strip, delay) {
-    const until = performance.now() + delay;
-    const count = () => {
-      const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
-      this.#write("lost-count", say("reconnecting", { seconds }));
-    };
-    this.#write("lost-text", say("lost"));
-    this.#part("reconnect").hidden = false;
-    strip.hidden = false;
-    count();
-    this.#countdown = setInterval(count, 250);
+  /** The connection is lost, over or back. */
+  #connected(text) {
+    const { isLost } = this.connection;
+    this.title.set({ isLost });
+    this.log.add("status", null, { what: text });
+    if (!isLost) this.#announce();
   }
 
-  #closed(strip, reason) {
-    if (reason !== "too_many") this.#gone(reason);
-    this.#write("lost-text", say(reason));
-    this.#write("lost-count", "");
-    this.#part("reconnect").hidden = true;
-    strip.hidden = false;
-  }
-
-  /** There is no run here any more for who looks: what the page could do is taken off it, and the list offered. */
-  #gone(reason) {
-    if (reason) this.root.dataset.gone = reason;
-    else delete this.root.dataset.gone;
-    this.#part("all-runs").hidden = !reason;
-  }
-
-  #hello({ status, role }) {
+  #hello({ status, role, commands }) {
     if (this.#role !== null && role !== this.#role) return location.reload(); // the controls are the server's
     this.#role = this.live.role = role;
-    this.#ticks = null;
-    if (this.#wasLost) {
-      this.#wasLost = false;
-      this.log.add("status", null, say("back"));
-      this.#announce();
-    }
+    this.answers.learn(commands);
+    this.rate.forget();
     this.#become(status);
-    this.#newsAt = performance.now();
-    this.#pause = 0;
-    this.#excused = false;
-    this.#listenForSilence();
-  }
-
-  /**
-   * Something new has come: a frame, or how far a run is. How long it took is what is waited for the next,
-   * unless a reason was told for it; what comes of one tick came at once.
-   */
-  #news(tick) {
-    const now = performance.now();
-    if (this.#excused) this.#pause = 0;
-    else if (tick !== this.#newsOf) this.#pause = now - this.#newsAt;
-    this.#excused = false;
-    this.#newsAt = now;
-    this.#newsOf = tick;
-    this.#listenForSilence();
+    this.silence.begin();
   }
 
   #frame({ epoch, seq, tick, state }) {
     this.#write("tick", String(tick));
-    this.#news(tick);
-    this.#measure(epoch, seq, tick);
+    this.silence.news(tick);
+    this.#measure({ epoch, seq, tick });
     this.live.tick = tick;
     this.picture?.update(state);
     this.job?.update(state);
     this.#handOut();
+    if (this.job) this.title.set({ progress: state.progress });
     if (!this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
   }
 
@@ -218,91 +199,48 @@ export class Panel {
     document.body.dispatchEvent(new CustomEvent("livesim:frame", { detail: { state, tick, live: this.live } }));
   }
 
-  /** A run that runs and shows nothing may be in one long step, or what it says gets lost: the server is asked. */
-  #listenForSilence() {
-    this.#growFresh();
-    clearTimeout(this.#silence);
-    const patience = Math.min(Math.max(SILENCE[0], PAUSES * this.#pause), SILENCE[1]);
-    if (this.status === "running") this.#missFrames(patience);
-  }
-
-  #missFrames(delay) {
-    this.#silence = setTimeout(() => {
-      this.#growOld();
-      document.body.dispatchEvent(new CustomEvent("livesim:silent"));
-      this.#missFrames(Math.min(2 * delay, SILENCE[1]));
-    }, delay);
-  }
-
-  /** The connection is there, and yet what is shown is old: that is said, with its age. */
-  #growOld() {
-    if (this.root.dataset.connection !== "open") return;
-    this.root.dataset.connection = "silent";
-    this.#write("rate", "–");
-    const count = () => {
-      const seconds = Math.round((performance.now() - this.#newsAt) / 1000);
-      this.#write("connection", say("socket_silent", { seconds }));
-    };
-    count();
-    this.#countdown = setInterval(count, 1000);
-  }
-
-  #growFresh() {
-    if (this.root.dataset.connection !== "silent") return;
-    clearInterval(this.#countdown);
-    this.root.dataset.connection = "open";
-    this.#write("connection", say("socket_open"));
-  }
-
   #updateTree() {
     requestAnimationFrame(() => {
       this.#treeDue = 0;
-      if (this.socket.frame) this.tree.update(this.socket.frame.state);
+      if (!this.socket.frame) return;
+      this.tree.update(this.socket.frame.state);
+      this.search.update();
     });
   }
 
-  /**
-   * The measured rate, between live frames: one with the number 0 is what was stored, and the first of a worker,
-   * or after a change, may show what was there before we looked.
-   */
-  #measure(epoch, seq, tick) {
-    const now = performance.now();
-    if (seq === 0 || epoch !== this.#epoch) this.#ticks = null;
-    if (this.#epoch !== null && epoch !== this.#epoch) this.#announce(); // another worker has it
-    this.#epoch = epoch;
-    if (seq === 0) return;
-    if (this.#ticks === null) {
-      this.#ticks = [];
-      return;
-    }
-    this.#ticks.push([now, tick]);
-    while (this.#ticks.length > 2 && now - this.#ticks[0][0] > RATE_OVER) this.#ticks.shift();
-    const [since, from] = this.#ticks[0];
-    const moving = this.status === "running" && now - since > 400;
-    this.#write("rate", moving ? ((1000 * (tick - from)) / (now - since)).toFixed(1) : "–");
+  #measure(frame) {
+    if (this.#epoch !== null && frame.epoch !== this.#epoch) this.#announce(); // another worker has it
+    this.#epoch = frame.epoch;
+    const rate = this.rate.take(frame, performance.now());
+    if (rate === undefined) return;
+    this.#write("rate", rate !== null && this.status === "running" ? rate.toFixed(1) : "–");
   }
 
   #status({ status, tick, progress, speed, reason }) {
     if (tick > (this.socket.frame?.tick ?? -1)) this.#write("tick", String(tick));
-    if (speed != null) this.#write("speed", speed > 0 ? `×${speed}` : say("max"));
+    if (speed != null) {
+      this.#write("speed", speed > 0 ? `×${speed}` : say("max"));
+      this.keys.told(speed);
+    }
     const counts = typeof progress === "number";
     const why = reason && reason !== status ? reason : "";
-    if (counts && tick !== this.#newsOf) this.#news(tick);
-    else if (why || this.#part("reason").textContent) this.#excused = true;
+    if (counts && !this.silence.knows(tick)) this.silence.news(tick);
+    else if (why || this.#part("reason").textContent) this.silence.excuse();
     this.#progress(progress);
     this.#reason(why, counts);
     this.#become(status);
   }
 
   #progress(progress) {
+    const counts = typeof progress === "number";
+    if (counts || !this.job) this.title.set({ progress });
     const bar = this.#find("progress");
     if (!bar) return;
-    const hidden = typeof progress !== "number";
-    if (hidden !== bar.hidden) this.#announce();
-    bar.hidden = hidden;
-    if (hidden) return;
+    if (counts === bar.hidden) this.#announce();
+    bar.hidden = !counts;
+    if (!counts) return;
     bar.value = progress;
-    this.#ticks = null;
+    this.rate.forget();
     this.#write("rate", "–"); // what moves is history
   }
 
@@ -317,21 +255,23 @@ export class Panel {
   #become(status) {
     if (!status) return;
     this.#wasAlive ||= !ENDED.has(status);
+    this.title.set({ status });
+    this.connection.end(ENDED.has(status));
     if (status === this.status && this.root.dataset.status === status) return;
     this.status = this.live.status = this.root.dataset.status = status;
-    this.#ticks = null;
+    this.rate.forget();
     const pill = this.#part("pill");
     pill.dataset.status = status;
     pill.textContent = say(status);
     if (status !== "running") this.#write("rate", "–");
-    this.#listenForSilence();
+    this.silence.listen();
     for (const element of this.root.querySelectorAll("[data-show]")) {
       element.hidden = !element.dataset.show.split(" ").includes(status);
     }
     for (const element of this.root.querySelectorAll("[data-when]")) {
       element.disabled = !element.dataset.when.split(" ").includes(status);
     }
-    this.log.add("status", null, say(status));
+    this.log.add("status", null, { what: say(status) });
     this.#announce();
   }
 
@@ -341,51 +281,30 @@ export class Panel {
   }
 
   #verdict(verdict) {
-    const { type, id, tick, command, message, code } = verdict;
-    if (id) {
-      this.#verdicts.set(id, verdict);
-      if (this.#verdicts.size > REMEMBERED) this.#verdicts.delete(this.#verdicts.keys().next().value);
-      this.#fillAnswers();
-    }
-    const why = message || code;
-    const text = say(type === "applied" ? "log_applied" : command ? "log_refused" : "refused", { command, why });
-    this.log.add(type === "error" ? "refused" : type, tick, text);
+    this.answers.take(verdict);
     document.body.dispatchEvent(new CustomEvent("livesim:verdict", { detail: verdict })); // what waits for later may have changed
   }
 
-  #fillAnswers() {
-    for (const waiting of this.root.querySelectorAll('[data-command-id][data-outcome=""]')) {
-      const verdict = this.#verdicts.get(waiting.dataset.commandId);
-      if (verdict) waiting.replaceWith(answer(verdict));
-    }
+  #event(name, data, tick) {
+    this.log.add("event", tick, { what: brief(name), data: data == null ? "" : brief(data) });
+  }
+
+  #presence(viewers) {
+    this.#write("viewers", String(viewers));
+    const others = viewers - 1;
+    const text = say(others > 1 ? "others" : others === 1 ? "one_other" : "alone", { n: others });
+    this.#write("others", text);
+    const place = this.#find("viewers")?.parentElement;
+    if (place) place.title = text;
   }
 
   #end({ status, next }) {
     const follow = next && (this.#wasAlive || next !== this.root.dataset.successor);
     this.#become(status);
     if (!follow) return;
-    this.log.add("status", null, say("restarted"));
+    this.log.add("status", null, { what: say("restarted") });
     location.assign(this.root.dataset.next.replace("00000000-0000-0000-0000-000000000000", next));
   }
-}
-
-/** What became of a command, as the server's own fragment shows it. */
-function answer({ type, tick, result, message, code }) {
-  const element = document.createElement("p");
-  element.className = "ls-answer";
-  element.dataset.outcome = type === "applied" ? "applied" : "refused";
-  if (type === "applied") {
-    const text = say("applied", { tick });
-    element.textContent = result == null ? text : `${text} → ${brief(result)}`;
-  } else {
-    element.textContent = say("refused", { why: message || code });
-  }
-  return element;
-}
-
-function brief(value) {
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
 }
 
 function absolute(path) {

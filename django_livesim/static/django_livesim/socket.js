@@ -13,6 +13,8 @@
  * than ever. Events, each with a `detail`:
  *   connection {state: "connecting" | "open" | "waiting" | "closed", delay, code}   delay in ms, while waiting
  *   hello, status, event, metrics, presence, end   the server's message
+ *   sent     {id, type, name | action, args}: a command is on its way, or will be
+ *   heard    {message, size}: any message, of so many characters, before what is made of it
  *   frame    {epoch, seq, tick, state}, never older than the one before it on the same connection
  *   accepted {id, command}
  *   verdict  {type: "applied" | "refused", id, command, tick, result | code, message}; id is null for others' commands
@@ -31,6 +33,7 @@ const LAST_DELAY = 15000;
 const SETTLED = 10000; // ms open after which the next loss counts as the first
 const QUIET = 20000; // ms without a word after which we ask
 const DEAD = 30000; // ms without a word after which the connection counts as lost
+const DOUBT = 4000; // the same, where there is a reason to doubt it
 const ALL = 1000; // frames a second: as many as there are
 const HIDDEN = 0.5; // frames a second that a hidden page asks for; soon enough for none to be missed
 
@@ -97,6 +100,14 @@ export class LiveSocket extends EventTarget {
     this.#connect();
   }
 
+  /** The network may be another, or none: ask whether the connection still is one, and soon take silence for no. */
+  doubt() {
+    if (this.state !== "open" || !this.#write({ type: "ping" })) return;
+    const ws = this.#ws;
+    const asked = performance.now();
+    setTimeout(() => ws === this.#ws && this.#heard <= asked && this.#die(), DOUBT);
+  }
+
   /** Send a command: a promise of {tick, result}, rejected with LiveError. Options: id, atTick, delay (seconds). */
   send(name, args = {}, { id = newId(), atTick, delay } = {}) {
     const message = { type: "command", id, name, args };
@@ -132,6 +143,7 @@ export class LiveSocket extends EventTarget {
       const entry = { message, resolve, reject, sent: false, since: performance.now(), timer: 0, wait: 0 };
       this.#pending.set(message.id, entry);
     });
+    this.#tell("sent", message);
     this.#transmit(this.#pending.get(message.id));
     return promise;
   }
@@ -166,7 +178,7 @@ export class LiveSocket extends EventTarget {
     const ws = new WebSocket(this.url);
     this.#ws = ws;
     this.#heard = performance.now();
-    ws.onmessage = ({ data }) => this.#read(JSON.parse(data));
+    ws.onmessage = ({ data }) => this.#read(data);
     ws.onclose = ({ code }) => this.#lost(code);
   }
 
@@ -210,12 +222,13 @@ export class LiveSocket extends EventTarget {
     this.#refuseStale();
     if (this.state !== "open" && this.state !== "connecting") return;
     const quiet = performance.now() - this.#heard;
-    if (quiet > DEAD) {
-      this.#drop();
-      this.#lost(1006);
-    } else if (quiet > QUIET) {
-      this.#write({ type: "ping" });
-    }
+    if (quiet > DEAD) this.#die();
+    else if (quiet > QUIET) this.#write({ type: "ping" });
+  }
+
+  #die() {
+    this.#drop();
+    this.#lost(1006);
   }
 
   #become(state, detail = {}) {
@@ -227,8 +240,10 @@ export class LiveSocket extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  #read(message) {
+  #read(text) {
     this.#heard = performance.now();
+    const message = JSON.parse(text);
+    this.#tell("heard", { message, size: text.length });
     switch (message.type) {
       case "hello":
         return this.#greet(message);

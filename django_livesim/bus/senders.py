@@ -1,0 +1,80 @@
+"""Who sent a command, for those of a hub's viewers who may know it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from django_livesim.bus.rows import Rows
+from django_livesim.bus.seldom import Seldom
+from django_livesim.protocol import frames
+from django_livesim.protocol.frames import By, Verdict
+
+MOST = 1000  # names that are kept, and verdicts that wait for theirs
+KEPT = 60.0  # seconds for which a name is taken for the same
+LIMIT = 1.0  # seconds that a verdict waits for a name, before it is told without
+
+logger = logging.getLogger(__name__)
+seldom = Seldom(logger)
+
+
+class Senders:
+    """Tells verdicts with their senders' names, in the order in which they come.
+
+    A name is read once a minute, all that wait by one query; where the database is slow or gone, verdicts are
+    told without. Used in its hub's loop, in which `run` goes on until it is cancelled.
+    """
+
+    def __init__(self, rows: Rows, say: Callable[[Verdict, By], None]) -> None:
+        self._rows = rows
+        self._say = say
+        self._names: OrderedDict[str, tuple[str, float]] = OrderedDict()  # and until when they are kept
+        self._waiting: deque[Verdict] = deque()
+        self._some = asyncio.Event()
+
+    def tell(self, verdict: Verdict) -> None:
+        """Have it told: now where the sender is known, and nothing waits before it."""
+        if len(self._waiting) >= MOST or not (self._waiting or self._is_unknown(verdict.sender)):
+            self._tell(verdict)
+            return
+        self._waiting.append(verdict)
+        self._some.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            count = len(self._waiting)
+            await self._read({each.sender for each in self._waiting if self._is_unknown(each.sender)})
+            for _ in range(count):
+                self._tell(self._waiting.popleft())
+            if self._waiting:
+                self._some.set()
+
+    def _tell(self, verdict: Verdict) -> None:
+        name, _ = self._names.get(verdict.sender, ("", 0.0))
+        self._say(verdict, frames.sender(verdict.sender, name))
+
+    def _is_unknown(self, sender: str) -> bool:
+        if not sender.startswith("u:") or self._rows.names is None:
+            return False
+        return self._names.get(sender, ("", 0.0))[1] < time.monotonic()
+
+    async def _read(self, senders: set[str]) -> None:
+        if not senders or self._rows.names is None:
+            return
+        try:
+            async with asyncio.timeout(LIMIT):
+                found = await self._rows.names(sorted(senders))
+        except Exception:
+            seldom.warning("The names of those who send commands could not be read", exc_info=True)
+            return
+        until = time.monotonic() + KEPT
+        for sender in senders:
+            self._names[sender] = (found.get(sender, ""), until)
+            self._names.move_to_end(sender)
+        while len(self._names) > MOST:
+            self._names.popitem(last=False)

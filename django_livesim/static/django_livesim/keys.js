@@ -1,0 +1,117 @@
+/**
+ * Single keys that steer a run, by the forms that are there for who looks: what they may not do, no key does. None
+ * ends anything. `?` shows them all; there they can be switched off, which this browser remembers.
+ */
+
+const STORED = "livesim.keys";
+const TYPED_IN = "input, select, textarea, [contenteditable]:not([contenteditable='false'])";
+const PRESSED_BY_SPACE = "button, a, summary, audio, video, [tabindex], [role]"; // or scrolled
+const SPEED_KEYS = { "+": 1, "-": -1 };
+
+/** The value of `options` that is the next after `speed` ("max", or a factor) upwards or downwards; null at the end. */
+export function nextSpeed(options, speed, direction) {
+  const factor = (each) => (each === "max" ? Infinity : Number(each));
+  const beyond = options.filter((each) => direction * (factor(each) - factor(speed)) > 0);
+  beyond.sort((one, other) => direction * (factor(one) - factor(other)));
+  return beyond[0] ?? null;
+}
+
+export class Keys {
+  #wished = null; // the speed that was asked for, until it is told
+
+  /** `root` holds the forms with `data-key`, `places` the dialog. */
+  constructor(root, places) {
+    this.root = root;
+    this.dialog = places.find("keys");
+    this.speed = 1;
+    document.addEventListener("keydown", (event) => this.#press(event));
+    if (!this.dialog) return;
+    const opener = places.part("keys-open");
+    opener.hidden = false;
+    opener.addEventListener("click", () => this.#explain());
+    const choice = places.part("keys-on");
+    choice.checked = isOn();
+    choice.addEventListener("change", () => turn(choice.checked));
+  }
+
+  /** The run's speed, as it was told. */
+  told(speed) {
+    this.speed = speed;
+    if (speed === this.#wished) this.#wished = null;
+  }
+
+  #press(event) {
+    if (!isOurs(event) || !isOn()) return;
+    if (this.#act(event)) event.preventDefault();
+  }
+
+  /** Whether the key means anything here. */
+  #act({ key, target }) {
+    if (key === "?") return this.#explain();
+    if (key === " ") return !target.closest?.(PRESSED_BY_SPACE) && this.#submit("Space");
+    if (key === ".") return this.#submit("Period");
+    return key in SPEED_KEYS && this.#faster(SPEED_KEYS[key]);
+  }
+
+  #explain() {
+    if (!this.dialog) return false;
+    this.dialog.showModal();
+    return true;
+  }
+
+  #submit(name) {
+    const form = [...this.root.querySelectorAll(`form[data-key="${name}"]`)].find(isUsable);
+    form?.requestSubmit();
+    return form !== undefined;
+  }
+
+  #faster(direction) {
+    const form = this.root.querySelector('form[data-key="Speed"]');
+    const choice = form?.querySelector("select");
+    if (!choice || !isUsable(form)) return false;
+    const options = [...choice.options].map(({ value }) => value);
+    const speed = nextSpeed(options, this.#wished ?? this.speed, direction);
+    if (speed === null) return true;
+    choice.value = speed;
+    this.#wished = speed === "max" ? speed : Number(speed);
+    form.requestSubmit();
+    return true;
+  }
+}
+
+/** Whether a key press is one for us: no typing, no shortcut of the browser's, none held down, no dialog open. */
+function isOurs(event) {
+  if (event.defaultPrevented || event.isComposing || event.repeat) return false;
+  if (event.ctrlKey || event.altKey || event.metaKey) return false;
+  if (event.shiftKey && !["?", "+"].includes(event.key)) return false;
+  return !event.target.closest?.(TYPED_IN) && !document.querySelector("dialog[open]");
+}
+
+/** Whether a form is shown and can be sent. */
+function isUsable(form) {
+  const button = form.querySelector("button");
+  return button !== null && !button.matches(":disabled") && form.getClientRects().length > 0;
+}
+
+let isOff = null; // until it is looked up
+
+function isOn() {
+  if (isOff === null) {
+    try {
+      isOff = localStorage.getItem(STORED) === "off";
+    } catch {
+      isOff = false; // nothing is kept in this browser: what is chosen holds as long as the page does
+    }
+  }
+  return !isOff;
+}
+
+function turn(on) {
+  isOff = !on;
+  try {
+    if (on) localStorage.removeItem(STORED);
+    else localStorage.setItem(STORED, "off");
+  } catch {
+    // as above
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * How fast what is seen here comes: the way of a command and back, frames, bytes, the connection. It is measured all the
+ * time, and shown while its panel is open; how late the ticks are, only the server knows, and is asked meanwhile.
+ */
+
+import { say } from "./words.js";
+
+const KEPT = 200; // round trips that count
+const OPEN = 100; // commands under way whose time is kept
+const OVER = 3000; // ms over which rates are taken
+const EVERY = 1000; // ms between two looks at the figures
+const ASK = 3; // looks between two questions to the server
+
+/** Of the last `KEPT` figures, how large the share of them is at most. */
+export class Figures {
+  #kept = [];
+
+  note(figure) {
+    this.#kept.push(figure);
+    if (this.#kept.length > KEPT) this.#kept.shift();
+  }
+
+  get count() {
+    return this.#kept.length;
+  }
+
+  /** The figure that `share` of them, from 0 to 1, do not exceed; null where there is none. */
+  quantile(share) {
+    if (this.#kept.length === 0) return null;
+    const sorted = [...this.#kept].sort((one, other) => one - other);
+    return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
+  }
+}
+
+/** Commands by their ids, from when they are sent to when it is known what became of them, in ms. */
+export class RoundTrips {
+  #sent = new Map();
+  figures = new Figures();
+
+  sent(id, now) {
+    if (this.#sent.has(id)) return; // sent again
+    this.#sent.set(id, now);
+    if (this.#sent.size > OPEN) this.#sent.delete(this.#sent.keys().next().value);
+  }
+
+  answered(id, now) {
+    if (!this.#sent.has(id)) return;
+    this.figures.note(now - this.#sent.get(id));
+    this.#sent.delete(id);
+  }
+}
+
+/** Frames and bytes that came lately, and frames that were made and did not come to this viewer. */
+export class Traffic {
+  #frames = [];
+  #sizes = [];
+  #last = null;
+  #step = 1; // between the numbers of two frames: where roles see different views, others have those between
+  skipped = 0;
+
+  /** A message of so many bytes has come. */
+  message(size, now) {
+    this.#sizes.push([now, size]);
+    forget(this.#sizes, now);
+  }
+
+  /** A frame has come: `epoch`, `seq`, and of a delta `prev`. One with the number 0 is what was stored. */
+  frame({ epoch, seq, prev }, now) {
+    this.#frames.push([now, 1]);
+    forget(this.#frames, now);
+    if (seq === 0) return;
+    if (prev !== undefined) this.#step = Math.max(1, seq - prev);
+    const last = this.#last;
+    if (last?.epoch === epoch && seq > last.seq) this.skipped += Math.max(0, Math.round((seq - last.seq) / this.#step) - 1);
+    if (!last || epoch > last.epoch || seq > last.seq) this.#last = { epoch, seq };
+  }
+
+  /** What comes next is not the next of what came before. */
+  begin() {
+    this.#last = null;
+  }
+
+  frameRate(now) {
+    return rate(this.#frames, now);
+  }
+
+  byteRate(now) {
+    return rate(this.#sizes, now);
+  }
+}
+
+function forget(entries, now) {
+  let old = 0;
+  while (old < entries.length && now - entries[old][0] > OVER) old++;
+  if (old > 0) entries.splice(0, old);
+}
+
+function rate(entries, now) {
+  forget(entries, now);
+  return (1000 * entries.reduce((sum, [, each]) => sum + each, 0)) / OVER;
+}
+
+/** Bytes as people read them. */
+export function inBytes(count) {
+  if (count < 1000) return `${Math.round(count)} B`;
+  return count < 1e6 ? `${(count / 1000).toFixed(1)} kB` : `${(count / 1e6).toFixed(1)} MB`;
+}
+
+/** A duration of so many ms in its largest unit, and the one below it. */
+export function inTime(ms) {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+const inMs = (figure) => (figure === null ? "–" : `${Math.round(figure)} ms`);
+
+/** The panel: a `details` element with parts named by `data-latency`. */
+export class Latency {
+  trips = new RoundTrips();
+  traffic = new Traffic();
+  #openedAt = null;
+  #opened = 0;
+  #looks = 0;
+  #timer = 0;
+
+  constructor(element) {
+    this.element = element;
+    element.hidden = false;
+    element.addEventListener("toggle", () => this.#toggle());
+  }
+
+  /** Measure what a socket says and hears. */
+  listen(socket) {
+    const on = (name, act) => socket.addEventListener(name, ({ detail }) => act(detail, performance.now()));
+    on("sent", ({ id }, now) => this.trips.sent(id, now));
+    on("verdict", ({ id }, now) => this.trips.answered(id, now));
+    on("heard", ({ message, size }, now) => {
+      this.traffic.message(size, now);
+      if (message.type === "snapshot" || message.type === "delta") this.traffic.frame(message, now);
+    });
+    on("connection", ({ state }, now) => {
+      if (state === "open") this.#opened++;
+      if (state === "open") this.traffic.begin();
+      this.#openedAt = state === "open" ? now : null;
+    });
+  }
+
+  #toggle() {
+    clearInterval(this.#timer);
+    if (!this.element.open) return;
+    this.#looks = 0;
+    this.#look();
+    this.#timer = setInterval(() => document.hidden || this.#look(), EVERY);
+  }
+
+  #look() {
+    if (this.#looks++ % ASK === 0) this.#figure("server")?.dispatchEvent(new CustomEvent("livesim:latency"));
+    const now = performance.now();
+    const { figures } = this.trips;
+    this.#put("half", inMs(figures.quantile(0.5)));
+    this.#put("most", figures.count ? say("latency_of", { time: inMs(figures.quantile(0.99)), n: figures.count }) : "–");
+    this.#put("frames", this.traffic.frameRate(now).toFixed(1));
+    this.#put("skipped", String(this.traffic.skipped));
+    this.#put("bytes", say("per_second", { amount: inBytes(this.traffic.byteRate(now)) }));
+    this.#put("age", this.#openedAt === null ? "–" : inTime(now - this.#openedAt));
+    this.#put("again", String(Math.max(0, this.#opened - 1)));
+  }
+
+  #figure(name) {
+    return this.element.querySelector(`[data-latency="${name}"]`);
+  }
+
+  #put(name, text) {
+    const part = this.#figure(name);
+    if (part && part.textContent !== text) part.textContent = text;
+  }
+}

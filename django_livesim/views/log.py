@@ -1,0 +1,97 @@
+"""What the log of a run's page begins with: the newest commands, as far as who asks may know of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import TextField
+from django.db.models.functions import Cast, Substr
+
+from django_livesim import permissions
+from django_livesim.forms import CONTROL_LABELS
+from django_livesim.gateway.senders import names_of
+from django_livesim.models import Command, Run
+from django_livesim.permissions import Actor
+from django_livesim.protocol import frames
+from django_livesim.protocol.cutting import MARK, cut, cut_json
+from django_livesim.protocol.frames import By
+from django_livesim.protocol.names import INSPECT, Kind
+
+SHOWN = 20
+"""Commands that the log begins with."""
+MOST = 300
+"""Characters of arguments, result and message that it shows of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One command of the log."""
+
+    row: Command
+    label: str
+    own: bool
+    by: By | None
+    """Who sent it; None where that is not for who asks."""
+    args: str = ""
+    """As one line of JSON; empty where there are none, or where they are not for who asks."""
+    result: str = ""
+    """The same."""
+    message: str = ""
+
+
+def newest(actor: Actor, run: Run, simulation: Any) -> list[Line]:
+    """The newest commands, `simulation` being None where its code is not installed here.
+
+    What is long is cut in the database: it may be megabytes.
+    """
+    rows = list(
+        run.commands.exclude(kind=Kind.CONTROL, name=INSPECT)
+        .order_by("-id")
+        .defer("args", "result", "message")
+        .annotate(
+            args_text=Substr(Cast("args", TextField()), 1, MOST + 1),
+            result_text=Substr(Cast("result", TextField()), 1, MOST + 1),
+            message_text=Substr("message", 1, MOST + 1),
+        )[:SHOWN]
+    )
+    inspects = bool(rows) and permissions.may_inspect(actor, run)
+    names = _names(rows) if permissions.role(actor, run) in permissions.KNOW_SENDERS else None
+    return [_line(row, actor, _label(row, simulation), names, inspects) for row in rows]
+
+
+def _names(rows: Sequence[Command]) -> dict[str, str]:
+    return names_of(row.sender for row in rows)
+
+
+def _line(row: Any, actor: Actor, label: str, names: dict[str, str] | None, inspects: bool) -> Line:
+    own = row.sender == actor.sender
+    told = own or inspects
+    return Line(
+        row=row,
+        label=label,
+        own=own,
+        by=None if own or names is None else frames.sender(row.sender, names.get(row.sender, "")),
+        args=_shown(row.args_text) if told else "",
+        result=_shown(row.result_text) if told else "",
+        message=cut(row.message_text, MOST) or row.code,
+    )
+
+
+def _label(row: Command, simulation: Any) -> str:
+    if row.kind == Kind.CONTROL:
+        return str(CONTROL_LABELS.get(row.name, row.name))
+    spec = simulation.commands.get(row.name) if simulation is not None else None
+    return str(spec.label) if spec is not None else row.name
+
+
+def _shown(text: str | None) -> str:
+    """JSON as a database writes it, perhaps cut, on one line as people read it; nothing is empty."""
+    if text is None or text in ("{}", "null"):
+        return ""
+    try:
+        return cut_json(json.loads(text), MOST, indent=None)[0]
+    except ValueError:
+        return f"{text[:MOST]}{MARK}"
