@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.management import CommandError, call_command
 
 from django_livesim import gateway, permissions
 from django_livesim.models import Command, Run
@@ -132,6 +135,20 @@ def test_with_a_worker_the_row_says_what_holds_and_a_restart_keeps_it(
         assert (new.params["room"], new.params["litres"], new.params_set) == (25.0, 50.0, {})
         pour = gateway.send(new, "set", {"room": 5}, wait=True, timeout=60)
         assert pour.outcome == "applied"
+
+
+def test_from_the_command_line(run: Run) -> None:
+    def livesim(*arguments: str) -> Any:
+        stdout = io.StringIO()
+        call_command("livesim", *arguments, stdout=stdout)
+        return json.loads(stdout.getvalue())
+
+    livesim("send", str(run.id), "set", "room=25", "stirred=yes", "--no-wait", "--json")
+    assert Command.objects.get().args == {"room": 25.0, "stirred": True}
+    Run.objects.filter(pk=run.pk).update(params_set={"room": 25.0})
+    assert livesim("inspect", str(run.id), "--json")["params"]["room"] == 25.0
+    with pytest.raises(CommandError, match="Cannot be changed while the run goes on"):
+        livesim("send", str(run.id), "set", "litres=3", "--no-wait", "--json")
 
 
 def test_a_worker_that_goes_leaves_it_to_the_next(run: Run) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django_livesim import BadArgs, Job, param
 from django_livesim.jobs import of_class
 from django_livesim.protocol.names import Kind, Status
+from django_livesim.runtime.ports import VerdictOut
 from django_livesim.simulation import Loop
 from django_livesim.testing import Trial, assert_deterministic
 from tests.bath import Bath, PlayedBath
@@ -154,6 +155,13 @@ def begun(world: World) -> Any:
     return world.start(Bath, **given)
 
 
+def hold_writes(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The writes from here on, with who waits for them; the database answers none."""
+    held: list[Any] = []
+    monkeypatch.setattr(world.ledger, "write", lambda *write: held.append(write))
+    return held
+
+
 class TestStored:
     def test_a_checkpoint_holds_what_was_set_and_only_then(self) -> None:
         world = World(Bath)
@@ -175,6 +183,41 @@ class TestStored:
         written = [(len(write.verdicts), write.params_set) for write in world.ledger.writes if write.verdicts]
         assert written in ([(2, {"room": 31.0})], [(1, {"room": 30.0}), (1, {"room": 31.0})])
         assert world.row(run)["params_set"] == {"room": 31.0}
+
+    @pytest.mark.parametrize("committed", [False, True])
+    def test_a_worker_that_dies_while_it_is_written_leaves_it_to_act_once(
+        self, committed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = World(Bath)
+        run = begun(world)
+        world.send(run, "set", room=30.0)
+        written = hold_writes(world, monkeypatch)
+        world.send(run, "set", room=31.0, stirred=True)
+        assert world.runner(run).host.params["room"] == 31.0
+        if committed:
+            world.ledger._commit(written[0][0])  # but it does not hear of it
+        monkeypatch.undo()
+        assert world.row(run)["params_set"]["room"] == (31.0 if committed else 30.0)
+        world.row(run)["worker"] = False
+        heir = World(Bath, ledger=world.ledger)
+        heir.supervisor.ring()
+        heir.run_for(1.0)
+        told = heir.state(run)["told"]
+        assert [names for _tick, names, _soak in told] == [["room"], ["room", "stirred"]]
+        assert heir.row(run)["params_set"] == {"room": 31.0, "stirred": True}
+        assert heir.runner(run).host.params["room"] == 31.0
+
+    def test_nobody_is_told_before_it_is_stored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = World(Bath)
+        run = begun(world)
+        written = hold_writes(world, monkeypatch)
+        world.send(run, "set", room=31.0)
+        assert world.out(VerdictOut, run) == []
+        monkeypatch.undo()
+        for each in written:
+            world.ledger.write(*each)
+        world.settle()
+        assert [out.verdict.entry.name for out in world.out(VerdictOut, run)] == ["set"]
 
     def test_history_that_is_played_again_writes_nothing_of_it(self) -> None:
         trial = Trial(PlayedBath)

@@ -7,12 +7,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from django.db import connections
 
-from django_livesim import LivesimError, RunHeld, RunLost, attach, gateway, registry
+from django_livesim import LivesimError, RunHeld, RunLost, attach, gateway, param, registry
 from django_livesim.models import Command, Run, Source, Worker
 from django_livesim.protocol.errors import BadArgs, RunEnded, UnknownSimulation
 from django_livesim.runtime.loops import LoopExit
@@ -175,6 +175,28 @@ def test_a_message_that_the_block_has_not_taken_waits_for_the_next():
                 break
     assert sim.state["people"] == ["Ann"]
     assert Command.objects.get(pk=sent.pk).outcome == "applied"
+
+
+def test_live_parameters_are_set_at_a_sleep_and_are_there_for_the_next_block():
+    @registry.register(name="kiln")
+    def kiln(sim: Any, heat: Annotated[int, param(live=True)] = 1) -> None: ...
+
+    try:
+        with attach("kiln", key="two") as sim:
+            assert dict(sim.params) == {"heat": 1}
+            sent = gateway.send(row("two"), "set", {"heat": 7})
+            for _ in range(500):
+                sim.sleep(0.02)
+                if sim.params["heat"] == 7:
+                    break
+            assert dict(sim.params) == {"heat": 7}
+            sim.sleep(0.01)
+        assert Command.objects.get(pk=sent.pk).outcome == "applied"
+        assert row("two").params_set == {"heat": 7}
+        with attach("kiln", key="two") as sim:
+            assert (sim.run.params, dict(sim.params)) == ({"heat": 1}, {"heat": 7})
+    finally:
+        registry.unregister("kiln")
 
 
 def test_stop_ends_the_block_and_goes_no_further(beside):
