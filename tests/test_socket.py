@@ -867,7 +867,7 @@ def test_the_routes_can_be_imported_without_django() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": "."}
     )
     assert "livesim.runs" in done.stdout, done.stderr
-    assert len(websocket_urlpatterns) == 1
+    assert len(websocket_urlpatterns) == 2
 
 
 # -- real servers --------------------------------------------------------------------------------
