@@ -335,7 +335,8 @@ window.WebSocket = class {
             show(1, 7, 30); // the worker's last, from when somebody looked
             setInterval(() => {
                 show(1, ++tick, tick);
-                window.rates.push(document.querySelector('[data-ls="rate"]').textContent);
+                const rate = document.querySelector('[data-ls="rate"]'); // the list has none
+                if (rate) window.rates.push(rate.textContent);
             }, 50);
         }, 100);
     }
