@@ -21,7 +21,8 @@ EXPECTED = re.compile(r"status of 4(22|04)|favicon")
 """Lines that Chromium writes by itself about answers to bad input, which a test asks for on purpose."""
 
 LOST = re.compile(
-    r"WebSocket connection|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INTERNET_DISCONNECTED|htmx:(sendError|afterRequest)"
+    r"WebSocket connection|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INTERNET_DISCONNECTED"
+    r"|htmx:(sendError|afterRequest)"
 )
 """What it writes while a server is away."""
 
