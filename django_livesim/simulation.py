@@ -95,7 +95,7 @@ class Host:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """What is asked now is by the clock, and no part of history: it draws no numbers, and lets nothing out."""
+        """What is asked now is no part of history: it draws no numbers, and lets nothing out."""
         drawn = self._random.getstate() if self._random is not None else None
         events, sends = len(self.events), len(self.sends)
         end = self.finished, self.result
