@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
 from django_livesim.bus import hub as hub_module
@@ -164,6 +165,33 @@ async def test_of_those_that_wait_there_is_an_end(names: Names, monkeypatch: pyt
     async with watched(names, page) as hub:
         for number in range(30):
             hub.hear(verdict(f"u:{number}", f"a{number}"))
-        await until(lambda: len(told(page)) == 10)  # without a name
+        await until(lambda: len(told(page)) == 21)  # without a name
         names.gate.set()
         await until(lambda: len(told(page)) == 30)
+
+
+def lane(kind: str, **said: Any) -> dict[str, Any]:
+    text = orjson.dumps({"type": kind, **said}).decode()
+    return {"type": "livesim.lane", "kind": kind, "epoch": 1, "text": text}
+
+
+@pytest.mark.parametrize("most", [2, 1000])
+async def test_what_is_said_after_a_verdict_comes_after_it(
+    names: Names, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(senders, "MOST", most)
+    owner, guest = Page(sender="u:9", role="owner"), Page(sender="v:1", role="view")
+    names.gate.clear()
+    async with watched(names, owner, guest) as hub:
+        for number in range(4):
+            hub.hear(verdict("u:1", f"a{number}"))
+            hub.hear(lane("event", name=f"of a{number}", data=None, tick=4))
+        hub.hear(lane("end", status="finished", result=None, next=None))
+        await until(lambda: any(each["type"] == "end" for each in guest.heard))
+        names.gate.set()
+        await until(lambda: any(each["type"] == "end" for each in owner.heard))
+        heard = [[each["type"] for each in page.heard if each["type"] in KINDS] for page in (owner, guest)]
+    assert heard[0] == heard[1] == ["applied", "event"] * 4 + ["end"]
+
+
+KINDS = ("applied", "event", "end")

@@ -839,3 +839,13 @@ def test_what_is_no_form_or_takes_files_is_refused() -> None:
     for form, text in [(Upload, "the field 'picture' is a ImageField"), (int, "the form is <class 'int'>.")]:
         with pytest.raises(RegistrationError, match=text):
             params.form_class(CommandSpec(name="c", label="C", help="", function=function, form=form))
+
+
+def test_a_stored_parameter_that_the_code_no_longer_has_is_passed_over() -> None:
+    def setup(self: Any, size: int = 5) -> None: ...
+
+    form = params.form_of(setup, None)
+    assert params.bind_stored(form, {"size": 7, "gone": 3}) == {"size": 7}
+    with pytest.raises(BadArgs):
+        params.bind(form, {"size": 7, "gone": 3})
+    assert params.bind_stored(None, {"any": 1}) == {"any": 1}

@@ -18,6 +18,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -269,11 +270,18 @@ class Hub:
         following = orjson.loads(text).get("next") if kind == "end" else None
         for viewer in self.viewers:
             if kind == "end":
-                viewer.tell_end(text, following)
+                self._then(viewer, partial(viewer.tell_end, text, following))
             elif kind == "status" and self._is_produced:
-                viewer.say_newest(text)
+                self._then(viewer, partial(viewer.say_newest, text))
             else:
-                viewer.say(text)
+                self._then(viewer, partial(viewer.say, text))
+
+    def _then(self, viewer: Viewer, act: Callable[[], None]) -> None:
+        """Say something to a viewer: to whom verdicts are told with a name, after those that wait for it."""
+        if viewer.role in self._know_senders:
+            self._senders.then(act)
+        else:
+            act()
 
     def _note_status(self, status: dict[str, Any]) -> None:
         """Keep what viewers are told now, which is told again where the row cannot be read."""
@@ -311,7 +319,7 @@ class Hub:
         is_wanted = False  # by somebody who may know who sent it
         for viewer in self.viewers:
             if viewer.is_sender(verdict):
-                viewer.answer(verdict)
+                self._then(viewer, partial(viewer.answer, verdict))
             elif viewer.role in self._know_senders:
                 is_wanted = True
             else:

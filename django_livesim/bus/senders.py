@@ -13,44 +13,67 @@ from django_livesim.bus.seldom import Seldom
 from django_livesim.protocol import frames
 from django_livesim.protocol.frames import By, Verdict
 
-MOST = 1000  # names that are kept, and verdicts that wait for theirs
+MOST = 1000  # names that are kept, and things to be told that wait for them
 KEPT = 60.0  # seconds for which a name is taken for the same
 LIMIT = 1.0  # seconds that a verdict waits for a name, before it is told without
+
+Act = Callable[[], None]
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
 
 
 class Senders:
-    """Tells verdicts with their senders' names, in the order in which they come.
+    """Tells verdicts with their senders' names, and what else is said, in the order in which they come.
 
-    A name is read once a minute, all that wait by one query; where the database is slow or gone, verdicts are
-    told without. Used in its hub's loop, in which `run` goes on until it is cancelled.
+    A name is read once a minute, all that wait by one query; where the database is slow or gone, or too much
+    waits, verdicts are told without. Used in its hub's loop, in which `run` goes on until it is cancelled.
     """
 
     def __init__(self, rows: Rows, say: Callable[[Verdict, By], None]) -> None:
         self._rows = rows
         self._say = say
         self._names: OrderedDict[str, tuple[str, float]] = OrderedDict()  # and until when they are kept
-        self._waiting: deque[Verdict] = deque()
+        self._waiting: deque[Verdict | Act] = deque()
         self._some = asyncio.Event()
 
     def tell(self, verdict: Verdict) -> None:
         """Have it told: now where the sender is known, and nothing waits before it."""
-        if len(self._waiting) >= MOST or not (self._waiting or self._is_unknown(verdict.sender)):
+        if self._waiting or self._is_unknown(verdict.sender):
+            self._wait_with(verdict)
+        else:
             self._tell(verdict)
-            return
-        self._waiting.append(verdict)
-        self._some.set()
+
+    def then(self, act: Act) -> None:
+        """Do what says something else to those who know the senders, after what waits."""
+        if self._waiting:
+            self._wait_with(act)
+        else:
+            act()
+
+    def _wait_with(self, one: Verdict | Act) -> None:
+        self._waiting.append(one)
+        if len(self._waiting) > MOST:
+            self._let_out(len(self._waiting))
+        else:
+            self._some.set()
+
+    def _let_out(self, count: int) -> None:
+        for _ in range(min(count, len(self._waiting))):
+            one = self._waiting.popleft()
+            if isinstance(one, Verdict):
+                self._tell(one)
+            else:
+                one()
 
     async def run(self) -> None:
         while True:
             await self._some.wait()
             self._some.clear()
             count = len(self._waiting)
-            await self._read({each.sender for each in self._waiting if self._is_unknown(each.sender)})
-            for _ in range(count):
-                self._tell(self._waiting.popleft())
+            senders = {each.sender for each in self._waiting if isinstance(each, Verdict)}
+            await self._read({each for each in senders if self._is_unknown(each)})
+            self._let_out(count)
             if self._waiting:
                 self._some.set()
 

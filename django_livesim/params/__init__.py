@@ -27,6 +27,7 @@ __all__ = [
     "Limits",
     "SetForm",
     "bind",
+    "bind_stored",
     "clean",
     "commands",
     "form_class",
@@ -94,6 +95,13 @@ def clean(
 def bind(form_class: FormClass, args: Mapping[str, Any]) -> dict[str, Any]:
     """Stored arguments to the keyword arguments of the author's function. Raises BadArgs."""
     return _rules(form_class).bind(args)
+
+
+def bind_stored(form_class: FormClass, params: Mapping[str, Any]) -> dict[str, Any]:
+    """`bind` of a run's stored parameters: those that the code no longer has are passed over."""
+    if form_class is not None:
+        params = {name: value for name, value in params.items() if name in form_class.base_fields}
+    return bind(form_class, params)
 
 
 def jsonable(form_class: FormClass, cleaned_data: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Catalogue:
         return self._run_as
 
     def bind_params(self, definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
-        return params.bind(params.form_class(self._definition), given)
+        return params.bind_stored(params.form_class(self._definition), given)
 
     def live(self, definition: Definition) -> Collection[str]:
         return params.live(self._definition)

@@ -95,12 +95,11 @@ def _since(request: HttpRequest) -> int | None:
 
 
 def _csv(run: Run, found: dict[str, Any]) -> HttpResponse:
-    """A thousand lines at most, and so whole; of figures that there are, whatever was asked for."""
+    """A thousand lines at most, and so whole."""
     text = io.StringIO()
     rows = csv.writer(text)
-    series = {name: values for name, values in found["series"].items() if any(v is not None for v in values)}
-    rows.writerow(["tick", "time", *map(_safe, series)])
-    for tick, at, *values in zip(found["ticks"], found["at"], *series.values(), strict=True):
+    rows.writerow(["tick", "time", *map(_safe, found["series"])])
+    for tick, at, *values in zip(found["ticks"], found["at"], *found["series"].values(), strict=True):
         rows.writerow([tick, datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"), *values])
     response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = content_disposition_header(True, f"{file_name(run)}.csv")

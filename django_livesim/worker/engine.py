@@ -47,7 +47,7 @@ class Catalogue:
         return registry.get(name)
 
     def bind_params(self, definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
-        return params.bind(params.form_class(definition), given)
+        return params.bind_stored(params.form_class(definition), given)
 
     def live(self, definition: Definition) -> Collection[str]:
         return params.live(definition)

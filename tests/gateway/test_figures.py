@@ -85,3 +85,14 @@ def test_the_newest_are_told_by_name(run):
 async def test_a_coroutine_may_ask(db):
     run = await gateway.astart("counter")
     assert await gateway.aseries(run) == {"ticks": [], "at": [], "series": {}}
+
+
+def test_figures_named_after_what_comes_and_goes_are_those_of_the_newest_samples(run):
+    for tick in range(10, 30):
+        values = {f"score of {tick * 20 + number}": number for number in range(20)}
+        Sample.objects.create(run=run, tick=tick, values=values)
+    found = gateway.series(run)["series"]
+    assert len(found) == 50
+    assert {f"score of {29 * 20 + number}" for number in range(20)} <= found.keys()
+    assert "b" not in found
+    assert gateway.series(run, names=["b"])["series"]["b"][:3] == [1, 2.5, 3]

@@ -12,10 +12,10 @@ import pytest
 
 from django_livesim.jobs import Job, of_class
 from django_livesim.protocol.errors import LivesimError
-from django_livesim.protocol.figures import MOST, NAME, read, superfluous
+from django_livesim.protocol.figures import MOST, NAME, NAMED, read, superfluous
 from django_livesim.protocol.names import Status
 from django_livesim.runtime.metering import EARLY, SHOWN, STORED, Due
-from django_livesim.runtime.ports import MetricsOut
+from django_livesim.runtime.ports import EventOut, MetricsOut
 from django_livesim.simulation import Loop, Simulation, command
 from tests.runtime.world import World
 
@@ -429,7 +429,7 @@ def test_numbers_of_every_kind_are_read():
         "none": None, "float32": 1.5, "int64": 7, "bool_": 1,
     }  # fmt: skip
     assert [type(found.values[name]) for name in ("bool", "float32")] == [int, float]
-    assert found.unfit == (f'["huge"] ({10**400})', '["nan"] (NaN)')
+    assert found.unfit == ('["huge"] (an integer too large)', '["nan"] (NaN)')
     assert found.dropped == ("'text' (Scalar)", "'complex' (complex)")
     orjson.dumps(found.values)
 
@@ -447,7 +447,7 @@ def test_names_are_cut_and_no_more_are_taken_than_are_bearable():
     names = {f"n{each}": each for each in range(99)}
     found = read({"x" * 150: 1, "x" * 120: 2, "a\x00b\ud800": 3, "": 4} | names)
     assert list(found.values)[:3] == ["x" * NAME, "a\\x00b\\ud800", "n0"]
-    assert (len(found.values), len(found.dropped)) == (MOST, 103 - MOST)
+    assert (len(found.values), len(found.dropped)) == (MOST, NAMED)
     with pytest.raises(LivesimError):
         read(None)
 
@@ -469,3 +469,37 @@ def test_of_what_is_older_less_is_left():
     halves = [sum(1 for tick in left if low <= tick < low + 2500) for low in range(0, 10_000, 2500)]
     assert halves[0] + halves[1] < halves[2] + halves[3]
     assert halves[3] > 1.5 * halves[1] > 0 and halves[0] > 50
+
+
+def test_an_integer_of_ten_thousand_digits_costs_the_others_nothing():
+    found = read({"ok": 1, "huge": 10**10_000})
+    assert found.values == {"ok": 1, "huge": None}
+    assert len(found.unfit[0]) < 200
+
+
+class Gambler(Simulation):
+    """Its figures draw numbers, and say so."""
+
+    tick_rate = 20
+
+    def setup(self):
+        self.state = {"drawn": 0.0}
+
+    def step(self, dt):
+        self.state["drawn"] = self.random.random()
+
+    def metrics(self):
+        self.emit("asked")
+        return {"luck": self.random.random()}
+
+
+def test_a_run_that_is_watched_goes_as_one_that_is_not():
+    states = []
+    for watch in (False, True):
+        world = World(Gambler)
+        run = world.start(Gambler, watch=watch)
+        world.run_for(2.0)
+        assert world.ledger.samples[run]
+        assert world.out(EventOut, run) == []
+        states.append(world.state(run))
+    assert states[0] == states[1]

@@ -174,3 +174,19 @@ class TestWithoutJavaScript:
         response = act(browser, "pause", runs, htmx=False, confirmed="1")
         assert said(response) == ["3 runs pause."]  # they are told to; the rows say when they do
         assert statuses() == {Status.RUNNING}
+
+
+def test_a_run_is_one_however_its_id_is_written(browser: Client, runs: list[Run]) -> None:
+    one = runs[0].id
+    written = [str(one), one.hex, f"{{{one}}}", f"urn:uuid:{one}"]
+    answer = browser.post(BULK, {"verb": "pause", "run": written}, headers=HTMX)
+    assert "1 run pauses." in text_of(answer)
+    assert Command.objects.filter(run=one, name="pause").count() <= 1
+
+
+def test_what_is_no_way_back_leads_to_the_list(browser: Client, runs: list[Run]) -> None:
+    answer = browser.post(
+        BULK, {"verb": "pause", "run": [str(runs[0].id)], "confirmed": "1", "back": "&" * 1900}
+    )
+    assert answer.status_code == 303
+    assert answer["Location"] == "/livesim/"

@@ -363,3 +363,12 @@ def test_however_many_runs_there_are_as_many_questions_are_asked(browser: Client
     add(12)
     assert [asked(query) for query in queries] == few
     assert max(few) <= 16
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://x/?" + "&".join(f"a={n}" for n in range(1500))])
+def test_a_page_at_what_is_no_address_gets_its_rows(address: str) -> None:
+    for part in ("rows", "filter"):
+        answer = Client().get(
+            f"/livesim/?part={part}", headers={"HX-Request": "true", "HX-Current-URL": address}
+        )
+        assert answer.status_code == 200

@@ -6,6 +6,7 @@
  */
 
 const MOST = 4000;
+const NAMES = 100; // figures that are kept, where a simulation names them after things that come and go
 
 export class Series {
   /** Ticks, which only grow; seconds since 1970, which never go back; by name, a value for each tick, or null. */
@@ -28,6 +29,7 @@ export class Series {
     for (const column of this.columns.values()) column.push(null);
     for (const [name, value] of Object.entries(values)) this.#column(name, row)[row] = value;
     if (this.length > MOST) this.#thin();
+    if (this.columns.size > NAMES) this.#forget(values);
     return true;
   }
 
@@ -66,6 +68,14 @@ export class Series {
     let column = this.columns.get(name);
     if (!column) this.columns.set(name, (column = new Array(length).fill(null)));
     return column;
+  }
+
+  /** Those that came first and are not in the newest row. */
+  #forget(values) {
+    for (const name of [...this.columns.keys()]) {
+      if (this.columns.size <= NAMES) return;
+      if (!(name in values)) this.columns.delete(name);
+    }
   }
 
   #cut(length) {
