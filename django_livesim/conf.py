@@ -106,7 +106,9 @@ def names(value: Any) -> bool:
 
 
 def origins(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(each, str) and ORIGIN.match(each) for each in value)
+    return isinstance(value, list | tuple) and all(
+        isinstance(each, str) and ORIGIN.match(each) for each in value
+    )
 
 
 def autostart(value: Any) -> bool:

@@ -38,7 +38,6 @@ from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, w
 from django_livesim.views.scheduled import scheduled_context
 from django_livesim.views.vitals import WANTING, workers_alive
 
-
 NOTHING_TO_DO: dict[str, Any] = {
     "scheduled": [],
     "may_cancel": False,
@@ -63,7 +62,9 @@ def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = gateway.get(run_id, actor=actor)
     part = request.GET.get("part")
     if part == "facts":
-        return fragment(request, "facts.html", facts_context(request, actor, run, prefix_of(request)) | {"oob": True})
+        return fragment(
+            request, "facts.html", facts_context(request, actor, run, prefix_of(request)) | {"oob": True}
+        )
     if part == "latency":
         return fragment(request, "lateness.html", {"load": harming.load(run)})
     if part == "scheduled":
@@ -120,7 +121,9 @@ def live_context(
         "simulation": Shown.of(simulation) if simulation is not None else None,
         "picture": pictures.picture(simulation),
         "commands": _commands(simulation, bound, prefix),
-        "message_form": bound.get("", MessageForm(auto_id=f"{prefix}id_%s")) if takes_messages(simulation) else None,
+        "message_form": bound.get("", MessageForm(auto_id=f"{prefix}id_%s"))
+        if takes_messages(simulation)
+        else None,
         "stored_tick": stored[0] if stored else None,
         "stored_state": stored[1] if stored else None,
         "journal": log.newest(actor, run, simulation),

@@ -65,7 +65,9 @@ def test_a_panel_does_what_the_live_page_does(ada: Visitor, htmx: str) -> None:
     add = panel.locator("form", has=page.get_by_role("button", name="Send “Add”"))
     add.get_by_label("n", exact=False).fill("50000")
     press(panel, "Send “Add”")
-    expect(add.locator("+ .ls-command-answer .ls-answer")).to_contain_text(re.compile(r"^Applied at tick \d+\. → 51"))
+    expect(add.locator("+ .ls-command-answer .ls-answer")).to_contain_text(
+        re.compile(r"^Applied at tick \d+\. → 51")
+    )
     decline = panel.locator("form", has=page.get_by_role("button", name="Send “Decline”"))
     decline.locator("input[type=text], textarea").first.fill("not today")
     press(panel, "Send “Decline”")
@@ -93,7 +95,9 @@ def test_bad_arguments_are_shown_at_their_field(ada: Visitor, htmx: str) -> None
     press(panel, "Send “Place”")
     expect(panel.locator("[id$=command-place-answer] .ls-answer")).to_contain_text("Applied at tick")
     expect(panel.locator("[id$=id_place_spot_error]")).to_have_count(0)
-    assert page.evaluate("document.querySelectorAll('[id]').length === new Set([...document.querySelectorAll('[id]')].map((each) => each.id)).size")
+    assert page.evaluate(
+        "document.querySelectorAll('[id]').length === new Set([...document.querySelectorAll('[id]')].map((each) => each.id)).size"
+    )
 
 
 @HTMX
