@@ -70,7 +70,7 @@ def livesim_plot(context: Context, run: Ref, name: str) -> SafeString:
 
 
 def livesim_scripts(context: Context) -> SafeString:
-    """Styles, texts and scripts of all that is embedded, without htmx, which is the host's; once on a page."""
+    """Styles, texts and scripts of what is embedded, but htmx, which is the host's; once on a page."""
     request = context.get("request")
     if request is not None and _count(request, "scripts") > 1:
         return SafeString("")
@@ -82,8 +82,9 @@ def _request(context: Context, tag: str) -> HttpRequest:
     request = context.get("request")
     if not isinstance(request, HttpRequest):
         raise ImproperlyConfigured(
-            f"{{% {tag} %}} shows a run to who asks, and this template has no request. Render it with one, and"
-            ' add "django.template.context_processors.request" to OPTIONS["context_processors"] in TEMPLATES.'
+            f"{{% {tag} %}} shows a run to who asks, and this template has no request. Render it with one,"
+            ' and add "django.template.context_processors.request" to'
+            ' OPTIONS["context_processors"] in TEMPLATES.'
         )
     return request
 

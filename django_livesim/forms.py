@@ -127,7 +127,8 @@ def command_form(
 ) -> forms.Form:
     """The form of one command; its ids differ from those of other commands on the page.
 
-    `present`: the run's parameters as they are now, with which that of `set` begins. `prefix`: what ids begin with.
+    `present`: the run's parameters as they are now, with which that of `set` begins.
+    `prefix`: what the ids begin with.
     """
     form_class = params.form_class(spec)
     initial = dict(present or {}) if issubclass(form_class, params.SetForm) else None

@@ -1,4 +1,4 @@
-"""Where on a page a run is shown: what the ids of its parts begin with, so that a host's page may hold several.
+"""Where on a page a run is shown: what the ids there begin with, so that a page may hold several.
 
 On the pages of our own that is nothing. What is embedded has a prefix, which its scripts send
 along with whatever they ask for, so that what is answered has the same ids.

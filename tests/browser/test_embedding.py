@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
-from tests.browser.conftest import Visitor, opened
+from tests.browser.conftest import WITHIN, Visitor, opened
 from tests.browser.site import Site
 
 Visit = Callable[..., Visitor]
@@ -27,6 +28,7 @@ def run_id(address: str) -> str:
 def go(visitor: Visitor, **asked: str | list[str]) -> list[WebSocket]:
     """Open the host's page; the sockets that it opens."""
     sockets: list[WebSocket] = []
+    visitor.page.goto("about:blank")  # the page that was there opens none any more
     visitor.page.on("websocket", lambda socket: sockets.append(socket))
     visitor.page.goto(f"{visitor.site.url}/host/?{urlencode(asked, doseq=True)}")
     return sockets
@@ -38,6 +40,13 @@ def place(page: Page, kind: str, number: int = 0) -> Locator:
 
 def part(within: Locator, name: str) -> Locator:
     return within.locator(f'[data-ls="{name}"]')
+
+
+def wait_until(page: Page, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN / 1000
+    while not condition():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
 
 
 def press(within: Locator, name: str) -> None:
@@ -95,9 +104,8 @@ def test_bad_arguments_are_shown_at_their_field(ada: Visitor, htmx: str) -> None
     press(panel, "Send “Place”")
     expect(panel.locator("[id$=command-place-answer] .ls-answer")).to_contain_text("Applied at tick")
     expect(panel.locator("[id$=id_place_spot_error]")).to_have_count(0)
-    assert page.evaluate(
-        "document.querySelectorAll('[id]').length === new Set([...document.querySelectorAll('[id]')].map((each) => each.id)).size"
-    )
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+    assert len(ids) == len(set(ids))
 
 
 @HTMX
@@ -184,8 +192,10 @@ def test_what_htmx_replaces_is_mounted_anew_and_leaves_its_socket(ada: Visitor, 
     expect(part(place(page, "panel"), "connection")).to_have_text("live")
     press(place(page, "panel"), "Pause")
     expect(part(place(page, "panel"), "pill")).to_have_text("paused")
-    page.wait_for_timeout(300)
-    assert sum(not socket.is_closed() for socket in sockets) == 1
+    assert len(sockets) == 1 and not sockets[0].is_closed()  # the new panel took it over
+    page.evaluate("document.querySelector('[data-livesim-embedded]').remove()")
+    page.evaluate("import('/static/django_livesim/livesim.js').then(({ mount }) => mount())")
+    wait_until(page, sockets[0].is_closed)
 
 
 def test_a_figure_that_is_not_there_is_told(ada: Visitor) -> None:
@@ -230,13 +240,11 @@ def test_a_frame_shows_a_public_run_where_it_may_and_nothing_elsewhere(
     listed, other = pages(), pages()
     site = Site(tmp_path)
     site.env["LIVESIM"] = f'{{"EMBED_ORIGINS": ["{listed}"]}}'
-    for site in opened(site):
-        ada = visit(site).log_in()
-        address = ada.start("gauge", public=True)
-        (tmp_path / "page.html").write_text(
-            f'<!doctype html><title>another site</title><iframe src="{address}embed/" width="900" height="700"></iframe>'
-        )
-        stranger = visit(site)
+    for each in opened(site):
+        address = visit(each).log_in().start("gauge", public=True)
+        frame = f'<iframe src="{address}embed/" width="900" height="700"></iframe>'
+        (tmp_path / "page.html").write_text(f"<!doctype html><title>another site</title>{frame}")
+        stranger = visit(each)
         stranger.allowed.append(re.compile("frame-ancestors|Refused to frame|Framing"))
         stranger.page.goto(f"{listed}/page.html")
         shown = stranger.page.frame_locator("iframe")

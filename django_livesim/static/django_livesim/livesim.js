@@ -14,15 +14,15 @@ const mounted = new Map(); // by element
 
 /** Bring to life what is in the page and is not yet; what is there no more is left. */
 export function mount() {
-  for (const [element, part] of mounted) {
-    if (element.isConnected) continue;
-    mounted.delete(element);
-    part.close?.();
-  }
   for (const [selector, Kind] of Object.entries(KINDS)) {
     for (const element of document.querySelectorAll(selector)) {
       if (!mounted.has(element)) mounted.set(element, new Kind(element));
     }
+  }
+  for (const [element, part] of mounted) {
+    if (element.isConnected) continue;
+    mounted.delete(element);
+    part.close?.();
   }
 }
 
