@@ -54,6 +54,7 @@ DEFAULTS: dict[str, Any] = {
     "CELERY": (),  # names of Celery's tasks that are shown as runs; in a name, * is any text
     "POLICY": None,  # callable (user, action, run, command) -> bool | None, or its dotted path
     "HEALTH_TOKEN": None,  # who sends it sees the figures of livesim/health/, None: nobody
+    "EMBED_ORIGINS": (),  # whose pages may show runs in frames, such as "https://blog.example.org"
     "HTMX_VERSION": 2,  # which htmx of django-htmx the pages load
     # where
     "CHANNEL_LAYER": "default",  # alias in CHANNEL_LAYERS
@@ -61,6 +62,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 RATE = re.compile(r"([1-9]\d*)/([smh])\Z")
+ORIGIN = re.compile(r"https?://(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?\Z")
 RATE_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 Valid = Callable[[Any], bool]
@@ -101,6 +103,12 @@ def alias_in(setting: str) -> Valid:
 
 def names(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(name, str) and name for name in value)
+
+
+def origins(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(each, str) and ORIGIN.match(each) for each in value
+    )
 
 
 def autostart(value: Any) -> bool:
@@ -163,6 +171,10 @@ RULES: dict[str, tuple[str, Valid]] = {
         optional(policy),
     ),
     "HEALTH_TOKEN": ("None or a text of 20 letters or more", optional(secret)),
+    "EMBED_ORIGINS": (
+        'a list of origins in lower case and without a path, such as ["https://blog.example.org"]',
+        origins,
+    ),
     "HTMX_VERSION": ("2", one_of(2)),
     "CHANNEL_LAYER": ("an alias in CHANNEL_LAYERS", alias_in("CHANNEL_LAYERS")),
     "DATABASE": ("an alias in DATABASES", alias_in("DATABASES")),

@@ -122,14 +122,17 @@ def start_forms(simulation: Any, data: Any = None) -> tuple[StartForm, forms.For
     return own, _hinted(params.form_class(simulation)(data, auto_id="id_param_%s"))
 
 
-def command_form(spec: Any, data: Any = None, present: Mapping[str, Any] | None = None) -> forms.Form:
+def command_form(
+    spec: Any, data: Any = None, present: Mapping[str, Any] | None = None, prefix: str = ""
+) -> forms.Form:
     """The form of one command; its ids differ from those of other commands on the page.
 
     `present`: the run's parameters as they are now, with which that of `set` begins.
+    `prefix`: what the ids begin with.
     """
     form_class = params.form_class(spec)
     initial = dict(present or {}) if issubclass(form_class, params.SetForm) else None
-    return _hinted(form_class(data, auto_id=f"id_{spec.name}_%s", initial=initial))
+    return _hinted(form_class(data, auto_id=f"{prefix}id_{spec.name}_%s", initial=initial))
 
 
 def _hinted(form: forms.Form) -> forms.Form:

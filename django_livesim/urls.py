@@ -19,6 +19,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/control/<slug:verb>/", views.run_control, name="run-control"),
     path("runs/<uuid:run_id>/scheduled/<int:command_id>/cancel/", views.run_cancel, name="run-cancel"),
     path("runs/<uuid:run_id>/share/", views.run_share, name="run-share"),
+    path("runs/<uuid:run_id>/embed/", views.run_embed, name="run-embed"),
     path("runs/<uuid:run_id>/delete/", views.run_delete, name="run-delete"),
     path("runs/<uuid:run_id>/series/", views.run_series, name="run-series"),
     path("runs/<uuid:run_id>/answers/<slug:client_id>/", views.run_answer, name="run-answer"),

@@ -35,7 +35,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "rows": ("models", "store", "signals", "routers"),
     "bus": ("bus",),
     "gateway": ("permissions", "gateway"),
-    "web": ("views", "consumers", "forms", "admin", "urls", "templatetags", "origins"),
+    "web": (
+        "views",
+        "consumers",
+        "forms",
+        "admin",
+        "urls",
+        "templatetags",
+        "origins",
+        "nonces",
+        "embedding",
+    ),
     "cli": ("cli", "management.commands.livesim"),
     "assembly": (
         "worker",

@@ -23,10 +23,12 @@ from django.utils.timesince import timesince
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
+from django_livesim import embedding
 from django_livesim.conf import settings
 from django_livesim.forms import CONTROL_LABELS, TIMES
 from django_livesim.gateway import harming
 from django_livesim.models import STATUS_LABELS, Run, Worker
+from django_livesim.nonces import nonce_of
 from django_livesim.protocol.cutting import cut_json
 
 register = template.Library()
@@ -158,6 +160,12 @@ def again_in(run: Run) -> int:
     return harming.again_in(run)
 
 
+register.simple_tag(embedding.livesim_panel, takes_context=True)
+register.simple_tag(embedding.livesim_controls, takes_context=True)
+register.simple_tag(embedding.livesim_plot, takes_context=True)
+register.simple_tag(embedding.livesim_scripts, takes_context=True)
+
+
 @register.simple_tag
 def livesim_id() -> str:
     """A fresh id for a command: however often its form is submitted, it takes effect once."""
@@ -175,15 +183,6 @@ def livesim_nonce(context: Context) -> str | None:
         if context.get(name) is not None:  # a lazy one is false until it is used
             return str(context[name]) or None
     return nonce_of(context.get("request"))
-
-
-def nonce_of(request: HttpRequest | None) -> str | None:
-    """The nonce that the middleware of Django 6, or of django-csp, has given a request."""
-    for name in ("_csp_nonce", "csp_nonce"):
-        nonce = getattr(request, name, None)
-        if nonce is not None:
-            return str(nonce)
-    return None
 
 
 @register.simple_tag
@@ -296,6 +295,7 @@ def livesim_words() -> dict[str, str]:
             "deleted": _("This run has been deleted."),
             "too_many": _("Too many pages are open. Close some, then load this one again."),
             "restarted": _("Restarted: going to the new run."),
+            "rights_changed": _("Your rights on this run have changed. Load the page again."),
             "max": _("max"),
             "more": _("show {n} more"),
             "hours_left": _("about {n} hours left"),

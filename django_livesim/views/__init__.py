@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django_livesim.views.acts import run_answer, run_command, run_control, run_message
 from django_livesim.views.bulk import run_bulk
+from django_livesim.views.embed import run_embed
 from django_livesim.views.figures import run_series
 from django_livesim.views.health import health
 from django_livesim.views.live import run_by_key, run_detail, run_mine
@@ -25,6 +26,7 @@ __all__ = [
     "run_control",
     "run_delete",
     "run_detail",
+    "run_embed",
     "run_list",
     "run_message",
     "run_mine",

@@ -32,6 +32,7 @@ from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import CLIENT_ID, Outcome, Verb
 from django_livesim.views import pictures
 from django_livesim.views.live import live_context, registered
+from django_livesim.views.places import prefix_of
 from django_livesim.views.respond import (
     by_htmx,
     confirm,
@@ -62,7 +63,7 @@ def run_command(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
     spec = params.commands(simulation).get(name) if simulation is not None else None
     if spec is None:
         return _unknown(request, run, name)
-    form = command_form(spec, request.POST, run.present_params)
+    form = command_form(spec, request.POST, run.present_params, prefix_of(request))
     context = {"run": run, "spec": spec, "form": form}
     if not form.is_valid():
         return _refuse(request, actor, context, name, 422)
@@ -75,7 +76,7 @@ def run_command(request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
 def run_message(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Send any message to an own loop, from a name and JSON arguments."""
     actor, run = _asked(request, run_id)
-    form = MessageForm(request.POST)
+    form = MessageForm(request.POST, auto_id=f"{prefix_of(request)}id_%s")
     context = {"run": run, "form": form}
     if not form.is_valid():
         return _refuse(request, actor, context, "", 422)
@@ -100,7 +101,7 @@ def run_control(request: HttpRequest, run_id: UUID, verb: str) -> HttpResponse:
     except LivesimError as problem:
         return refuse_act(request, run, problem.message)
     following = command.args.get("next") if verb == Verb.RESTART else None
-    if following and command.outcome != Outcome.REFUSED:
+    if following and command.outcome != Outcome.REFUSED and not prefix_of(request):
         new = Run.objects.filter(pk=following).first()
         if new is not None:
             return go(request, new.get_absolute_url())
@@ -211,4 +212,4 @@ def _template(context: dict[str, Any]) -> str:
 
 
 def _shared(request: HttpRequest) -> dict[str, Any]:
-    return {"key_query": key_query(request)}
+    return {"key_query": key_query(request), "prefix": prefix_of(request)}

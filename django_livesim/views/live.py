@@ -33,9 +33,23 @@ from django_livesim.protocol.names import EXTERNAL, SET, Role, Status
 from django_livesim.views import log, pictures
 from django_livesim.views.figures import figures_context
 from django_livesim.views.parameters import parameters_context
+from django_livesim.views.places import is_read_only, prefix_of
 from django_livesim.views.respond import Shown, fragment, key_query, of_a_run, with_database
 from django_livesim.views.scheduled import scheduled_context
 from django_livesim.views.vitals import WANTING, workers_alive
+
+NOTHING_TO_DO: dict[str, Any] = {
+    "scheduled": [],
+    "may_cancel": False,
+    "set_form": None,
+    "live_params": [],
+    "fixed_params": [],
+    "commands": [],
+    "message_form": None,
+    "journal": [],
+    "role": str(Role.VIEW),
+}
+"""What is left out where a run is shown to be looked at."""
 
 
 @never_cache
@@ -48,13 +62,16 @@ def run_detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = gateway.get(run_id, actor=actor)
     part = request.GET.get("part")
     if part == "facts":
-        return fragment(request, "facts.html", _facts(request, actor, run) | {"oob": True})
+        return fragment(
+            request, "facts.html", facts_context(request, actor, run, prefix_of(request)) | {"oob": True}
+        )
     if part == "latency":
         return fragment(request, "lateness.html", {"load": harming.load(run)})
     if part == "scheduled":
-        return fragment(request, "scheduled.html", scheduled_context(request, actor, run))
+        return fragment(request, "scheduled.html", scheduled_context(request, actor, run, prefix_of(request)))
     if part == "parameters":
-        shown = parameters_context(request, actor, run, registered(run.simulation))
+        simulation, prefix = registered(run.simulation), prefix_of(request)
+        shown = parameters_context(request, actor, run, simulation, prefix=prefix)
         return fragment(request, "parameters.html", shown)
     return render(request, pictures.templates(registered(run.simulation)), live_context(request, actor, run))
 
@@ -85,32 +102,51 @@ def run_mine(request: HttpRequest, simulation: str) -> HttpResponse:
 
 
 def live_context(
-    request: HttpRequest, actor: Actor, run: Run, bound: dict[str, Form] | None = None
+    request: HttpRequest, actor: Actor, run: Run, bound: dict[str, Form] | None = None, prefix: str = ""
 ) -> dict[str, Any]:
     """All that the live page shows; `bound` holds, by name, the forms of commands that had errors.
 
-    The form of an own loop that declares no commands has the name "".
+    The form of an own loop that declares no commands has the name "". `prefix` is that of the place
+    where it is shown, which may be none in which anything is done.
     """
     bound = bound or {}
     simulation = registered(run.simulation)
     stored = gateway.stored_view(run, permissions.role(actor, run))
-    context = _facts(request, actor, run) | scheduled_context(request, actor, run)
-    context |= parameters_context(request, actor, run, simulation, bound.get(SET))
-    context |= figures_context(run, simulation)
-    if permissions.role(actor, run) == Role.OWNER:
+    context = facts_context(request, actor, run, prefix) | scheduled_context(request, actor, run, prefix)
+    context |= parameters_context(request, actor, run, simulation, bound.get(SET), prefix)
+    context |= figures_context(run, simulation) | _control_forms(run, prefix)
+    if permissions.role(actor, run) == Role.OWNER and not prefix:
         context |= share_context(request, run)
-    return context | {
+    context |= {
         "simulation": Shown.of(simulation) if simulation is not None else None,
         "picture": pictures.picture(simulation),
-        "commands": _commands(simulation, bound),
-        "message_form": bound.get("", MessageForm()) if takes_messages(simulation) else None,
-        "step_form": StepForm(auto_id="id_step_%s"),
-        "questions": questions(run),
-        "speed_form": SpeedForm(auto_id="id_speed_%s", initial={"x": _speed(run)}),
+        "commands": _commands(simulation, bound, prefix),
+        "message_form": bound.get("", MessageForm(auto_id=f"{prefix}id_%s"))
+        if takes_messages(simulation)
+        else None,
         "stored_tick": stored[0] if stored else None,
         "stored_state": stored[1] if stored else None,
         "journal": log.newest(actor, run, simulation),
         "role": str(permissions.role(actor, run)),
+    }
+    return context | (NOTHING_TO_DO if is_read_only(prefix) else {})
+
+
+def controls_context(request: HttpRequest, actor: Actor, run: Run, prefix: str) -> dict[str, Any]:
+    """What the controls of a run show where they stand alone, in the place with that prefix."""
+    simulation = registered(run.simulation)
+    context = facts_context(request, actor, run, prefix) | _control_forms(run, prefix)
+    return context | {
+        "simulation": Shown.of(simulation) if simulation is not None else None,
+        "role": str(permissions.role(actor, run)),
+    }
+
+
+def _control_forms(run: Run, prefix: str) -> dict[str, Any]:
+    return {
+        "step_form": StepForm(auto_id=f"{prefix}id_step_%s"),
+        "questions": questions(run),
+        "speed_form": SpeedForm(auto_id=f"{prefix}id_speed_%s", initial={"x": _speed(run)}),
     }
 
 
@@ -127,27 +163,34 @@ def takes_messages(simulation: Any) -> bool:
     return simulation is not None and simulation.takes_any_message
 
 
-def _commands(simulation: Any, bound: dict[str, Form]) -> list[tuple[Any, Form]]:
+def _commands(simulation: Any, bound: dict[str, Form], prefix: str) -> list[tuple[Any, Form]]:
     specs = simulation.commands.values() if simulation is not None else ()
-    return [(spec, bound.get(spec.name) or command_form(spec)) for spec in specs]
+    return [(spec, bound.get(spec.name) or command_form(spec, prefix=prefix)) for spec in specs]
 
 
-def _facts(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
-    level = permissions.level(actor, run) or 0
+def facts_context(request: HttpRequest, actor: Actor, run: Run, prefix: str = "") -> dict[str, Any]:
+    """What a run's page says of its status, to `actor`, in the place with that prefix."""
+    level = Level.VIEW if is_read_only(prefix) else permissions.level(actor, run) or 0
     produced = run.simulation == EXTERNAL
     attached = run.source == Source.EXTERNAL and not produced
     return {
         "run": run,
         "key_query": key_query(request),
+        "prefix": prefix,
+        "read_only": is_read_only(prefix),
         "may_command": level >= Level.COMMAND,
         "may_control": level >= Level.CONTROL,
-        "may_debug": actor.authenticated and (level >= Level.CONTROL or permissions.may_inspect(actor, run)),
+        "may_debug": not is_read_only(prefix) and _may_debug(actor, run, level),
         "successor": _successor(run) if run.ended else None,
         "produced": produced,
         "no_worker": run.status in WANTING and run.source == Source.WORKER and not workers_alive(),
         "no_script": attached and run.worker_id is None and run.status in (Status.WAITING, Status.PAUSED),
         "attach_call": _attach_call(run) if attached and level >= Level.CONTROL else "",
     } | _harm(run)
+
+
+def _may_debug(actor: Actor, run: Run, level: int) -> bool:
+    return actor.authenticated and (level >= Level.CONTROL or permissions.may_inspect(actor, run))
 
 
 def _harm(run: Run) -> dict[str, Any]:

@@ -29,11 +29,12 @@ class Fact:
 
 
 def parameters_context(
-    request: HttpRequest, actor: Actor, run: Run, simulation: Any, bound: Form | None = None
+    request: HttpRequest, actor: Actor, run: Run, simulation: Any, bound: Form | None = None, prefix: str = ""
 ) -> dict[str, Any]:
     """What the card shows to `actor`; `bound` is the form that had errors.
 
-    `simulation` is None where its code is not installed here: then nothing is known to be live.
+    `simulation` is None where its code is not installed here: then nothing is known to be live. `prefix` is
+    that of the place where it is shown.
     """
     live = () if simulation is None else params.live(simulation)
     sees_all = permissions.may_see_params(actor, run)
@@ -42,15 +43,16 @@ def parameters_context(
     return {
         "run": run,
         "key_query": key_query(request),
-        "set_form": (bound or set_form(run, simulation)) if may_set else None,
+        "prefix": prefix,
+        "set_form": (bound or set_form(run, simulation, prefix=prefix)) if may_set else None,
         "live_params": _facts(run, simulation, live) if permissions.may_see_live(actor, run) else [],
         "fixed_params": _facts(run, simulation, others) if sees_all else [],
     }
 
 
-def set_form(run: Run, simulation: Any, data: Any = None) -> Form:
+def set_form(run: Run, simulation: Any, data: Any = None, prefix: str = "") -> Form:
     """The form of a run's live parameters, with their present values."""
-    return command_form(params.commands(simulation)[SET], data, run.present_params)
+    return command_form(params.commands(simulation)[SET], data, run.present_params, prefix)
 
 
 def _facts(run: Run, simulation: Any, names: Iterable[str]) -> list[Fact]:

@@ -18,9 +18,10 @@ from django.template.loader import render_to_string
 from django.utils.http import urlencode
 
 from django_livesim.models import Run
+from django_livesim.nonces import nonce_of
 from django_livesim.permissions import SESSION_ID, Actor
 from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
-from django_livesim.templatetags.livesim import nonce_of
+from django_livesim.views.places import prefix_of
 
 logger = logging.getLogger(__name__)
 
@@ -205,6 +206,8 @@ def of_a_run(view: View) -> View:
         try:
             return view(request, *args, **kwargs)
         except (NoRun, Forbidden):
+            if by_htmx(request) and prefix_of(request):  # the page is the host's; the socket tells it
+                return HttpResponse(status=404, headers={"HX-Reswap": "none"})
             if by_htmx(request):
                 return HttpResponse(headers={"HX-Refresh": "true"})
             return render(request, "django_livesim/no_run.html", status=404)

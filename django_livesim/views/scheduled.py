@@ -19,6 +19,7 @@ from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError, NoRun
 from django_livesim.protocol.names import EXTERNAL, Kind, Outcome
 from django_livesim.views import once
+from django_livesim.views.places import prefix_of
 from django_livesim.views.respond import (
     by_htmx,
     fragment,
@@ -53,8 +54,11 @@ class Waiting:
     """Whether its arguments are for who asks."""
 
 
-def scheduled_context(request: HttpRequest, actor: Actor, run: Run) -> dict[str, Any]:
-    """What waits in a run for later: one's own, and for who may control it everybody's."""
+def scheduled_context(request: HttpRequest, actor: Actor, run: Run, prefix: str = "") -> dict[str, Any]:
+    """What waits in a run for later: one's own, and for who may control it everybody's.
+
+    `prefix` is that of the place where it is shown.
+    """
     level = permissions.level(actor, run) or 0
     scheduled = Q(due_at__isnull=False) | Q(due_tick__isnull=False)
     rows = _of(actor, run, level).filter(scheduled, outcome=str(Outcome.NONE), apply_seq=None)
@@ -65,6 +69,7 @@ def scheduled_context(request: HttpRequest, actor: Actor, run: Run) -> dict[str,
     return {
         "run": run,
         "key_query": key_query(request),
+        "prefix": prefix,
         "scheduled": shown,
         "scheduled_more": rows.count() - SHOWN if len(first) > SHOWN else 0,
         "may_cancel": level >= Level.COMMAND and run.simulation != EXTERNAL,
@@ -119,7 +124,8 @@ def _refuse(request: HttpRequest, actor: Actor, run: Run, why: str) -> HttpRespo
 def _fragment(
     request: HttpRequest, actor: Actor, run: Run, outcome: str, told: str, status: int = 200
 ) -> HttpResponse:
-    context = scheduled_context(request, actor, run) | {"outcome": outcome, "told": told, "oob": True}
+    context = scheduled_context(request, actor, run, prefix_of(request))
+    context |= {"outcome": outcome, "told": told, "oob": True}
     return fragment(request, "scheduled.html", context, status=status)
 
 

@@ -23,7 +23,8 @@ POLICY = "; ".join(
 def strict(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     def respond(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        response["Content-Security-Policy"] = POLICY
+        own = response.get("Content-Security-Policy")  # of a view that frames may show
+        response["Content-Security-Policy"] = POLICY.replace("frame-ancestors 'none'", own) if own else POLICY
         return response
 
     return respond

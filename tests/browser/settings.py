@@ -8,3 +8,4 @@ from tests.settings import INSTALLED_APPS, MIDDLEWARE
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.browser"]
 MIDDLEWARE = ["tests.browser.policy.strict", *MIDDLEWARE]
 LOGIN_URL = "admin:login"
+ROOT_URLCONF = "tests.browser.urls"

@@ -1,5 +1,6 @@
 /** What becomes of commands: shown at the forms that sent them, and in the log with who sent them, and what with. */
 
+import { onLoad } from "./htmx.js";
 import { say } from "./words.js";
 
 const REMEMBERED = 100; // verdicts kept for forms whose answer comes later than the socket's, and arguments
@@ -15,7 +16,7 @@ export class Answers {
   /** `root` holds the forms, `log` takes what others did, too. */
   constructor(root, log) {
     Object.assign(this, { root, log });
-    root.addEventListener("htmx:load", () => {
+    onLoad(root, () => {
       this.#fill();
       this.#read();
     });

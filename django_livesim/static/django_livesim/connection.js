@@ -51,6 +51,11 @@ export class Connection {
     this.#live();
   }
 
+  /** Tell nothing more. */
+  close() {
+    clearInterval(this.#timer);
+  }
+
   get #state() {
     return this.places.root.dataset.connection;
   }

@@ -19,12 +19,12 @@ export function nextSpeed(options, speed, direction) {
 export class Keys {
   #wished = null; // the speed that was asked for, until it is told
 
-  /** `root` holds the forms with `data-key`, `places` the dialog. */
-  constructor(root, places) {
-    this.root = root;
+  /** `root` holds the forms with `data-key`, `places` the dialog. In a page that is not ours keys act within `root`. */
+  constructor(root, places, { isEmbedded = false, signal } = {}) {
+    Object.assign(this, { root, isEmbedded });
     this.dialog = places.find("keys");
     this.speed = 1;
-    document.addEventListener("keydown", (event) => this.#press(event));
+    document.addEventListener("keydown", (event) => this.#press(event), { signal });
     if (!this.dialog) return;
     const opener = places.part("keys-open");
     opener.hidden = false;
@@ -42,7 +42,7 @@ export class Keys {
   }
 
   #press(event) {
-    if (!isOurs(event) || !isOn()) return;
+    if (!isOurs(event) || !isOn() || (this.isEmbedded && !this.root.contains(event.target))) return;
     if (this.#act(event)) event.preventDefault();
   }
 

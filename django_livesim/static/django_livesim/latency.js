@@ -133,8 +133,9 @@ export class Latency {
   }
 
   /** Measure what a socket says and hears. */
-  listen(socket) {
-    const on = (name, act) => socket.addEventListener(name, ({ detail }) => act(detail, performance.now()));
+  listen(socket, signal) {
+    signal?.addEventListener("abort", () => clearInterval(this.#timer));
+    const on = (name, act) => socket.addEventListener(name, ({ detail }) => act(detail, performance.now()), { signal });
     on("sent", ({ id }, now) => this.trips.sent(id, now));
     on("verdict", ({ id }, now) => this.trips.answered(id, now));
     on("heard", ({ message, size }, now) => {

@@ -3,6 +3,8 @@
  * while they are renewed. htmx gives the focus back by ids. Without a socket the poll in the rows is all there is.
  */
 
+import { listen } from "./htmx.js";
+
 const GAP = 250; // ms between two times that the rows are asked for, at least
 const SPREAD = 400; // ms over which those who are told at once ask
 const FIRST_DELAY = 1000; // ms before the socket is opened again
@@ -29,21 +31,15 @@ export class RunList {
   }
 
   #listen() {
-    const body = document.body;
-    body.addEventListener("htmx:beforeSend", ({ detail }) => this.#isRows(detail) && this.#begin());
-    body.addEventListener("htmx:afterRequest", ({ detail }) => this.#isRows(detail) && this.#end());
-    body.addEventListener("htmx:afterSwap", ({ detail }) => this.#isRows(detail) && this.#show());
-    body.addEventListener("htmx:afterRequest", ({ detail }) => {
-      if (detail.target.id === "ls-bulk-answer" && detail.successful) this.#clear();
-    });
+    const rows = (name, act) => listen(document, name, ({ target }) => target?.id === "ls-runs" && act());
+    rows("send", () => this.#begin());
+    rows("end", () => this.#end());
+    rows("shown", () => this.#show());
+    listen(document, "end", ({ target, isDone }) => target?.id === "ls-bulk-answer" && isDone && this.#clear());
     document.addEventListener("visibilitychange", () => document.hidden || this.#ring());
   }
 
   // asking
-
-  #isRows(detail) {
-    return detail.target.id === "ls-runs";
-  }
 
   #begin() {
     this.#busy = true;

@@ -1,5 +1,6 @@
 /** Entry of the pages: mounts live panels and settles what htmx leaves open. */
 
+import { listen, onLoad } from "./htmx.js";
 import { LiveSocket, newId } from "./socket.js";
 import { Panel } from "./panel.js";
 import { Parameters } from "./parameters.js";
@@ -8,42 +9,81 @@ import { say } from "./words.js";
 
 export { LiveSocket, Panel };
 
-for (const root of document.querySelectorAll("[data-livesim-run]")) new Panel(root);
-for (const card of document.querySelectorAll("[data-ls-parameters]")) new Parameters(card);
-for (const root of document.querySelectorAll("[data-livesim-list]")) new RunList(root);
+const KINDS = { "[data-livesim-run]": Panel, "[data-ls-parameters]": Parameters, "[data-livesim-list]": RunList };
+const mounted = new Map(); // by element
 
-const notice = document.querySelector('[data-ls="notice"]');
+/** Bring to life what is in the page and is not yet; what is there no more is left. */
+export function mount() {
+  for (const [selector, Kind] of Object.entries(KINDS)) {
+    for (const element of document.querySelectorAll(selector)) {
+      if (!mounted.has(element)) mounted.set(element, new Kind(element));
+    }
+  }
+  for (const [element, part] of mounted) {
+    if (element.isConnected) continue;
+    mounted.delete(element);
+    part.close?.();
+  }
+}
 
-function warn(name, places) {
+mount();
+onLoad(document, mount);
+
+/** The place for what goes wrong, nearest to an element. */
+function noticeFor(element) {
+  return element.closest(".livesim")?.querySelector('[data-ls="notice"]') ?? null;
+}
+
+function warn(element, name, places) {
+  const notice = noticeFor(element);
   if (!notice) return;
   notice.textContent = say(name, places);
   notice.hidden = false;
 }
 
-// Our own answers to bad input are fragments with a 4xx status: show them, whatever the host's htmx is set to.
-document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (notice) notice.hidden = true;
-  if (!detail.xhr.getResponseHeader("Livesim-Fragment")) return;
-  detail.shouldSwap = true;
-  detail.isError = false;
-});
-document.body.addEventListener("htmx:sendError", ({ target }) => isPoll(target) || warn("unreachable"));
-document.body.addEventListener("htmx:responseError", ({ detail, target }) => {
-  if (isPoll(target)) return;
-  const told = detail.xhr.getResponseHeader("Livesim-Code") === "db_down";
-  warn(told ? "db_down" : "server_error", { status: detail.xhr.status });
-});
-document.body.addEventListener("htmx:beforeRequest", (event) => {
-  if (document.hidden && isPoll(event.target)) event.preventDefault();
+// What is embedded tells by what its ids begin with, so that the answer's do too.
+listen(document, "configure", (exchange) => {
+  const place = exchange.source.closest("[data-livesim-prefix]");
+  if (place) exchange.tell("Livesim-Prefix", place.dataset.livesimPrefix);
 });
 
-// A form's id makes a repeated submit harmless; what was answered, or has been changed, is another command.
-document.body.addEventListener("htmx:afterRequest", ({ detail, target }) => detail.successful && renew(target.closest("form")));
-document.body.addEventListener("input", ({ target }) => renew(target.form));
+// Our own answers to bad input are fragments with a 4xx status: show them, whatever the host's htmx is set to.
+listen(document, "answer", (exchange) => {
+  const notice = noticeFor(exchange.source);
+  if (notice) notice.hidden = true;
+  if (exchange.told("Livesim-Fragment")) exchange.show();
+  else if (exchange.status >= 400 && isOurs(exchange.source)) exchange.drop();
+});
+listen(document, "failed", (exchange) => {
+  const { source, status } = exchange;
+  if (!isOurs(source) || isPoll(source) || exchange.told("Livesim-Fragment")) return;
+  if (!status) return warn(source, "unreachable");
+  warn(source, exchange.told("Livesim-Code") === "db_down" ? "db_down" : "server_error", { status });
+});
+listen(document, "begin", (exchange) => {
+  if (document.hidden && isPoll(exchange.source)) exchange.stop();
+});
+
+// A form's id makes a repeated submit harmless; what was answered, or has been changed, is another command. One that
+// waited for its turn, as htmx 4 has it, was filled in before: it gets the id that holds now.
+listen(document, "begin", (exchange) => {
+  const id = idOf(exchange.source.closest("form"));
+  if (id) exchange.late?.("livesim_id", id.value);
+});
+listen(document, "end", (exchange) => exchange.isDone && renew(exchange.source.closest("form")));
+document.addEventListener("input", ({ target }) => renew(target.form));
 
 function renew(form) {
-  const id = form?.elements?.livesim_id;
+  const id = idOf(form);
   if (id) id.value = newId();
+}
+
+function idOf(form) {
+  return form?.elements?.livesim_id;
+}
+
+function isOurs(element) {
+  return element.closest(".livesim") !== null;
 }
 
 function isPoll(element) {

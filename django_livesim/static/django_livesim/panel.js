@@ -3,6 +3,7 @@
 import { Answers, argsOf, brief } from "./answers.js";
 import { Connection } from "./connection.js";
 import { Copying } from "./copying.js";
+import { listen } from "./htmx.js";
 import { JobCard } from "./job.js";
 import { Keys } from "./keys.js";
 import { Latency } from "./latency.js";
@@ -11,7 +12,8 @@ import { Places } from "./places.js";
 import { Rate } from "./rate.js";
 import { Search } from "./search.js";
 import { Silence } from "./silence.js";
-import { LiveSocket } from "./socket.js";
+import { join, leave } from "./sockets.js";
+import { LiveError } from "./socket.js";
 import { Picture, point } from "./canvas.js";
 import { TabTitle } from "./title.js";
 import { Tree } from "./tree.js";
@@ -25,13 +27,16 @@ export class Panel {
   #role = null;
   #treeDue = 0;
   #wasAlive = false;
+  #over = new AbortController();
 
   constructor(root) {
     this.root = root;
+    this.isEmbedded = "livesimPrefix" in root.dataset; // in a page that is not ours
     this.status = root.dataset.status;
+    const { signal } = this.#over;
     this.places = new Places(root);
-    this.socket = new LiveSocket(absolute(root.dataset.socket));
-    this.title = new TabTitle();
+    this.socket = join(root.dataset.socket, this);
+    this.title = this.isEmbedded ? { set() {} } : new TabTitle();
     this.rate = new Rate();
     this.connection = new Connection(this.places, (text) => this.#connected(text));
     this.silence = this.#silence();
@@ -41,13 +46,31 @@ export class Panel {
     this.live = this.#handle();
     this.picture = this.#picture();
     this.job = this.#find("job") ? new JobCard(this.#find("job")) : null;
-    this.keys = new Keys(root, this.places);
+    this.keys = new Keys(root, this.places, { isEmbedded: this.isEmbedded, signal });
     this.latency = new Latency(this.#part("latency"));
     this.#part("plain").hidden = true;
     this.#plot();
     this.#listen();
-    this.latency.listen(this.socket);
+    this.latency.listen(this.socket, signal);
     this.socket.open();
+    this.#catchUp();
+  }
+
+  /** Its element is in the page no more. */
+  close() {
+    this.#over.abort();
+    this.silence.close();
+    this.connection.close();
+    leave(this.socket, this);
+  }
+
+  /** What a socket has told before, where it was open for another place of the page. */
+  #catchUp() {
+    const { socket } = this;
+    if (socket.state !== "open" || !socket.hello) return;
+    this.connection.take({ state: "open" });
+    this.#hello(socket.hello);
+    if (socket.frame) this.#frame(socket.frame);
   }
 
   #find(name) {
@@ -65,6 +88,7 @@ export class Panel {
   /** What the simulation's own module may use. */
   #handle() {
     const { socket } = this;
+    const isReadOnly = "readOnly" in this.root.dataset;
     return {
       run: this.root.dataset.livesimRun,
       status: this.status,
@@ -73,8 +97,8 @@ export class Panel {
       scale: 1,
       theme: {},
       point,
-      send(name, args) {
-        const promise = socket.send(name, args);
+      send: (name, args) => {
+        const promise = isReadOnly ? Promise.reject(new LiveError({ code: "forbidden" })) : socket.send(name, args);
         promise.catch(() => {}); // the log tells it; who wants to know more awaits it
         return promise;
       },
@@ -98,7 +122,11 @@ export class Panel {
     const card = this.#find("figures");
     if (!card) return;
     const { Plots } = await import("./plots.js");
-    new Plots(card, this.socket);
+    if (!this.#over.signal.aborted) new Plots(card, this.socket, this.#over.signal);
+  }
+
+  get #hasTree() {
+    return this.#find("state") !== null;
   }
 
   #tree() {
@@ -116,14 +144,15 @@ export class Panel {
       onSilent: (since) => {
         if (this.root.dataset.connection === "open") this.#write("rate", "–");
         this.connection.silent(since);
-        document.body.dispatchEvent(new CustomEvent("livesim:silent"));
+        this.#tell("livesim:silent");
       },
       onFresh: () => this.connection.fresh(),
     });
   }
 
   #listen() {
-    const on = (name, act) => this.socket.addEventListener(name, ({ detail }) => act(detail));
+    const { signal } = this.#over;
+    const on = (name, act) => this.socket.addEventListener(name, ({ detail }) => act(detail), { signal });
     on("connection", (detail) => this.connection.take(detail));
     on("hello", (detail) => this.#hello(detail));
     on("frame", (frame) => this.#frame(frame));
@@ -135,13 +164,13 @@ export class Panel {
     on("presence", ({ viewers }) => this.#presence(viewers));
     on("end", (detail) => this.#end(detail));
     this.#part("reconnect").addEventListener("click", () => this.socket.reconnect());
-    this.root.addEventListener("htmx:beforeRequest", ({ target }) => this.#posted(target));
-    document.addEventListener("DOMContentLoaded", () => this.#handOut()); // to modules that were loaded after the frame
-    addEventListener("online", () => this.#retry());
-    addEventListener("offline", () => this.socket.doubt());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#comeBack());
-    addEventListener("pagehide", () => this.socket.close());
-    addEventListener("pageshow", ({ persisted }) => persisted && this.socket.open());
+    listen(this.root, "begin", ({ source }) => this.#posted(source), { signal });
+    document.addEventListener("DOMContentLoaded", () => this.#handOut(), { signal }); // to modules that were loaded after the frame
+    addEventListener("online", () => this.#retry(), { signal });
+    addEventListener("offline", () => this.socket.doubt(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#comeBack(), { signal });
+    addEventListener("pagehide", () => this.socket.close(), { signal });
+    addEventListener("pageshow", ({ persisted }) => persisted && this.socket.open(), { signal });
   }
 
   #retry() {
@@ -172,12 +201,21 @@ export class Panel {
   }
 
   #hello({ status, role, commands }) {
-    if (this.#role !== null && role !== this.#role) return location.reload(); // the controls are the server's
-    this.#role = this.live.role = role;
+    if (this.#role !== null && role !== this.#role) return this.#changeRole();
+    this.#role = role;
+    if (!("readOnly" in this.root.dataset)) this.live.role = role;
     this.answers.learn(commands);
     this.rate.forget();
     this.#become(status);
     this.silence.begin();
+  }
+
+  /** What can be done here is the server's to say; a page that is not ours is not loaded anew by us. */
+  #changeRole() {
+    if (!this.isEmbedded) return location.reload();
+    this.#write("lost-text", say("rights_changed"));
+    this.#part("reconnect").hidden = true;
+    this.#part("lost").hidden = false;
   }
 
   #frame({ epoch, seq, tick, state }) {
@@ -189,14 +227,20 @@ export class Panel {
     this.job?.update(state);
     this.#handOut();
     if (this.job) this.title.set({ progress: state.progress });
-    if (!this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
+    if (this.#hasTree && !this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
   }
 
   /** Tell modules of the host's own of the newest frame. */
   #handOut() {
     if (!this.socket.frame) return;
     const { state, tick } = this.socket.frame;
-    document.body.dispatchEvent(new CustomEvent("livesim:frame", { detail: { state, tick, live: this.live } }));
+    this.#tell("livesim:frame", { state, tick, live: this.live });
+  }
+
+  /** Tell the parts that the server renders and that wait for it, and whoever listens on the page. */
+  #tell(name, detail) {
+    for (const part of this.root.querySelectorAll(`[data-ls-renews~="${name}"]`)) part.dispatchEvent(new CustomEvent(name));
+    this.root.dispatchEvent(new CustomEvent(name, { detail, bubbles: true }));
   }
 
   #updateTree() {
@@ -277,12 +321,12 @@ export class Panel {
 
   /** Let the parts that the server renders ask for themselves again. */
   #announce() {
-    document.body.dispatchEvent(new CustomEvent("livesim:status"));
+    this.#tell("livesim:status");
   }
 
   #verdict(verdict) {
     this.answers.take(verdict);
-    document.body.dispatchEvent(new CustomEvent("livesim:verdict", { detail: verdict })); // what waits for later may have changed
+    this.#tell("livesim:verdict", verdict); // what waits for later may have changed
   }
 
   #event(name, data, tick) {
@@ -301,14 +345,8 @@ export class Panel {
   #end({ status, next }) {
     const follow = next && (this.#wasAlive || next !== this.root.dataset.successor);
     this.#become(status);
-    if (!follow) return;
+    if (!follow || !this.root.dataset.next) return;
     this.log.add("status", null, { what: say("restarted") });
     location.assign(this.root.dataset.next.replace("00000000-0000-0000-0000-000000000000", next));
   }
-}
-
-function absolute(path) {
-  const url = new URL(path, location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  return url.href;
 }

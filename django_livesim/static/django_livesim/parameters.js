@@ -1,5 +1,7 @@
 /** The card of a run's parameters: sliders beside number fields, and fields that follow what others set. */
 
+import { listen, onLoad } from "./htmx.js";
+
 const SEND_AFTER = 250; // ms that a slider rests before it is sent
 const FOLLOW_AFTER = 100; // ms, up to twice as many, after which it is asked what holds now: not by all at once,
 const FOLLOW_EVERY = 1000; // ms and at most so often, however fast somebody slides
@@ -19,11 +21,12 @@ export class Parameters {
     card.addEventListener("input", ({ target }) => this.#changed(target));
     card.addEventListener("change", ({ target }) => target.dataset.slides && this.#sendSoon(target.dataset.slides));
     card.addEventListener("focusout", () => this.#behind && this.#followSoon());
-    card.addEventListener("htmx:configRequest", ({ target, detail }) => target === this.#form && this.#narrow(detail));
-    card.addEventListener("htmx:afterRequest", ({ target, detail }) => target === this.#form && this.#answered(detail));
-    card.addEventListener("htmx:load", () => this.#addSliders());
-    document.body.addEventListener("livesim:verdict", ({ detail }) => detail?.command === "set" && this.#followSoon());
-    document.body.addEventListener("livesim:status", () => this.#followSoon()); // verdicts may have been missed
+    listen(card, "configure", (exchange) => exchange.source === this.#form && this.#narrow(exchange));
+    listen(card, "end", (exchange) => exchange.source === this.#form && this.#answered(exchange));
+    onLoad(card, () => this.#addSliders());
+    const run = card.closest("[data-livesim-run]") ?? document.body;
+    run.addEventListener("livesim:verdict", ({ detail }) => detail?.command === "set" && this.#followSoon());
+    run.addEventListener("livesim:status", () => this.#followSoon()); // verdicts may have been missed
   }
 
   get #form() {
@@ -65,19 +68,19 @@ export class Parameters {
   }
 
   /** Of what sliders send: what somebody is about to type in other fields is not for now. */
-  #narrow({ parameters, triggeringEvent }) {
-    const all = !this.#slid.size || triggeringEvent?.submitter;
+  #narrow(exchange) {
+    const all = !this.#slid.size || exchange.submitter;
     clearTimeout(this.#sending);
     for (const control of named(this.#form)) {
       const sent = all || this.#slid.has(control.name);
       if (sent) control.dataset.sent = "";
-      else if (initialOf(control)) parameters[control.name] = initialOf(control).value;
+      else if (initialOf(control)) exchange.set(control.name, initialOf(control).value);
     }
     this.#slid.clear();
   }
 
-  #answered({ successful }) {
-    if (successful) this.#followSoon();
+  #answered({ isDone }) {
+    if (isDone) this.#followSoon();
     else for (const control of named(this.#form)) delete control.dataset.sent;
   }
 
@@ -94,7 +97,9 @@ export class Parameters {
     this.#followed = performance.now();
     const url = new URL(this.card.dataset.lsParameters, location.href);
     url.searchParams.set("part", "parameters");
-    const response = await fetch(url, { headers: { "HX-Request": "true" } }).catch(() => null);
+    const prefix = this.card.closest("[data-livesim-prefix]")?.dataset.livesimPrefix;
+    const headers = { "HX-Request": "true", ...(prefix && { "Livesim-Prefix": prefix }) };
+    const response = await fetch(url, { headers }).catch(() => null);
     if (!response?.ok || !response.headers.get("Livesim-Fragment") || asked !== this.#asked) return;
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     if (asked !== this.#asked) return;

@@ -23,9 +23,9 @@ export class Plots {
   #retry = 0;
   #shared;
 
-  /** `root` has parts with `data-figures`; `socket` is the page's. */
-  constructor(root, socket) {
-    this.root = root;
+  /** `root` has parts with `data-figures`, and `data-figure` where one alone is shown; `socket` is the page's. */
+  constructor(root, socket, signal) {
+    Object.assign(this, { root, signal });
     this.parts = new Map([...root.querySelectorAll("[data-figures]")].map((part) => [part.dataset.figures, part]));
     this.#shared = {
       key: `ls-figures-${root.dataset.series}`,
@@ -36,7 +36,7 @@ export class Plots {
     };
     this.seen = new IntersectionObserver((changes) => this.#see(changes), { rootMargin: "100px" });
     new ResizeObserver(() => this.#fit()).observe(this.#of("plots"));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renew());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renew(), { signal });
     this.#listen(socket);
     this.#of("tools").hidden = false;
     this.#load();
@@ -49,8 +49,9 @@ export class Plots {
   }
 
   #listen(socket) {
-    socket.addEventListener("metrics", ({ detail }) => this.#take(detail));
-    socket.addEventListener("hello", () => this.#load());
+    const { signal } = this;
+    socket.addEventListener("metrics", ({ detail }) => this.#take(detail), { signal });
+    socket.addEventListener("hello", () => this.#load(), { signal });
     const click = (name, act) => this.#of(name).addEventListener("click", act);
     click("hold", () => this.#hold());
     click("axis", () => this.#turn());
@@ -109,6 +110,8 @@ export class Plots {
   /** What is stored after that tick; null where it cannot be read, and then it is asked for again later. */
   async #ask(since) {
     const url = new URL(this.root.dataset.series, location.href);
+    const only = this.#only;
+    if (only !== undefined) url.searchParams.set("name", only);
     if (since > -Infinity) url.searchParams.set("since", since);
     try {
       const answer = await fetch(url, { headers: { Accept: "application/json" } });
@@ -118,16 +121,27 @@ export class Plots {
     }
     if (!this.#series.length) this.#say(say("figures_lost"));
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#load(since), this.#wait);
+    this.#retry = setTimeout(() => this.signal?.aborted || this.#load(since), this.#wait);
     this.#wait = Math.min(2 * this.#wait, AGAIN[1]);
     return null;
   }
 
   // what is shown
 
-  /** Have a plot for each figure, in alphabetical order, and draw what is new. */
+  /** The one figure that is shown here; undefined where all are. */
+  get #only() {
+    return this.root.dataset.figure;
+  }
+
+  /** The figures that are shown, in alphabetical order. */
+  get #names() {
+    const names = [...this.#series.columns].filter(([name, values]) => this.#only === undefined || (name === this.#only && values.some((each) => each !== null)));
+    return names.map(([name]) => name).sort((one, other) => one.localeCompare(other));
+  }
+
+  /** Have a plot for each figure, and draw what is new. */
   #arrange() {
-    const names = [...this.#series.columns.keys()].sort((one, other) => one.localeCompare(other));
+    const names = this.#names;
     const shown = names.slice(0, this.#most);
     if (shown.some((name) => !this.#plots.has(name))) {
       for (const name of shown) {

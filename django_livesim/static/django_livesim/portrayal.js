@@ -23,15 +23,19 @@ const EMPTY = [0, 0, 1, 1];
 const NARROWEST = 0.6; // width by height
 const WIDEST = 2.5;
 
-let portrait = null;
+const portraits = new WeakMap(); // by their canvases: a page may have several
 
 export function setup(canvas, live) {
-  const declared = JSON.parse(document.getElementById("livesim-portrayal").textContent);
-  portrait = new Portrait(canvas, live, declared);
+  const layers = cardOf(canvas).querySelector('[data-portrayal="layers"]');
+  portraits.set(canvas, new Portrait(canvas, live, JSON.parse(layers.textContent)));
 }
 
 export function draw(canvas, state) {
-  portrait.draw(state);
+  portraits.get(canvas).draw(state);
+}
+
+function cardOf(canvas) {
+  return canvas.closest('[data-ls="picture"]') ?? canvas.parentElement;
 }
 
 class Portrait {
@@ -48,7 +52,7 @@ class Portrait {
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
       for (const layer of this.layers) layer.isSmooth = false;
     }
-    this.card = canvas.closest('[data-ls="picture"]') ?? canvas.parentElement;
+    this.card = cardOf(canvas);
     this.hover = new Hover(canvas.parentElement, this.#element("hover"), this.#element("told"));
     this.legend = new Legend(this.#element("legend"), this.layers);
     this.gestures = new Gestures(canvas, this.#acts());

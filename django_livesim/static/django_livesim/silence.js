@@ -55,6 +55,11 @@ export class Silence {
     if (this.isDue()) this.#miss(patience);
   }
 
+  /** Listen no more. */
+  close() {
+    clearTimeout(this.#timer);
+  }
+
   #miss(delay) {
     this.#timer = setTimeout(() => {
       this.onSilent(this.#newsAt);
