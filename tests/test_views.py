@@ -319,7 +319,7 @@ class TestLivePage:
     def test_the_log_tells_the_last_commands(self, browser: Client, make: Any) -> None:
         run = make()
         gateway.send(run, "add", {"n": 1}, actor=None)
-        assert "add pending" in text_of(browser.get(run.get_absolute_url()))
+        assert "Add pending" in text_of(browser.get(run.get_absolute_url()))
 
     def test_by_key(self, browser: Client, client: Client, make: Any) -> None:
         run = make(key="town/square")

@@ -35,8 +35,8 @@ def insert(given: Iterable[tuple[UUID, Sampled]]) -> None:
     if not rows:
         return
     connection = connections[conf.settings.DATABASE]
-    fields: Any = Sample._meta
-    run, created_at = (fields.get_field(name).get_db_prep_save for name in ("run", "created_at"))
+    fields: list[Any] = [Sample._meta.get_field(name) for name in ("run", "created_at")]
+    run, created_at = (field.get_db_prep_save for field in fields)
     now, clock = timezone.now(), monotonic()
     size = max(1, connection.ops.bulk_batch_size(COLUMNS, rows))
     for start in range(0, len(rows), size):

@@ -287,3 +287,21 @@ def test_what_was_missed_while_the_server_was_away_is_asked_for(redis_site: Site
         "aria-label", re.compile(f" at tick {last}$")
     )
     assert last < tick_at(page, 0.9) or tick_at(page, 0.5) > 0
+
+
+def test_a_history_that_cannot_be_read_is_asked_for_again(ada: Visitor) -> None:
+    page = ada.page
+    ada.allowed.append(re.compile("status of 503"))
+    ada.start("meters")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator('[data-ls="pill"]')).to_have_text("stopped")
+    page.route("**/series/*", lambda route: route.fulfill(status=503, body="{}"))
+    page.reload()
+    note = page.locator(".ls-figures [role=status]")
+    expect(note).to_have_text("The history of the figures cannot be read; it is asked for again.")
+    expect(page.locator(".ls-figures-table")).to_be_visible()
+    page.unroute("**/series/*")
+    expect_plots(page)
+    expect(note).to_be_hidden()
+    expect(page.locator(".ls-figures-table")).to_be_hidden()

@@ -113,6 +113,21 @@ def test_another_person_sees_a_change_by_the_socket_alone(
     expect(rows(page)).to_have_count(4, timeout=SOON)
 
 
+def test_a_worker_in_another_process_is_heard_by_the_socket_alone(
+    visit: Visit, redis_site: Site, word: str
+) -> None:
+    redis_site.start_worker()
+    ada, other = visit(redis_site).log_in(), visit(redis_site).log_in()
+    other.page.add_init_script(NO_POLL)
+    page = open_list(other, "")
+    address = start(ada, word)
+    expect(row(page, word).locator(".ls-pill")).to_have_text("running")
+    for button, status in (("Pause", "paused"), ("Resume", "running")):
+        assert ada.page.url == address
+        ada.page.get_by_role("button", name=button).click()
+        expect(row(page, word).locator(".ls-pill")).to_have_text(status)
+
+
 def test_without_a_socket_the_rows_are_polled(
     visit: Visit, site: Site, ada: Visitor, three: list[str], word: str
 ) -> None:

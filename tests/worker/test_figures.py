@@ -10,6 +10,7 @@ import pytest
 
 from django_livesim import gateway
 from django_livesim.models import Run, Sample
+from django_livesim.store import sampling
 from django_livesim.testing import worker_in_process
 from tests.protocol_schemas import check
 from tests.test_socket import Socket
@@ -47,6 +48,16 @@ def test_a_second_worker_goes_on_with_them(wait: Any) -> None:
 def worker() -> Iterator[Any]:
     with worker_in_process() as engine:
         yield engine
+
+
+def test_a_run_with_too_many_samples_is_thinned(worker: Any, wait: Any) -> None:
+    run = gateway.start("gauge")
+    many = [Sample(run=run, tick=tick, values={"value": 0}) for tick in range(-1200, 0)]
+    Sample.objects.bulk_create(many)
+    wait(lambda: Sample.objects.filter(run=run).count() < sampling.MOST)
+    ticks = gateway.series(run)["ticks"]
+    assert ticks[0] == -1200 and ticks[-1] >= 0
+    assert len([tick for tick in ticks if tick < 0]) > sampling.OLD
 
 
 async def test_whoever_watches_hears_them_and_the_schema_holds(worker: Any) -> None:

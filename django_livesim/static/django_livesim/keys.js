@@ -29,6 +29,7 @@ export class Keys {
     const opener = places.part("keys-open");
     opener.hidden = false;
     opener.addEventListener("click", () => this.#explain());
+    places.part("keys-close").addEventListener("click", () => this.dialog.close());
     const choice = places.part("keys-on");
     choice.checked = isOn();
     choice.addEventListener("change", () => turn(choice.checked));

@@ -20,6 +20,7 @@ export class Plots {
   #next = Infinity; // the tick after which is asked next
   #usual = 0; // seconds between the last two samples
   #wait = AGAIN[0];
+  #retry = 0;
   #shared;
 
   /** `root` has parts with `data-figures`; `socket` is the page's. */
@@ -92,23 +93,34 @@ export class Plots {
       return;
     }
     this.#loading = true;
+    const found = await this.#ask(since);
+    this.#loading = false;
+    if (found) {
+      this.#wait = AGAIN[0];
+      this.#series.merge(found);
+      this.#say("");
+      this.#arrange();
+    }
+    const next = this.#next;
+    this.#next = Infinity;
+    if (next < Infinity) this.#load(next);
+  }
+
+  /** What is stored after that tick; null where it cannot be read, and then it is asked for again later. */
+  async #ask(since) {
     const url = new URL(this.root.dataset.series, location.href);
     if (since > -Infinity) url.searchParams.set("since", since);
     try {
       const answer = await fetch(url, { headers: { Accept: "application/json" } });
-      if (!answer.ok) throw new Error(answer.status);
-      this.#series.merge(await answer.json());
-      this.#wait = AGAIN[0];
-      this.#of("table").hidden = this.#series.length > 0;
-      this.#arrange();
+      if (answer.status < 500) return answer.ok ? await answer.json() : null; // where it is refused, the socket says why
     } catch {
-      setTimeout(() => this.#load(since), this.#wait);
-      this.#wait = Math.min(2 * this.#wait, AGAIN[1]);
+      // the server is away, which the page says
     }
-    this.#loading = false;
-    const next = this.#next;
-    this.#next = Infinity;
-    if (next < Infinity) this.#load(next);
+    if (!this.#series.length) this.#say(say("figures_lost"));
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#load(since), this.#wait);
+    this.#wait = Math.min(2 * this.#wait, AGAIN[1]);
+    return null;
   }
 
   // what is shown
@@ -127,7 +139,7 @@ export class Plots {
     }
     this.#of("rest").hidden = shown.length === names.length;
     this.#of("more").textContent = say("figures_more", { n: names.length - shown.length });
-    if (names.length) this.#of("table").hidden = true;
+    this.#of("table").hidden = names.length > 0;
     for (const plot of this.#plots.values()) plot.stale = plot.stale || this.#held === null;
     this.#later();
   }
