@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,13 @@ EXPECTED = re.compile(r"favicon|status of 4(22|04)")
 
 
 @contextlib.contextmanager
-def sandbox() -> Iterator[str]:
-    """The sandbox with a new database: its address, once it answers."""
+def sandbox(extra: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The sandbox with a new database: its address, once it answers. `extra` goes into its environment."""
     with tempfile.TemporaryDirectory(prefix="livesim-sandbox-") as folder:
         port = free_port()
         own = {"PORT": str(port), "HOST": "127.0.0.1", "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3"}
-        env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"} | own
+        env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+        env |= own | dict(extra or {})
         with running([sys.executable, str(BASE / "scripts" / "sandbox.py")], env, grace=40) as process:
             url = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + START_SECONDS

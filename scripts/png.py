@@ -1,6 +1,6 @@
 """Screenshots as small PNG files, still and moving: colours from a palette, of which each pixel names one.
 
-A browser reads the pixels and finds the palette. Moving ones are APNG (www.w3.org/TR/png-3/#apng-frame-based-animation).
+A browser reads the pixels and finds the palette. Moving ones are APNG: www.w3.org/TR/png-3/, section 4.11.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async (shots) => {
   for (const { data } of frames)
     for (const pixel of new Uint32Array(data.buffer)) counts.set(pixel, (counts.get(pixel) ?? 0) + 1);
   let cells;
-  for (let bits = 8; bits > 1; bits -= 1) { // colours that are like each other become the most frequent of them
+  for (let bits = 8; bits > 1; bits -= 1) { // like colours become the most frequent of them
     const mask = ((0xff << (8 - bits)) & 0xff) * 0x010101;
     cells = new Map();
     for (const [pixel, count] of counts) {

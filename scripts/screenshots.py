@@ -1,7 +1,7 @@
-"""Takes the pictures of the documents, from the sandbox on files of its own, and walks through it as a new user.
+"""Takes the pictures of the documents from the sandbox, on files of its own, and walks through it as a new user.
 
-    python -m scripts.screenshots            pictures into docs/pictures/, the walk into var/walk/
-    python -m scripts.screenshots --short    the walk, and one picture into var/walk/
+`python -m scripts.screenshots` puts pictures into docs/pictures/ and each step of the walk into var/walk/; with
+`--short` there is the walk, and one picture, which goes there, too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def worked(page: Page) -> None:
     """A job of seven seconds, half done."""
     page.goto("/livesim/?simulation=progrock")
     page.get_by_role("button", name="Start ProgRock").click()
-    page.wait_for_function("document.querySelector('[data-ls=job] progress')?.value > 0.4")
+    page.wait_for_function("document.querySelector('[data-ls=progress]')?.value > 0.4")
 
 
 def plotted(page: Page) -> None:

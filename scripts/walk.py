@@ -1,4 +1,4 @@
-"""A person who was told nothing starts, steers and stops a run: every step by what can be read on the page."""
+"""A person who was told nothing starts, steers and stops a run, by what can be read on the page."""
 
 from __future__ import annotations
 
