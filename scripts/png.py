@@ -26,28 +26,29 @@ async (shots) => {
   const counts = new Map();
   for (const { data } of frames)
     for (const pixel of new Uint32Array(data.buffer)) counts.set(pixel, (counts.get(pixel) ?? 0) + 1);
-  let cells;
-  for (let bits = 8; bits > 1; bits -= 1) { // like colours become the most frequent of them
-    const mask = ((0xff << (8 - bits)) & 0xff) * 0x010101;
-    cells = new Map();
-    for (const [pixel, count] of counts) {
-      const best = cells.get(pixel & mask);
-      if (!best || counts.get(best) < count) cells.set(pixel & mask, pixel);
-    }
-    if (cells.size <= 256) {
-      const places = new Map([...cells.keys()].map((cell, place) => [cell, place]));
-      return {
-        palette: [...cells.values()].map((pixel) => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255]),
-        frames: frames.map(({ width, height, data }) => {
-          const indices = Uint8Array.from(new Uint32Array(data.buffer), (pixel) => places.get(pixel & mask));
-          let text = "";
-          for (let at = 0; at < indices.length; at += 8192)
-            text += String.fromCharCode(...indices.subarray(at, at + 8192));
-          return [width, height, btoa(text)];
-        }),
-      };
-    }
+  const byCount = [...counts.keys()].sort((one, other) => counts.get(other) - counts.get(one));
+  const split = (pixel) => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255];
+  const palette = byCount.slice(0, 256).map(split);
+  const places = new Map(byCount.slice(0, 256).map((pixel, place) => [pixel, place]));
+  for (const pixel of byCount.slice(256)) { // what is seldom becomes what it is most like
+    const [red, green, blue] = split(pixel);
+    let [nearest, least] = [0, Infinity];
+    palette.forEach(([r, g, b], place) => {
+      const distance = (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2;
+      if (distance < least) [nearest, least] = [place, distance];
+    });
+    places.set(pixel, nearest);
   }
+  return {
+    palette,
+    frames: frames.map(({ width, height, data }) => {
+      const indices = Uint8Array.from(new Uint32Array(data.buffer), (pixel) => places.get(pixel));
+      let text = "";
+      for (let at = 0; at < indices.length; at += 8192)
+        text += String.fromCharCode(...indices.subarray(at, at + 8192));
+      return [width, height, btoa(text)];
+    }),
+  };
 }
 """
 
