@@ -2,15 +2,13 @@
 
 import { LiveSocket, newId } from "./socket.js";
 import { Panel } from "./panel.js";
-import { Parameters } from "./parameters.js";
-import { RunList } from "./list.js";
 import { say } from "./words.js";
 
 export { LiveSocket, Panel };
 
 for (const root of document.querySelectorAll("[data-livesim-run]")) new Panel(root);
-for (const card of document.querySelectorAll("[data-ls-parameters]")) new Parameters(card);
-for (const root of document.querySelectorAll("[data-livesim-list]")) new RunList(root);
+for (const card of document.querySelectorAll("[data-ls-parameters]:has(form, [data-param])")) import("./parameters.js").then(({ Parameters }) => new Parameters(card));
+for (const root of document.querySelectorAll("[data-livesim-list]")) import("./list.js").then(({ RunList }) => new RunList(root));
 
 const notice = document.querySelector('[data-ls="notice"]');
 
