@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from types import MappingProxyType
@@ -92,6 +93,22 @@ class Host:
         version, internal, gauss = self._random.getstate()
         return [version, list(internal), gauss]
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is asked now is no part of history: it draws no numbers, and lets nothing out."""
+        drawn = self._random.getstate() if self._random is not None else None
+        events, sends = len(self.events), len(self.sends)
+        end = self.finished, self.result
+        try:
+            yield
+        finally:
+            del self.events[events:], self.sends[sends:]
+            self.finished, self.result = end
+            if drawn is None:
+                self._random = None
+            else:
+                self.random.setstate(drawn)
+
     def restore_random(self, state: list[Any] | None) -> None:
         """Take up a state that `random_state` gave."""
         if state is None:
@@ -119,7 +136,8 @@ class Hosted:
     def changed(self, names: set[str]) -> None:
         """Called when live parameters have been set: do again what you keep of them.
 
-        What it raises refuses the command, and the parameters are what they were.
+        What it raises refuses the command, and the parameters are what they were; what it changed in the
+        state before stays changed.
         """
 
     @property
@@ -294,7 +312,11 @@ class Simulation(Hosted, Declaration):
         return ()
 
     def metrics(self) -> dict[str, float]:
-        """Named figures of the present state, at most 50: plotted, and shown to whoever may watch."""
+        """Named figures of the present state, at most 50: plotted, and shown to whoever may watch.
+
+        It is asked by the clock, and more often while somebody watches: what it draws from `random` is drawn
+        again, and what it emits, sends or finishes counts for nothing.
+        """
         return {}
 
     def dump(self) -> dict[str, Any]:

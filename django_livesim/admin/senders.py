@@ -14,5 +14,5 @@ def names_of(senders: Iterable[str]) -> dict[str, str]:
 
     A user that is no more, a session and a process are shown as they are.
     """
-    names = known.names_of(senders)
+    names = known.names_of(senders, lambda user: user.get_username())
     return {sender: format_html('<span title="{}">{}</span>', sender, name) for sender, name in names.items()}

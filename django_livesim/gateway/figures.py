@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,8 +31,8 @@ def series(
 
     `at` are seconds since 1970; each series has a value for each tick, None where there was none. One sample
     a second at most, the newest 500 whole, older ones wider apart the older they are: about a thousand of a
-    run that has gone on for months. `names` asks for these figures alone, in this order, else all come in
-    alphabetical order; `since` for ticks after that one.
+    run that has gone on for months. `names` asks for these figures alone, in this order, else those that
+    the newest samples have, at most 50, come in alphabetical order; `since` for ticks after that one.
 
     Whoever may watch the run may see them. Raises `BadArgs`, and what `get` raises.
     """
@@ -42,12 +42,22 @@ def series(
         raise _bad("since", _("Expected a tick, an integer. Got: %(value)s."), since)
     rows = sampling.after(row.id, since)
     if wanted is None:
-        wanted = sorted({name for _tick, _at, values in rows for name in values}, key=_alphabetical)
+        wanted = sorted(_newest_names(rows), key=_alphabetical)
     return {
         "ticks": [tick for tick, _at, _values in rows],
         "at": [_seconds(at) for _tick, at, _values in rows],
         "series": {name: [values.get(name) for _tick, _at, values in rows] for name in wanted},
     }
+
+
+def _newest_names(rows: Sequence[tuple[int, datetime, dict[str, Any]]]) -> Collection[str]:
+    """At most as many as one sample has: a simulation may name its figures after things that come and go."""
+    names: dict[str, None] = {}
+    for _tick, _at, values in reversed(rows):
+        names |= dict.fromkeys(values)
+        if len(names) >= MOST:
+            break
+    return list(names)[:MOST]
 
 
 def newest_figures(run: Run) -> tuple[int, datetime, list[tuple[str, Any]]] | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
 
-def names_of(senders: Iterable[str]) -> dict[str, str]:
-    """The names of those senders that are users, by one query for all; a user that is no more is left out."""
+def names_of(senders: Iterable[str], name: Callable[[Any], str] = str) -> dict[str, str]:
+    """The names of those senders that are users, by one query for all; a user that is no more is left out.
+
+    They are as the site shows users, or as `name` gives them: by what they log in may be nobody's business.
+    """
     users = get_user_model()
     keys = {}
     for sender in set(senders):
@@ -19,4 +23,4 @@ def names_of(senders: Iterable[str]) -> dict[str, str]:
             except ValidationError:
                 continue
     found = users._default_manager.in_bulk(keys) if keys else {}
-    return {keys[key]: user.get_username() for key, user in found.items()}
+    return {keys[key]: name(user) for key, user in found.items()}

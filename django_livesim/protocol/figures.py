@@ -16,6 +16,8 @@ MOST = 50
 """Figures of a run that are taken."""
 NAME = 100
 """Characters of a figure's name."""
+NAMED = 5
+"""Of what is left out, so many are named."""
 WHOLE = 500
 """Samples of a run, the newest, that are all kept; of older ones at most as many."""
 
@@ -30,7 +32,7 @@ class Figures(NamedTuple):
     unfit: tuple[str, ...]
     """Names of those that are not finite, with what they were."""
     dropped: tuple[str, ...]
-    """What is left out: names of what is no number, and of those beyond `MOST`."""
+    """The first `NAMED` of what is left out: names of what is no number, and of those beyond `MOST`."""
 
 
 def read(given: Any) -> Figures:
@@ -47,12 +49,18 @@ def read(given: Any) -> Figures:
         except TypeError:
             label = ""
         if not label or label in values or len(values) >= MOST:
-            dropped.append(f"{storable(str(name)[:NAME])!r} ({type(value).__name__})")
+            if len(dropped) < NAMED:
+                dropped.append(f"{_label(str(name))!r} ({type(value).__name__})")
             continue
         values[label] = figure
         if figure is None and value is not None:
-            unfit.append(f'["{label}"] ({value})')
+            unfit.append(f'["{label}"] ({_told(value)})')
     return Figures(values, tuple(unfit), tuple(dropped))
+
+
+def _told(value: Any) -> str:
+    """A number that is none for JSON; what is an integer may be too long to be written."""
+    return "an integer too large" if isinstance(value, int) else str(value)[:NAME]
 
 
 def _label(name: str) -> str:

@@ -21,7 +21,6 @@ from django_livesim.runtime.screen import Screen
 SHOWN = 0.25  # seconds from one sample to the next for those who watch,
 STORED = 1.0  # and for the database
 EARLY = 0.2  # of that time: so much before it one may come, if the next comes no earlier for it
-NAMED = 5  # of what is left out, so many are named
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ class Meter:
         logger.warning(
             "figures are left out, of which the first are %s; expected at most %s numbers, each under a name"
             " of its own of at most %s characters run=%s epoch=%s",
-            ", ".join(dropped[:NAMED]),
+            ", ".join(dropped),
             figures.MOST,
             figures.NAME,
             self._record.run,

@@ -135,7 +135,10 @@ class LoopProgram:
 
     def metrics(self) -> dict[str, float]:
         function = self.definition.metrics_function
-        return {} if function is None else function(self.sim)
+        if function is None:
+            return {}
+        with self.host.aside():
+            return function(self.sim)
 
     def messages(self) -> Iterator[Message]:
         self._settle()

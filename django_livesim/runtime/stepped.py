@@ -71,7 +71,8 @@ class Stepped:
         return self.simulation.view(role)
 
     def metrics(self) -> dict[str, float]:
-        return self.simulation.metrics()
+        with self.host.aside():
+            return self.simulation.metrics()
 
 
 class SteppedRunner(Runner):

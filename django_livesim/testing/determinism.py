@@ -15,7 +15,8 @@ HASH_SEEDS = ("1", "2", "3")  # a set of two texts has the same order under one 
 
 HINT = (
     "Take random numbers from self.random alone, keep all that matters in the state, and in step read no"
-    " clock, no table, and no set in the order in which it comes."
+    " clock, no table, and no set in the order in which it comes. In view and metrics change nothing, and"
+    " draw no numbers: how often they are called depends on who watches."
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib import messages
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -97,7 +98,7 @@ class Outcomes:
 def run_bulk(request: HttpRequest) -> HttpResponse:
     """Do `verb` to each `run` that is posted; without htmx, what ends or holds them is confirmed first."""
     actor = Actor.from_request(request)
-    chosen = list(dict.fromkeys(request.POST.getlist("run")))
+    chosen = list(dict.fromkeys(map(_written, request.POST.getlist("run"))))
     verb = next((each for each in LABELS if each == request.POST.get("verb")), None)
     if verb is None:
         return _refuse(request, _("There is no such act on many runs. Choose pause, resume or stop."))
@@ -143,6 +144,13 @@ def _await(became: Outcomes, until: float) -> None:
             became.refused[command.message or command.code] += 1
         else:
             became.taken.append(command)
+
+
+def _written(text: str) -> str:
+    """An id in the one way in which each is written once; what is none as it is."""
+    with suppress(ValueError):
+        return str(UUID(text))
+    return text
 
 
 def _uuid(text: str) -> UUID:
@@ -199,7 +207,10 @@ def _refuse(request: HttpRequest, why: str) -> HttpResponse:
 
 def _back(request: HttpRequest) -> str:
     """The list as it was, with its filters; what else may be posted there leads nowhere."""
-    asked = QueryDict(request.POST.get("back", "")[:2000])
+    try:
+        asked = QueryDict(request.POST.get("back", "")[:2000])
+    except TooManyFieldsSent:
+        asked = QueryDict()
     page = asked.get("page", "")
     query: Any = [Filters.of(asked).query, f"page={page}" if page.isascii() and page.isdecimal() else ""]
     query = "&".join(filter(None, query))

@@ -6,6 +6,7 @@ import csv
 import functools
 import io
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -28,8 +29,14 @@ from django_livesim.views.respond import View, outside_transactions, status_of, 
 logger = logging.getLogger(__name__)
 
 FORMATS = ("json", "csv")
+LONGEST = 30
+"""Characters of a tick."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
+
+
+PARTING = re.compile(r"[;\x00-\x1f\x7f]")
+"""What may part cells or lines in one."""
 
 
 def figures_context(run: Run, simulation: Any) -> dict[str, Any]:
@@ -79,18 +86,21 @@ def run_series(request: HttpRequest, run_id: UUID) -> HttpResponse:
 def _since(request: HttpRequest) -> int | None:
     text = request.GET.get("since")
     try:
-        return None if text is None else int(text[:30])
+        if text is not None and len(text) > LONGEST:
+            raise ValueError(text)
+        return None if text is None else int(text)
     except ValueError:
         told = _("Expected a tick, an integer.")
         raise BadArgs(f"since: {told}", fields={"since": [told]}) from None
 
 
 def _csv(run: Run, found: dict[str, Any]) -> HttpResponse:
-    """A thousand lines at most, and so whole."""
+    """A thousand lines at most, and so whole; of figures that there are, whatever was asked for."""
     text = io.StringIO()
     rows = csv.writer(text)
-    rows.writerow(["tick", "time", *map(_safe, found["series"])])
-    for tick, at, *values in zip(found["ticks"], found["at"], *found["series"].values(), strict=True):
+    series = {name: values for name, values in found["series"].items() if any(v is not None for v in values)}
+    rows.writerow(["tick", "time", *map(_safe, series)])
+    for tick, at, *values in zip(found["ticks"], found["at"], *series.values(), strict=True):
         rows.writerow([tick, datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"), *values])
     response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = content_disposition_header(True, f"{file_name(run)}.csv")
@@ -98,7 +108,8 @@ def _csv(run: Run, found: dict[str, Any]) -> HttpResponse:
 
 
 def _safe(name: str) -> str:
-    """A heading that no spreadsheet takes for a formula."""
+    """A heading that no spreadsheet takes for a formula, or for two cells."""
+    name = " ".join(PARTING.sub(" ", name).split())
     return f"'{name}" if name.startswith(FORMULA) else name
 
 

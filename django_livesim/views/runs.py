@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
+from django.core.exceptions import TooManyFieldsSent
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
@@ -56,11 +57,18 @@ def _part(request: HttpRequest, context: dict[str, Any], *, is_new: bool) -> Htt
     """The rows, and how many there are of what; where they were asked for by other filters, their address."""
     response = fragment(request, "runs.html", context | {"oob": True, "is_new": is_new})
     filters = context["filters"]
-    before = Filters.of(QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query))
-    if is_new and filters != before:
+    if is_new and filters != (before := _filters_before(request)):
         step = "HX-Replace-Url" if filters.only_searches_on(before) else "HX-Push-Url"
         response[step] = f"{request.path}?{filters.query}" if filters else request.path
     return response
+
+
+def _filters_before(request: HttpRequest) -> Filters:
+    """Those of the address that the page has; none where it is no address."""
+    try:
+        return Filters.of(QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query))
+    except (ValueError, TooManyFieldsSent):
+        return Filters.of(QueryDict())
 
 
 @never_cache

@@ -10,8 +10,7 @@ from django_livesim import Limits, param, register
 @register(script="workshop/workshop.js")
 async def workshop(sim: Any, benches: Annotated[int, Limits(ge=1, le=10), param(live=True)] = 3) -> None:
     """Tasks wait their turn; those at the benches go on, the slower the more are waiting."""
-    tasks = sim.state.setdefault("tasks", {})
-    order = sim.state.setdefault("order", [])  # names of the tasks, the next one first
+    tasks, order = sim.state.setdefault("tasks", {}), sim.state.setdefault("order", [])  # next first, by name
     while True:
         for message in sim.messages():
             handle(tasks, order, message)
@@ -58,14 +57,7 @@ def handle(tasks: dict[str, Any], order: list[str], message: Any) -> None:
     return None
 
 
-@workshop.metrics
-def figures(sim: Any) -> dict[str, float]:
-    tasks = sim.state.get("tasks", {}).values()
-    return {
-        "tasks done": sim.state.get("finished", 0),
-        "waiting": max(0, len(tasks) - sim.state.get("benches", 0)),
-        "work left": sum(task["work"] - task["done"] for task in tasks),
-    }
+workshop.metrics(lambda sim: {"done": sim.state.get("finished", 0), "in hand": len(sim.state["tasks"])})
 
 
 @workshop.command

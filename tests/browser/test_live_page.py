@@ -138,6 +138,7 @@ def test_a_message_to_a_loop_of_its_own(ada: Visitor) -> None:
     expect(page.locator("#message-answer .ls-answer")).to_have_text(
         re.compile(r'^Applied at tick \d+\. → \{"to":\s?"all"\}$')
     )
+    expect(part(page, "log")).to_contain_text('greet applied {"to": "all"} → {"to":"all"} by you')
     part(page, "state").locator("summary", has_text="0:").click()
     expect(part(page, "state")).to_contain_text("to: all")
     page.fill("#id_args", "[1]")

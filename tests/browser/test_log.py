@@ -60,11 +60,10 @@ def test_a_flood_of_events_leaves_the_commands_where_they_are(ada: Visitor) -> N
     page.fill("#id_cry_times", "1")
     page.click("#send-cry")
     expect(part(page, "log")).to_contain_text("Cry applied")
-    for _ in range(3):
+    for number in range(3):
         page.fill("#id_cry_times", "300")
         page.click("#send-cry")
-        expect(page.locator("#command-cry-answer .ls-answer")).to_contain_text("Applied")
-    expect(part(page, "log").locator("li[data-kind=applied]")).to_have_count(4)
+        expect(part(page, "log").locator("li[data-kind=applied]")).to_have_count(number + 2)
     expect(part(page, "log").locator("li[data-kind=event]")).to_have_count(200)
     expect(part(page, "log").locator("li[data-kind=event]").first).to_contain_text("299")
 

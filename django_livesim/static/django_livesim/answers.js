@@ -65,8 +65,9 @@ export class Answers {
   }
 }
 
-/** The arguments in a form, by their names, as far as they may be shown. */
+/** The arguments in a form, by their names, as far as they may be shown; of a free message, as they were written. */
 export function argsOf(form) {
+  if (form.id === "message") return form.elements.args?.value;
   const args = {};
   for (const { name, type } of form.elements) {
     if (!name || UNSAID.has(name) || type === "password" || type === "file") continue;
@@ -88,10 +89,14 @@ function keep(map, id, value) {
 }
 
 function written(args, result) {
-  const names = Object.entries(args ?? {});
-  const given = names.map(([name, value]) => `${name}: ${brief(value)}`).join(", ");
   const came = result == null ? "" : `→ ${brief(result)}`;
-  return brief([given, came].filter(Boolean).join(" "));
+  return brief([given(args), came].filter(Boolean).join(" "));
+}
+
+function given(args) {
+  if (typeof args === "string") return args;
+  const names = Object.entries(args ?? {});
+  return names.map(([name, value]) => `${name}: ${brief(value)}`).join(", ");
 }
 
 /** Who sent a command, as far as that is told: an own one has its id. */

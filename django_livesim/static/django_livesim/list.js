@@ -4,6 +4,7 @@
  */
 
 const GAP = 250; // ms between two times that the rows are asked for, at least
+const SPREAD = 400; // ms over which those who are told at once ask
 const FIRST_DELAY = 1000; // ms before the socket is opened again
 const LAST_DELAY = 30000;
 const HOPELESS = 3; // times that it may fail to open before it is known that there is none
@@ -59,7 +60,8 @@ export class RunList {
     this.#due = true;
     if (this.#busy || document.hidden) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(), Math.max(0, this.#askedAt + GAP - performance.now()));
+    const spread = SPREAD * Math.random(); // all who look are told in one moment
+    this.#timer = setTimeout(() => this.#ask(), Math.max(0, this.#askedAt + GAP - performance.now()) + spread);
   }
 
   #ask() {
