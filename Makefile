@@ -6,10 +6,10 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox test processes chaos outages matrix bench lint format clean
+.PHONY: help sandbox test processes chaos outages matrix bench screenshots lint format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 sandbox: .venv/installed-$(EXTRAS) ## Run the examples on http://127.0.0.1:8000/ (HOST=, PORT=; EXTRAS=sandbox,mesa for Mesa's too)
 	@HOST=$(HOST) PORT=$(PORT) exec $(BIN)/python scripts/sandbox.py
@@ -33,11 +33,15 @@ outages: .venv/installed-test ## Harmful runs, Redis and database gone, clocks s
 matrix: .venv/installed-matrix ## Run tox: each Python and Django that this machine has, style, types, packaging, documents
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner $(ARGS)
 
-bench: .venv/installed-test ## Time commands, checkpoints, the admin with 1,000,000 commands, and frames beside other servers (ARGS=--short: minutes)
+bench: .venv/installed-test ## Time commands, checkpoints, the admin with 1,000,000 commands, a live page, and frames beside other servers (ARGS=--short: minutes)
 	@$(BIN)/python -m benchmarks.commands $(ARGS)
 	@$(BIN)/python -m benchmarks.checkpoints $(ARGS)
 	@$(BIN)/python -m benchmarks.admin $(ARGS)
+	@$(BIN)/python -m benchmarks.page $(ARGS)
 	@exec $(BIN)/python -m benchmarks.live $(ARGS)
+
+screenshots: .venv/installed-test ## Take the pictures of the documents, and walk through the sandbox into var/walk/ (ARGS=--short: the walk)
+	@exec $(BIN)/python -m scripts.screenshots $(ARGS)
 
 lint: .venv/installed-lint ## Check style and types
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ from tests.documents import BASE, Block, block, blocks, documents, prose
 NAMES = [str(path.relative_to(BASE)) for path in documents()]
 CODE = [each for name in NAMES for each in blocks(name)]
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 DEFINED = re.compile(r"^ *(?:async )?def (\w+)", re.MULTILINE)
 TEST = re.compile(r"(?:tests|sandbox)/[\w/]+\.py(?:::\w+)+")
 SETTING = re.compile(r'LIVESIM\["([A-Z_]+)"\]')
@@ -74,6 +75,19 @@ def test_links_lead_somewhere(name: str) -> None:
         assert found.exists(), target
         if anchor:
             assert anchor in anchors(found), target
+
+
+def test_pictures_that_are_shown_are_there_and_said_in_words() -> None:
+    shown = [(BASE / name, *each) for name in NAMES for each in PICTURE.findall(prose(BASE / name))]
+    assert len(shown) >= 5
+    assert [picture for path, _, picture in shown if not (path.parent / picture).exists()] == []
+    assert [picture for _, words, picture in shown if len(words) < 10] == []
+
+
+def test_pictures_are_small_enough_for_a_repository() -> None:
+    sizes = {path.name: path.stat().st_size for path in (BASE / "docs" / "pictures").iterdir()}
+    assert sum(sizes.values()) <= 1_500_000
+    assert sizes["live.png"] <= 800_000
 
 
 def anchors(path: Path) -> set[str]:

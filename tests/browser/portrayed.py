@@ -173,3 +173,6 @@ class Crowd(Simulation):
                 bird[place] += bird[speed] * dt
                 if not 0 < bird[place] < 100:
                     bird[speed] = -bird[speed]
+
+    def metrics(self) -> dict[str, float]:
+        return {"birds": len(self.state["birds"])}

@@ -51,7 +51,7 @@ def test_one_slides_and_the_other_sees_it(ada: Visitor, bob: Visitor) -> None:
     slide(bob.page, "guests", "7")  # who is told apart only now
     expect(ada.page.locator("#id_set_guests")).to_have_value("7")
     expect(ada.page.locator("#id_set_guests_slider")).to_have_value("7")
-    expect(ada.page.locator('[data-ls="log"]')).to_contain_text("set applied")
+    expect(ada.page.locator('[data-ls="log"]')).to_contain_text("Set parameters applied")
     expect(ada.page.locator("#id_set_room")).to_have_value("31.5")
 
 

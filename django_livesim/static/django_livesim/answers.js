@@ -71,7 +71,7 @@ export function argsOf(form) {
   if (form.id === "message") return form.elements.args?.value;
   const args = {};
   for (const { name, type } of form.elements) {
-    if (!name || UNSAID.has(name) || type === "password" || type === "file") continue;
+    if (!name || UNSAID.has(name) || name.startsWith("initial-") || type === "password" || type === "file") continue;
     const texts = new FormData(form).getAll(name);
     if (texts.length) args[name] = texts.length > 1 ? texts : texts[0];
   }

@@ -1,7 +1,7 @@
 /**
  * The picture of a run, drawn by the simulation's own module:
  *
- *   export function setup(canvas, live) {}         optional, once
+ *   export function setup(canvas, live) {}         optional, once; what it promises is waited for
  *   export function draw(canvas, state, live) {}   for each new frame, at most once per animation frame
  *
  * `canvas.width` and `canvas.height` are device pixels. `live.redraw()` draws the newest frame again.
@@ -28,7 +28,7 @@ export class Picture {
     try {
       const module = await import(url);
       this.#size();
-      module.setup?.(this.canvas, this.live);
+      await module.setup?.(this.canvas, this.live);
       this.#module = module;
     } catch (error) {
       this.onerror(error);

@@ -3,26 +3,28 @@
 import { listen, onLoad } from "./htmx.js";
 import { LiveSocket, newId } from "./socket.js";
 import { Panel } from "./panel.js";
-import { Parameters } from "./parameters.js";
-import { RunList } from "./list.js";
 import { say } from "./words.js";
 
 export { LiveSocket, Panel };
 
-const KINDS = { "[data-livesim-run]": Panel, "[data-ls-parameters]": Parameters, "[data-livesim-list]": RunList };
-const mounted = new Map(); // by element
+const KINDS = {
+  "[data-livesim-run]": (root) => new Panel(root),
+  "[data-ls-parameters]:has(form, [data-param])": async (card) => new (await import("./parameters.js")).Parameters(card),
+  "[data-livesim-list]": async (root) => new (await import("./list.js")).RunList(root),
+};
+const mounted = new Map(); // what each element has come to be, or will soon
 
 /** Bring to life what is in the page and is not yet; what is there no more is left. */
 export function mount() {
-  for (const [selector, Kind] of Object.entries(KINDS)) {
+  for (const [selector, make] of Object.entries(KINDS)) {
     for (const element of document.querySelectorAll(selector)) {
-      if (!mounted.has(element)) mounted.set(element, new Kind(element));
+      if (!mounted.has(element)) mounted.set(element, make(element));
     }
   }
   for (const [element, part] of mounted) {
     if (element.isConnected) continue;
     mounted.delete(element);
-    part.close?.();
+    Promise.resolve(part).then((made) => made.close?.());
   }
 }
 

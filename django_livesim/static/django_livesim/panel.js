@@ -4,13 +4,11 @@ import { Answers, argsOf, brief } from "./answers.js";
 import { Connection } from "./connection.js";
 import { Copying } from "./copying.js";
 import { listen } from "./htmx.js";
-import { JobCard } from "./job.js";
 import { Keys } from "./keys.js";
 import { Latency } from "./latency.js";
 import { Log } from "./log.js";
 import { Places } from "./places.js";
 import { Rate } from "./rate.js";
-import { Search } from "./search.js";
 import { Silence } from "./silence.js";
 import { join, leave } from "./sockets.js";
 import { LiveError } from "./socket.js";
@@ -45,7 +43,8 @@ export class Panel {
     this.tree = this.#tree();
     this.live = this.#handle();
     this.picture = this.#picture();
-    this.job = this.#find("job") ? new JobCard(this.#find("job")) : null;
+    this.job = this.#find("job");
+    this.card = this.job ? this.#jobCard(this.job) : null;
     this.keys = new Keys(root, this.places, { isEmbedded: this.isEmbedded, signal });
     this.latency = new Latency(this.#part("latency"));
     this.#part("plain").hidden = true;
@@ -117,10 +116,17 @@ export class Panel {
     });
   }
 
-  /** Its plots, where it has figures: what draws them is large. */
+  /** What a job says of itself. */
+  async #jobCard(card) {
+    const { JobCard } = await import("./job.js");
+    return new JobCard(card);
+  }
+
+  /** Its plots, where it has figures: what draws them is large, and loaded when they come near. */
   async #plot() {
     const card = this.#find("figures");
     if (!card) return;
+    await near(card);
     const { Plots } = await import("./plots.js");
     if (!this.#over.signal.aborted) new Plots(card, this.socket, this.#over.signal);
   }
@@ -132,9 +138,14 @@ export class Panel {
   #tree() {
     const tree = new Tree(this.#part("state"), { more: say("more") });
     const copying = new Copying(tree, this.places);
-    this.search = new Search(tree, this.places, (node) => copying.choose(node));
+    this.#part("find").addEventListener("focus", () => this.#search(tree, copying), { once: true });
     this.#part("state-tools").hidden = false;
     return tree;
+  }
+
+  async #search(tree, copying) {
+    const { Search } = await import("./search.js");
+    this.search = new Search(tree, this.places, (node) => copying.choose(node));
   }
 
   /** A run that runs and shows nothing is old: that is said, with its age, and the server is asked. */
@@ -224,7 +235,7 @@ export class Panel {
     this.#measure({ epoch, seq, tick });
     this.live.tick = tick;
     this.picture?.update(state);
-    this.job?.update(state);
+    this.card?.then((card) => card.update(this.socket.frame.state));
     this.#handOut();
     if (this.job) this.title.set({ progress: state.progress });
     if (this.#hasTree && !this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
@@ -248,7 +259,7 @@ export class Panel {
       this.#treeDue = 0;
       if (!this.socket.frame) return;
       this.tree.update(this.socket.frame.state);
-      this.search.update();
+      this.search?.update();
     });
   }
 
@@ -349,4 +360,16 @@ export class Panel {
     this.log.add("status", null, { what: say("restarted") });
     location.assign(this.root.dataset.next.replace("00000000-0000-0000-0000-000000000000", next));
   }
+}
+
+/** Until an element is nearly in view. */
+function near(element) {
+  return new Promise((resolve) => {
+    const seen = new IntersectionObserver(([{ isIntersecting }]) => {
+      if (!isIntersecting) return;
+      seen.disconnect();
+      resolve();
+    }, { rootMargin: "200px" });
+    seen.observe(element);
+  });
 }

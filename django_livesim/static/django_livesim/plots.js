@@ -5,6 +5,7 @@ import { Series } from "./series.js";
 import { say } from "./words.js";
 
 const AT_FIRST = 20; // plots that are shown before more are asked for
+const AT_ONCE = 3; // plots that are drawn in one animation frame: the picture wants its time, too
 const GAP = 5; // seconds between two samples after which it is asked whether there were others; three times the last
 const AGAIN = [5000, 60000]; // ms after which a history that could not be read is asked for again: at first, at most
 
@@ -177,11 +178,14 @@ export class Plots {
     const ticks = series.ticks.slice(0, rows);
     const xs = this.#shared.byTime ? series.at.slice(0, rows) : ticks;
     this.#follow(xs);
+    let left = AT_ONCE;
     for (const plot of this.#plots.values()) {
       if (!plot.stale) continue;
+      if (plot.visible && left-- === 0) return this.#later();
       plot.tell({ ticks, xs, values: (series.columns.get(plot.name) ?? []).slice(0, rows) });
       if (plot.visible) plot.draw();
     }
+    return undefined;
   }
 
   #follow(xs) {

@@ -7,14 +7,15 @@
 
 import { argsOf } from "./portrayal/clicks.js";
 import { Gestures } from "./portrayal/gestures.js";
-import { Grid } from "./portrayal/grid.js";
 import { Hover } from "./portrayal/hover.js";
 import { Legend } from "./portrayal/legend.js";
-import { Network } from "./portrayal/network.js";
-import { Points } from "./portrayal/points.js";
 import { View, union } from "./portrayal/view.js";
 
-const KINDS = { points: Points, network: Network, grid: Grid };
+const KINDS = { // of which a page loads those that it draws
+  points: async () => (await import("./portrayal/points.js")).Points,
+  network: async () => (await import("./portrayal/network.js")).Network,
+  grid: async () => (await import("./portrayal/grid.js")).Grid,
+};
 const MAY_COMMAND = new Set(["command", "control", "owner"]);
 const TAKES_COMMANDS = new Set(["waiting", "running", "paused", "stopping"]);
 const STEPS = 40; // of the crosshair, from one side to the other
@@ -25,9 +26,10 @@ const WIDEST = 2.5;
 
 const portraits = new WeakMap(); // by their canvases: a page may have several
 
-export function setup(canvas, live) {
-  const layers = cardOf(canvas).querySelector('[data-portrayal="layers"]');
-  portraits.set(canvas, new Portrait(canvas, live, JSON.parse(layers.textContent)));
+export async function setup(canvas, live) {
+  const declared = JSON.parse(cardOf(canvas).querySelector('[data-portrayal="layers"]').textContent);
+  const kinds = await Promise.all(declared.map(({ kind }) => KINDS[kind]()));
+  portraits.set(canvas, new Portrait(canvas, live, declared, kinds));
 }
 
 export function draw(canvas, state) {
@@ -44,10 +46,10 @@ class Portrait {
   #cross = null; // the same
   #toTell = false;
 
-  constructor(canvas, live, declared) {
+  constructor(canvas, live, declared, kinds) {
     Object.assign(this, { canvas, live });
     this.context = canvas.getContext("2d");
-    this.layers = declared.map((each) => new KINDS[each.kind](each));
+    this.layers = declared.map((each, place) => new kinds[place](each));
     this.view = new View(declared.some((each) => each.upward));
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
       for (const layer of this.layers) layer.isSmooth = false;

@@ -67,6 +67,7 @@ export class Search {
     this.steps[0].addEventListener("click", () => this.#go(-1));
     this.steps[1].addEventListener("click", () => this.#go(1));
     this.#tell();
+    this.#ask(this.field.value.trim()); // what was typed before
   }
 
   /** The state may have changed. */

@@ -1,0 +1,1 @@
+"""How smoothly a live page draws, and how soon: `python -m benchmarks.page`."""
