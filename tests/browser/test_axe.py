@@ -32,8 +32,11 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     if npm is None:
         missing("axe", "npm, which gives axe-core, is not on the PATH; or name axe.min.js in AXE_CORE")
     folder = tmp_path_factory.mktemp("axe")
-    command = [npm, "pack", AXE, "--silent"]
-    packed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    command = [npm, "pack", AXE, "--silent", "--fetch-retries=1", "--fetch-timeout=20000"]
+    try:
+        packed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        missing("axe", f"npm has not given {AXE} within two minutes")
     if packed.returncode != 0:
         missing("axe", f"npm does not give {AXE}: {packed.stderr.strip()[-300:]}")
     with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
