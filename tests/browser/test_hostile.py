@@ -48,7 +48,7 @@ def test_on_the_live_page_and_in_the_list(own_site: Site, visit: Visit) -> None:
     visitor.started.append(page.url)
     expect_moving(page)
     expect(page.locator("h1")).to_have_text(NAME)
-    expect(page.locator(".ls-live-head bdi")).to_have_text(NAME)
+    expect(page.locator(".ls-live-head bdi")).to_have_text(f"started by {NAME}")
     for text in WORST:
         expect(part(page, "state")).to_contain_text(f"{text}: {text}")
         page.fill("#id_tell_text", text)
