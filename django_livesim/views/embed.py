@@ -46,7 +46,7 @@ def _framed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     for it at the response, where there is one that would.
     """
     sources = ["'self'", *settings.EMBED_ORIGINS]
-    response.xframe_options_exempt = True  # type: ignore[attr-defined]
+    response.xframe_options_exempt = True
     if hasattr(request, "csp_nonce") and _writes_policy(request):  # django-csp
         response._csp_replace = {DIRECTIVE: sources}  # type: ignore[attr-defined]
     elif hasattr(request, "_csp_nonce") and not hasattr(request, "csp_nonce"):  # Django's own, from 6.0 on
