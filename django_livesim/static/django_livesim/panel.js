@@ -12,7 +12,7 @@ import { Places } from "./places.js";
 import { Rate } from "./rate.js";
 import { Search } from "./search.js";
 import { Silence } from "./silence.js";
-import { join, leave } from "./sockets.js";
+import { join, leave, toldBy } from "./sockets.js";
 import { LiveError } from "./socket.js";
 import { Picture, point } from "./canvas.js";
 import { TabTitle } from "./title.js";
@@ -71,6 +71,10 @@ export class Panel {
     this.connection.take({ state: "open" });
     this.#hello(socket.hello);
     if (socket.frame) this.#frame(socket.frame);
+    for (const [name, message] of toldBy(socket)) {
+      if (name === "status") this.#status(message);
+      else this.#presence(message.viewers);
+    }
   }
 
   #find(name) {
