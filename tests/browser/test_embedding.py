@@ -88,6 +88,8 @@ def test_a_panel_does_what_the_live_page_does(ada: Visitor, htmx: str) -> None:
     press(panel, "Stop")
     expect(part(panel, "pill")).to_have_text("stopped")
     expect(panel.locator(".ls-facts")).to_contain_text("This run has been stopped.")
+    expect(page.locator("main")).to_be_visible()  # what the host has its own elements inherit is not for ours
+    expect(page.get_by_role("heading", name="A host's own page")).to_be_visible()
 
 
 @HTMX

@@ -10,7 +10,7 @@ import { Log } from "./log.js";
 import { Places } from "./places.js";
 import { Rate } from "./rate.js";
 import { Silence } from "./silence.js";
-import { join, leave } from "./sockets.js";
+import { join, leave, toldBy } from "./sockets.js";
 import { LiveError } from "./socket.js";
 import { Picture, point } from "./canvas.js";
 import { TabTitle } from "./title.js";
@@ -70,6 +70,10 @@ export class Panel {
     this.connection.take({ state: "open" });
     this.#hello(socket.hello);
     if (socket.frame) this.#frame(socket.frame);
+    for (const [name, message] of toldBy(socket)) {
+      if (name === "status") this.#status(message);
+      else this.#presence(message.viewers);
+    }
   }
 
   #find(name) {

@@ -2,12 +2,13 @@
 
 import { LiveSocket } from "./socket.js";
 
-const shared = new Map(); // by address: the socket, and who uses it
+const KEPT = ["status", "presence"]; // what is told once, and holds until it is told anew
+const shared = new Map(); // by address: the socket, who uses it, and what it told last of each kind
 
 /** The socket to that path of this host, for `user` until it is left. */
 export function join(path, user) {
   const url = absolute(path);
-  if (!shared.has(url)) shared.set(url, { socket: new LiveSocket(url), users: new Set() });
+  if (!shared.has(url)) shared.set(url, begin(url));
   const { socket, users } = shared.get(url);
   users.add(user);
   return socket;
@@ -19,6 +20,19 @@ export function leave(socket, user) {
   if (!entry?.users.delete(user) || entry.users.size) return;
   shared.delete(socket.url);
   socket.close();
+}
+
+/** What a socket has told since its last hello, as pairs of a name and a message. */
+export function toldBy(socket) {
+  return [...(shared.get(socket.url)?.told ?? [])];
+}
+
+function begin(url) {
+  const socket = new LiveSocket(url);
+  const told = new Map();
+  socket.addEventListener("hello", () => told.clear());
+  for (const name of KEPT) socket.addEventListener(name, ({ detail }) => told.set(name, detail));
+  return { socket, users: new Set(), told };
 }
 
 function absolute(path) {
