@@ -6,6 +6,7 @@ import { say } from "./words.js";
 
 const AT_FIRST = 20; // plots that are shown before more are asked for
 const AT_ONCE = 3; // plots that are drawn in one animation frame: the picture wants its time, too
+const DRAW_EVERY = 1000; // ms between two drawings of all plots, while samples come
 const GAP = 5; // seconds between two samples after which it is asked whether there were others; three times the last
 const AGAIN = [5000, 60000]; // ms after which a history that could not be read is asked for again: at first, at most
 
@@ -17,6 +18,8 @@ export class Plots {
   #view = null; // from and to, where that is not all
   #follows = false; // whether what is shown moves on with the newest
   #due = false;
+  #timer = 0;
+  #drawnAt = -Infinity;
   #loading = false;
   #next = Infinity; // the tick after which is asked next
   #usual = 0; // seconds between the last two samples
@@ -155,8 +158,17 @@ export class Plots {
     this.#of("rest").hidden = shown.length === names.length;
     this.#of("more").textContent = say("figures_more", { n: names.length - shown.length });
     this.#of("table").hidden = names.length > 0;
-    for (const plot of this.#plots.values()) plot.stale = plot.stale || this.#held === null;
-    this.#later();
+    this.#later(); // those that are new
+    this.#soon();
+  }
+
+  /** What came is drawn at once, and what comes in the next second at its end. */
+  #soon() {
+    this.#timer ||= setTimeout(() => {
+      this.#timer = 0;
+      this.#drawnAt = performance.now();
+      if (this.#held === null) this.#restale();
+    }, this.#drawnAt + DRAW_EVERY - performance.now());
   }
 
   #see(changes) {
