@@ -9,7 +9,8 @@ globalThis.document = { getElementById: () => null, title: "" };
 
 const { titled } = await script("title.js");
 const { Rate } = await script("rate.js");
-const { Figures, RoundTrips, Traffic, inBytes, inTime } = await script("latency.js");
+const { Figures, RoundTrips, Traffic } = await script("latency.js");
+const { inBytes, inTime } = await script("latency_card.js");
 const { differ } = await script("changes.js");
 const { found } = await script("search.js");
 const { written } = await script("copying.js");

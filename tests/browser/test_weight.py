@@ -16,9 +16,10 @@ WITH_PLOTS = 275 * KB
 
 
 def weight(answers: list[Response]) -> dict[str, int]:
-    """Bytes by file."""
+    """Bytes by file, but for what htmx' app adds where DEBUG is on."""
     kinds = ("script", "stylesheet")
-    return {each.url: len(each.body()) for each in answers if each.request.resource_type in kinds}
+    found = {each.url: len(each.body()) for each in answers if each.request.resource_type in kinds}
+    return {url: size for url, size in found.items() if not url.endswith("django_htmx/django-htmx.js")}
 
 
 def test_script_and_style_of_a_live_page_with_picture_and_figures(

@@ -3,13 +3,9 @@
  * time, and shown while its panel is open; how late the ticks are, only the server knows, and is asked meanwhile.
  */
 
-import { say } from "./words.js";
-
 const KEPT = 200; // round trips that count
 const OPEN = 100; // commands under way whose time is kept
 const OVER = 3000; // ms over which rates are taken
-const EVERY = 1000; // ms between two looks at the figures
-const ASK = 3; // looks between two questions to the server
 
 /** Of the last `KEPT` figures, how large the share of them is at most. */
 export class Figures {
@@ -100,31 +96,13 @@ function rate(entries, now) {
   return (1000 * entries.reduce((sum, [, each]) => sum + each, 0)) / OVER;
 }
 
-/** Bytes as people read them. */
-export function inBytes(count) {
-  if (count < 1000) return `${Math.round(count)} B`;
-  return count < 1e6 ? `${(count / 1000).toFixed(1)} kB` : `${(count / 1e6).toFixed(1)} MB`;
-}
-
-/** A duration of so many ms in its largest unit, and the one below it. */
-export function inTime(ms) {
-  const seconds = Math.floor(ms / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-const inMs = (figure) => (figure === null ? "–" : `${Math.round(figure)} ms`);
-
 /** The panel: a `details` element with parts named by `data-latency`. */
 export class Latency {
   trips = new RoundTrips();
   traffic = new Traffic();
-  #openedAt = null;
-  #opened = 0;
-  #looks = 0;
-  #timer = 0;
+  openedAt = null; // when the connection was opened, in ms
+  opened = 0; // times that it was
+  #card = null;
 
   constructor(element) {
     this.element = element;
@@ -134,7 +112,7 @@ export class Latency {
 
   /** Measure what a socket says and hears. */
   listen(socket, signal) {
-    signal?.addEventListener("abort", () => clearInterval(this.#timer));
+    signal?.addEventListener("abort", () => this.#card?.close());
     const on = (name, act) => socket.addEventListener(name, ({ detail }) => act(detail, performance.now()), { signal });
     on("sent", ({ id }, now) => this.trips.sent(id, now));
     on("verdict", ({ id }, now) => this.trips.answered(id, now));
@@ -143,39 +121,16 @@ export class Latency {
       if (message.type === "snapshot" || message.type === "delta") this.traffic.frame(message, now);
     });
     on("connection", ({ state }, now) => {
-      if (state === "open") this.#opened++;
+      if (state === "open") this.opened++;
       if (state === "open") this.traffic.begin();
-      this.#openedAt = state === "open" ? now : null;
+      this.openedAt = state === "open" ? now : null;
     });
   }
 
-  #toggle() {
-    clearInterval(this.#timer);
-    if (!this.element.open) return;
-    this.#looks = 0;
-    this.#look();
-    this.#timer = setInterval(() => document.hidden || this.#look(), EVERY);
-  }
-
-  #look() {
-    if (this.#looks++ % ASK === 0) this.#figure("server")?.dispatchEvent(new CustomEvent("livesim:latency"));
-    const now = performance.now();
-    const { figures } = this.trips;
-    this.#put("half", inMs(figures.quantile(0.5)));
-    this.#put("most", figures.count ? say("latency_of", { time: inMs(figures.quantile(0.99)), n: figures.count }) : "–");
-    this.#put("frames", this.traffic.frameRate(now).toFixed(1));
-    this.#put("skipped", String(this.traffic.skipped));
-    this.#put("bytes", say("per_second", { amount: inBytes(this.traffic.byteRate(now)) }));
-    this.#put("age", this.#openedAt === null ? "–" : inTime(now - this.#openedAt));
-    this.#put("again", String(Math.max(0, this.#opened - 1)));
-  }
-
-  #figure(name) {
-    return this.element.querySelector(`[data-latency="${name}"]`);
-  }
-
-  #put(name, text) {
-    const part = this.#figure(name);
-    if (part && part.textContent !== text) part.textContent = text;
+  /** What writes the figures is loaded when they are looked at. */
+  async #toggle() {
+    const { LatencyCard } = await import("./latency_card.js");
+    this.#card ??= new LatencyCard(this);
+    this.#card.turn(this.element.open);
   }
 }
