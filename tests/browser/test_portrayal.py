@@ -172,7 +172,7 @@ def test_a_click_commands_at_its_place(ada: Visitor) -> None:
     expect(page.locator("#ls-picture-clicks")).to_have_text("A click, or Enter, sends: Add.")
     page.mouse.click(*spot(page, MARGIN / 3, 0.5))  # beside the box
     page.mouse.click(*spot(page, share(40), share(60)))
-    expect(part(page, "log")).to_contain_text("add applied")
+    expect(part(page, "log")).to_contain_text("Add applied")
     expect(part(page, "state")).to_contain_text("added: [1]")
     part(page, "state").locator("summary", has_text="0:").click()
     expect(part(page, "state")).to_contain_text(re.compile(r"0: (39\.[5-9]|40)[\d.]*\s*1: (59\.[5-9]|60)"))
@@ -249,7 +249,7 @@ def test_a_click_on_a_cell_names_its_column_and_row(ada: Visitor) -> None:
     assert hover(page).locator("> *").all_inner_texts() == ["column 1, row 1", "#"]
     page.mouse.click(*spot(page, cell[3], cell[0]))
     expect_pixel(page, cell[3], cell[0], GREEN)
-    expect(part(page, "log")).to_contain_text("switch applied")
+    expect(part(page, "log")).to_contain_text("Switch applied")
     part(page, "canvas").focus()
     for key in ("ArrowDown", "ArrowDown", "Enter"):  # it begins in the cell in the middle
         page.keyboard.press(key)
@@ -270,7 +270,7 @@ def test_a_network_finds_its_places_and_its_nodes_are_clicked(ada: Visitor) -> N
     wait_for(page, is_still)
     left = min(last)
     page.mouse.click(*spot(page, left[0] + 0.006, left[1]))
-    expect(part(page, "log")).to_contain_text("mark applied")
+    expect(part(page, "log")).to_contain_text("Mark applied")
     wait_for(page, lambda: len(places(page, MAGENTA)) > 20)
     page.mouse.click(*spot(page, 0.001, 0.001))
     expect(part(page, "state")).to_contain_text("marked: [1]")
@@ -361,4 +361,4 @@ def test_a_page_of_the_simulations_own_hears_each_frame_and_commands(ada: Visito
     expect(part(page, "pill")).to_have_text("paused")
     page.reload()  # there is one frame, which comes while the page is loaded
     expect(page.locator("#own")).to_have_text("1 marked")
-    expect(part(page, "log")).to_contain_text("mark applied")
+    expect(part(page, "log")).to_contain_text("Mark applied")
