@@ -53,12 +53,14 @@ def test_a_struck_run_is_told_with_when_it_is_tried_again_and_is_not_once_it_is_
 
 
 def test_what_a_run_costs_its_worker_and_for_how_long_it_is_stepping_is_told(run):
-    worker = alive({"each": {run.id.hex: [0.25, 3, 0.012, 8124, 0.0113]}, "stepping": {run.id.hex: 14.2}})
+    told = [0.25, 3, 0.012, 8124, 0.0113, 19.5, 2]
+    worker = alive({"each": {run.id.hex: told}, "stepping": {run.id.hex: 14.2}})
     become(status="running", worker=worker)
     assert livesim("list", "--json").json[0]["stepping"] == 14
     assert "stepping for 14 s" in livesim("list").out
     load = livesim("inspect", "k", "--json").json["load"]
-    assert load == {"cpu": 0.25, "late": 3, "behind": 0.012, "size": 8124, "step": 0.0113}
+    figures = {"cpu": 0.25, "late": 3, "behind": 0.012, "size": 8124, "step": 0.0113}
+    assert load == figures | {"rate": 19.5, "viewers": 2}
 
 
 def alive(load) -> Worker:
