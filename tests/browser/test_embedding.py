@@ -130,6 +130,7 @@ def test_one_socket_is_enough_for_all_places_of_a_run(ada: Visitor, htmx: str) -
     sockets = go(ada, panel=run, controls=run, plot=run, figure="value", htmx=htmx)
     page = ada.page
     expect(part(place(page, "panel"), "connection")).to_have_text("live")
+    place(page, "plot").scroll_into_view_if_needed()
     expect(place(page, "plot").locator(".ls-plot")).to_have_count(1)
     expect(place(page, "plot").locator(".ls-plot-name")).to_have_text("value")
     expect(place(page, "plot").locator(".ls-plot-value")).to_have_text(re.compile(r"\d"))

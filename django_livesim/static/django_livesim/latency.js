@@ -3,6 +3,8 @@
  * time, and shown while its panel is open; how late the ticks are, only the server knows, and is asked meanwhile.
  */
 
+import { load } from "./loading.js";
+
 const KEPT = 200; // round trips that count
 const OPEN = 100; // commands under way whose time is kept
 const OVER = 3000; // ms over which rates are taken
@@ -129,7 +131,7 @@ export class Latency {
 
   /** What writes the figures is loaded when they are looked at. */
   async #toggle() {
-    const { LatencyCard } = await import("./latency_card.js");
+    const { LatencyCard } = await load(() => import("./latency_card.js"));
     this.#card ??= new LatencyCard(this);
     this.#card.turn(this.element.open);
   }

@@ -1,6 +1,7 @@
 /** Entry of the pages: mounts live panels and settles what htmx leaves open. */
 
 import { listen, onLoad } from "./htmx.js";
+import { load } from "./loading.js";
 import { LiveSocket, newId } from "./socket.js";
 import { Panel } from "./panel.js";
 import { say } from "./words.js";
@@ -9,8 +10,8 @@ export { LiveSocket, Panel };
 
 const KINDS = {
   "[data-livesim-run]": (root) => new Panel(root),
-  "[data-ls-parameters]:has(form, [data-param])": async (card) => new (await import("./parameters.js")).Parameters(card),
-  "[data-livesim-list]": async (root) => new (await import("./list.js")).RunList(root),
+  "[data-ls-parameters]:has(form, [data-param])": async (card) => new (await load(() => import("./parameters.js"))).Parameters(card),
+  "[data-livesim-list]": async (root) => new (await load(() => import("./list.js"))).RunList(root),
 };
 const mounted = new Map(); // what each element has come to be, or will soon
 

@@ -6,6 +6,7 @@ import { Copying } from "./copying.js";
 import { listen } from "./htmx.js";
 import { Keys } from "./keys.js";
 import { Latency } from "./latency.js";
+import { load } from "./loading.js";
 import { Log } from "./log.js";
 import { Places } from "./places.js";
 import { Rate } from "./rate.js";
@@ -122,7 +123,7 @@ export class Panel {
 
   /** What a job says of itself. */
   async #jobCard(card) {
-    const { JobCard } = await import("./job.js");
+    const { JobCard } = await load(() => import("./job.js"));
     return new JobCard(card);
   }
 
@@ -131,7 +132,7 @@ export class Panel {
     const card = this.#find("figures");
     if (!card) return;
     await near(card);
-    const { Plots } = await import("./plots.js");
+    const { Plots } = await load(() => import("./plots.js"));
     if (!this.#over.signal.aborted) new Plots(card, this.socket, this.#over.signal);
   }
 
@@ -148,7 +149,7 @@ export class Panel {
   }
 
   async #search(tree, copying) {
-    const { Search } = await import("./search.js");
+    const { Search } = await load(() => import("./search.js"));
     this.search = new Search(tree, this.places, (node) => copying.choose(node));
   }
 
