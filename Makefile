@@ -31,7 +31,7 @@ outages: .venv/installed-test ## Harmful runs, Redis and database gone, clocks s
 	@exec $(BIN)/python -m tests.reliability.outages $(ARGS)
 
 matrix: .venv/installed-matrix ## Run tox: each Python and Django that this machine has, style, types, packaging, documents
-	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner $(ARGS)
+	$(BIN)/tox run-parallel --parallel 4 --parallel-no-spinner $(ARGS)
 
 bench: .venv/installed-test ## Time commands, checkpoints, the admin with 1,000,000 commands, a live page, and frames beside other servers (ARGS=--short: minutes)
 	@$(BIN)/python -m benchmarks.commands $(ARGS)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from django_livesim import Click, Grid, Network, Points, Simulation, Table, command, register
+from django_livesim import Click, Grid, Network, Points, Simulation, Table, command, param, register
 
 HOSTILE = '<img src=x onerror="document.title=1">{{7*7}}<script>document.title=2</script>'
 BOX = (0, 0, 100, 100)
@@ -142,13 +142,13 @@ class Garbled(Simulation):
 
 @register
 class Crowd(Simulation):
-    """Many that move."""
+    """Many that move, with all that a page can have: a picture, figures and a parameter to be set."""
 
     tick_rate = 20
     frame_rate = 20
     tables = (Table("birds", x=0.01, y=0.01, u=0.01, v=0.01, kind=int),)
 
-    def setup(self, birds: int = 1000) -> None:
+    def setup(self, birds: int = 1000, calm: Annotated[bool, param(live=True)] = False) -> None:
         uniform = self.random.uniform
         self.state = {
             "birds": {
@@ -168,6 +168,8 @@ class Crowd(Simulation):
         return Points("birds", color="kind", bounds=BOX, smooth=True)
 
     def step(self, dt: float) -> None:
+        if self.params["calm"]:
+            return
         for bird in self.state["birds"].values():
             for place, speed in (("x", "u"), ("y", "v")):
                 bird[place] += bird[speed] * dt

@@ -16,6 +16,7 @@ from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from tests.browser.conftest import WITHIN, Visitor, opened
 from tests.browser.site import Site
+from tests.browser.test_live_page import state_of
 
 Visit = Callable[..., Visitor]
 HTMX = pytest.mark.parametrize("htmx", ["2", "4"])
@@ -60,7 +61,7 @@ def test_a_panel_does_what_the_live_page_does(ada: Visitor, htmx: str) -> None:
     page, panel = ada.page, place(ada.page, "panel")
     assert page.evaluate("htmx.version")[0] == htmx
     expect(part(panel, "connection")).to_have_text("live")
-    expect(part(panel, "state")).to_contain_text(re.compile(r"value: 1[0-9]{3}"))
+    expect(state_of(panel)).to_contain_text(re.compile(r"value: 1[0-9]{3}"))
     expect(page).to_have_title("A host's own page")
 
     press(panel, "Pause")
@@ -149,8 +150,8 @@ def test_two_runs_side_by_side_do_not_mix(ada: Visitor, htmx: str) -> None:
     sockets = go(ada, panel=runs, htmx=htmx)
     page = ada.page
     one, other = place(page, "panel"), place(page, "panel", 1)
-    expect(part(one, "state")).to_contain_text(re.compile(r"value: 1\d{3}(?!\d)"))
-    expect(part(other, "state")).to_contain_text(re.compile(r"value: 7\d{5}(?!\d)"))
+    expect(state_of(one)).to_contain_text(re.compile(r"value: 1\d{3}(?!\d)"))
+    expect(state_of(other)).to_contain_text(re.compile(r"value: 7\d{5}(?!\d)"))
     press(other, "Pause")
     expect(part(other, "pill")).to_have_text("paused")
     expect(other.locator(".ls-control-answer")).to_contain_text("Applied at tick")
@@ -160,8 +161,8 @@ def test_two_runs_side_by_side_do_not_mix(ada: Visitor, htmx: str) -> None:
     press(one, "Send “Add”")
     expect(one.locator("[id$=command-add-answer]")).to_contain_text("Applied at tick")
     expect(other.locator("[id$=command-add-answer]")).to_be_empty()
-    expect(part(one, "state")).to_contain_text(re.compile(r"value: [67]\d{3}(?!\d)"))
-    expect(part(other, "state")).to_contain_text(re.compile(r"value: 7\d{5}(?!\d)"))
+    expect(state_of(one)).to_contain_text(re.compile(r"value: [67]\d{3}(?!\d)"))
+    expect(state_of(other)).to_contain_text(re.compile(r"value: 7\d{5}(?!\d)"))
     page.on("dialog", lambda dialog: dialog.accept())
     press(other, "Stop")
     expect(other.locator(".ls-facts")).to_contain_text("This run has been stopped.")

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Visitor
 from tests.browser.simulations import LONG, WORST
 from tests.browser.site import Site
-from tests.browser.test_live_page import expect_moving, part
+from tests.browser.test_live_page import expect_moving, part, state_of
 
 Visit = Callable[..., Visitor]
 
@@ -50,7 +50,7 @@ def test_on_the_live_page_and_in_the_list(own_site: Site, visit: Visit) -> None:
     expect(page.locator("h1")).to_have_text(NAME)
     expect(page.locator(".ls-live-head bdi")).to_have_text(f"started by {NAME}")
     for text in WORST:
-        expect(part(page, "state")).to_contain_text(f"{text}: {text}")
+        expect(state_of(page)).to_contain_text(f"{text}: {text}")
         page.fill("#id_tell_text", text)
         page.click("#send-tell")
         expect(part(page, "log").locator("li[data-kind=event]").first).to_contain_text(f'{text} {{"')

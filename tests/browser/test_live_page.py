@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page, WebSocket, expect
+from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from tests.browser.conftest import LOST, Visitor
 from tests.browser.simulations import HOSTILE
@@ -16,8 +16,15 @@ from tests.browser.site import Site
 Visit = Callable[..., Visitor]
 
 
-def part(page: Page, name: str):  # type: ignore[no-untyped-def]
+def part(page: Page | Locator, name: str):  # type: ignore[no-untyped-def]
     return page.locator(f'[data-ls="{name}"]')
+
+
+def state_of(page: Page | Locator):  # type: ignore[no-untyped-def]
+    """Brought into view: what shows it is loaded when it comes near."""
+    place = part(page, "state")
+    place.scroll_into_view_if_needed()
+    return place
 
 
 def tick(page: Page) -> int:
@@ -45,7 +52,7 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
     expect(part(page, "connection")).to_have_text("live")
     expect(part(page, "pill")).to_have_text("running")
     expect_moving(page)
-    expect(part(page, "state")).to_contain_text(re.compile(r"value: 1[0-9]{3}"))
+    expect(state_of(page)).to_contain_text(re.compile(r"value: 1[0-9]{3}"))
     expect(part(page, "viewers")).to_have_text("1")
     expect(part(page, "rate")).to_have_text(re.compile(r"^(1[5-9]|2[0-5])\.\d$"))
 
@@ -55,7 +62,7 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
         re.compile(r"^Applied at tick \d+\. → 51\d\d\d$")
     )
     expect(part(page, "log")).to_contain_text("Add applied")
-    expect(part(page, "state")).to_contain_text(re.compile(r"value: 51\d\d\d"))
+    expect(state_of(page)).to_contain_text(re.compile(r"value: 51\d\d\d"))
 
     page.fill("#id_decline_why", "not today")
     page.click("#send-decline")
@@ -76,7 +83,7 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
     expect(page.locator("#ls-facts")).to_contain_text("This run has been stopped.")
     expect(page.locator("#send-add")).to_be_disabled()
     expect_still(page)
-    expect(part(page, "state")).to_contain_text(re.compile(r"value: 51\d\d\d"))
+    expect(state_of(page)).to_contain_text(re.compile(r"value: 51\d\d\d"))
 
 
 def test_steps_are_counted_exactly(ada: Visitor) -> None:
@@ -139,8 +146,8 @@ def test_a_message_to_a_loop_of_its_own(ada: Visitor) -> None:
         re.compile(r'^Applied at tick \d+\. → \{"to":\s?"all"\}$')
     )
     expect(part(page, "log")).to_contain_text('greet applied {"to": "all"} → {"to":"all"} by you')
-    part(page, "state").locator("summary", has_text="0:").click()
-    expect(part(page, "state")).to_contain_text("to: all")
+    state_of(page).locator("summary", has_text="0:").click()
+    expect(state_of(page)).to_contain_text("to: all")
     page.fill("#id_args", "[1]")
     page.click("#send-message")
     expect(page.locator("#id_args_error")).to_contain_text("Expected a JSON object")
@@ -158,7 +165,7 @@ def test_two_browsers_see_the_same_run(ada: Visitor, visit: Visit) -> None:
     ada.page.fill("#id_add_n", "70000")
     ada.page.click("#send-add")
     expect(part(other.page, "log")).to_contain_text("Add applied")
-    expect(part(other.page, "state")).to_contain_text(re.compile(r"value: 70\d\d\d"))
+    expect(state_of(other.page)).to_contain_text(re.compile(r"value: 70\d\d\d"))
     ada.page.get_by_role("button", name="Pause").click()
     expect(part(other.page, "pill")).to_have_text("paused")
 
@@ -186,14 +193,14 @@ def test_a_picture_that_sends_commands(ada: Visitor) -> None:
     canvas = part(page, "canvas")
     expect(canvas).to_have_attribute("data-drawn", re.compile(r"\d+"))
     canvas.click(position={"x": 10, "y": 10})
-    expect(part(page, "state")).to_contain_text("marks: [1]")
+    expect(state_of(page)).to_contain_text("marks: [1]")
     expect(part(page, "log")).to_contain_text("Mark applied")
 
 
 def test_hostile_texts_are_texts(ada: Visitor) -> None:
     page = ada.page
     ada.start("painted", members="3")
-    expect(part(page, "state")).to_contain_text(HOSTILE)
+    expect(state_of(page)).to_contain_text(HOSTILE)
     page.click("#send-shout")
     expect(part(page, "log")).to_contain_text(HOSTILE)
     expect(page.locator("img")).to_have_count(0)
@@ -203,16 +210,16 @@ def test_hostile_texts_are_texts(ada: Visitor) -> None:
 def test_only_what_is_open_is_in_the_document(ada: Visitor) -> None:
     page = ada.page
     ada.start("painted")
-    expect(part(page, "state")).to_contain_text("members: {3000}")
-    assert part(page, "state").locator("li").count() < 120
+    expect(state_of(page)).to_contain_text("members: {3000}")
+    assert state_of(page).locator("li").count() < 120
     page.get_by_text("show 2900 more").click()
-    expect(part(page, "state")).to_contain_text("member-1000:")
-    row = part(page, "state").locator("summary", has_text=re.compile(r"^member-0:")).first
+    expect(state_of(page)).to_contain_text("member-1000:")
+    row = state_of(page).locator("summary", has_text=re.compile(r"^member-0:")).first
     row.click()
     expect_moving(page)
-    expect(part(page, "state").get_by_text("value:", exact=True)).to_have_count(1)
+    expect(state_of(page).get_by_text("value:", exact=True)).to_have_count(1)
     row.click()
-    expect(part(page, "state").get_by_text("value:", exact=True)).to_have_count(0)
+    expect(state_of(page).get_by_text("value:", exact=True)).to_have_count(0)
 
 
 def test_a_run_that_fails_shows_why(ada: Visitor) -> None:
@@ -221,7 +228,7 @@ def test_a_run_that_fails_shows_why(ada: Visitor) -> None:
     page.click("#send-explode")
     expect(part(page, "pill")).to_have_text("failed")
     expect(page.locator(".ls-traceback")).to_contain_text("RuntimeError: the counter exploded")
-    expect(part(page, "state")).to_contain_text("value:")
+    expect(state_of(page)).to_contain_text("value:")
 
 
 def test_a_run_that_finishes_shows_its_result(ada: Visitor) -> None:
@@ -427,7 +434,7 @@ def test_without_javascript(site: Site, visit: Visit) -> None:
     page.click("#confirm")
     page.get_by_role("link", name="Refresh").click()
     expect(page.locator(".ls-pill")).to_have_text("stopped")
-    expect(part(page, "state")).to_contain_text(re.compile(r'"value": 1\d\d\d'))
+    expect(state_of(page)).to_contain_text(re.compile(r'"value": 1\d\d\d'))
     page.get_by_role("button", name="Restart").click()
     page.click("#confirm")
     expect(page.locator(".ls-pill")).not_to_have_text("stopped")
@@ -468,14 +475,14 @@ def test_a_page_outlives_its_server(own_site: Site, visit: Visit) -> None:
     expect(part(page, "lost")).to_be_visible()
     expect(part(page, "lost")).to_contain_text("Connection lost.")
     expect(part(page, "lost-count")).to_have_text(re.compile(r"Reconnecting in \d+ s\.|Reconnecting…"))
-    expect(part(page, "state")).to_contain_text("members: {3}")
-    expect(part(page, "state")).to_have_css("opacity", "0.5")
+    expect(state_of(page)).to_contain_text("members: {3}")
+    expect(state_of(page)).to_have_css("opacity", "0.5")
     part(page, "canvas").click(position={"x": 10, "y": 10})
     own_site.start()
     expect(part(page, "lost")).to_be_hidden(timeout=30_000)
     expect(part(page, "connection")).to_have_text("live")
     expect_moving(page)
-    expect(part(page, "state")).to_contain_text("marks: [1]")
+    expect(state_of(page)).to_contain_text("marks: [1]")
     expect(part(page, "log")).to_contain_text("Connected again.")
 
 
@@ -496,4 +503,4 @@ def test_a_run_waits_for_a_worker_and_outlives_it(redis_site: Site, visit: Visit
     assert first.wait(60) == 0
     redis_site.start_worker()
     expect_moving(page)
-    expect(part(page, "state")).to_contain_text(re.compile(r"value: 6\d\d\d"))
+    expect(state_of(page)).to_contain_text(re.compile(r"value: 6\d\d\d"))

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import WITHIN, Visitor
 from tests.browser.portrayed import HOSTILE
 from tests.browser.site import Site
-from tests.browser.test_live_page import expect_moving, part, tick
+from tests.browser.test_live_page import expect_moving, part, state_of, tick
 
 Visit = Callable[..., Visitor]
 
@@ -106,7 +106,7 @@ def test_a_picture_is_moved_zoomed_and_fitted(ada: Visitor) -> None:
     page.mouse.up()
     moved = share(25) + 100 / size, share(25) + 50 / size
     expect_pixel(page, *moved, RED)
-    expect(part(page, "state")).to_contain_text("added: [0]")
+    expect(state_of(page)).to_contain_text("added: [0]")
 
     page.get_by_role("button", name="Fit").click()
     expect_pixel(page, share(25), share(25), RED)
@@ -119,7 +119,7 @@ def test_a_picture_is_moved_zoomed_and_fitted(ada: Visitor) -> None:
     expect_pixel(page, near, near, RED)
     page.get_by_role("button", name="Fit").click()
     expect_pixel(page, share(25), share(25), RED)
-    expect(part(page, "state")).to_contain_text("added: [0]")
+    expect(state_of(page)).to_contain_text("added: [0]")
 
 
 def test_the_wheel_scrolls_the_page_and_zooms_with_ctrl_or_focus(ada: Visitor) -> None:
@@ -173,9 +173,9 @@ def test_a_click_commands_at_its_place(ada: Visitor) -> None:
     page.mouse.click(*spot(page, MARGIN / 3, 0.5))  # beside the box
     page.mouse.click(*spot(page, share(40), share(60)))
     expect(part(page, "log")).to_contain_text("Add applied")
-    expect(part(page, "state")).to_contain_text("added: [1]")
-    part(page, "state").locator("summary", has_text="0:").click()
-    expect(part(page, "state")).to_contain_text(re.compile(r"0: (39\.[5-9]|40)[\d.]*\s*1: (59\.[5-9]|60)"))
+    expect(state_of(page)).to_contain_text("added: [1]")
+    state_of(page).locator("summary", has_text="0:").click()
+    expect(state_of(page)).to_contain_text(re.compile(r"0: (39\.[5-9]|40)[\d.]*\s*1: (59\.[5-9]|60)"))
 
 
 def test_who_may_only_watch_commands_nothing_by_a_click(ada: Visitor, visit: Visit) -> None:
@@ -220,7 +220,7 @@ def test_by_keyboard_alone(ada: Visitor) -> None:
     page.keyboard.press("Enter")  # there is no crosshair yet
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(part(page, "state")).to_contain_text("added: [1]")
+    expect(state_of(page)).to_contain_text("added: [1]")
     for _press in range(10):  # a quarter of the canvas each way
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("ArrowUp")
@@ -235,7 +235,7 @@ def test_by_keyboard_alone(ada: Visitor) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.tagName") != "CANVAS"
-    assert "added: [1]" in part(page, "state").inner_text()
+    assert "added: [1]" in state_of(page).inner_text()
 
 
 def test_a_click_on_a_cell_names_its_column_and_row(ada: Visitor) -> None:
@@ -273,7 +273,7 @@ def test_a_network_finds_its_places_and_its_nodes_are_clicked(ada: Visitor) -> N
     expect(part(page, "log")).to_contain_text("Mark applied")
     wait_for(page, lambda: len(places(page, MAGENTA)) > 20)
     page.mouse.click(*spot(page, 0.001, 0.001))
-    expect(part(page, "state")).to_contain_text("marked: [1]")
+    expect(state_of(page)).to_contain_text("marked: [1]")
 
 
 class Fingers:
@@ -308,7 +308,7 @@ def test_on_a_phone_it_is_pinched_tapped_and_scrolled_past(site: Site, visit: Vi
 
     page.touchscreen.tap(*spot(page, share(25), share(25)))
     expect(hover(page)).to_contain_text("red")
-    expect(part(page, "state")).to_contain_text("added: [1]")
+    expect(state_of(page)).to_contain_text("added: [1]")
 
     x, y = spot(page, 0.5, 0.5)
     fingers = Fingers(page)
@@ -324,7 +324,7 @@ def test_on_a_phone_it_is_pinched_tapped_and_scrolled_past(site: Site, visit: Vi
     before = page.evaluate("scrollY")
     fingers.draw(*([(x, y - far)] for far in range(0, 160, 10)))
     page.wait_for_function("(before) => scrollY > before + 50", arg=before)
-    expect(part(page, "state")).to_contain_text("added: [1]")
+    expect(state_of(page)).to_contain_text("added: [1]")
     expect_pixel(page, share(25), share(25), RED)
 
 

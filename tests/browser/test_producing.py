@@ -16,7 +16,7 @@ from playwright.sync_api import Page, Route, expect
 from scripts.services import dies_with_us, stop
 from tests.browser.conftest import Visitor
 from tests.browser.site import Site
-from tests.browser.test_live_page import part
+from tests.browser.test_live_page import part, state_of
 
 Visit = Callable[..., Visitor]
 Producing = Callable[[Site], "Producer"]
@@ -91,7 +91,7 @@ def test_a_page_follows_what_other_processes_tell_to_the_end(
     produce(progress=0.25, state={"rows": 1}, text="reading")
     expect(part(page, "pill")).to_have_text("running")
     expect(part(page, "reason")).to_have_text("reading")
-    expect(part(page, "state")).to_contain_text("rows")
+    expect(state_of(page)).to_contain_text("rows")
     expect(page.locator(".ls-controls button")).to_have_text(["Stop"])
     assert part(page, "progress").evaluate("bar => bar.value") == 0.25
     produce(status="finished", state={"rows": 2}, result={"written": 1234})
@@ -116,7 +116,7 @@ def test_one_that_ends_while_its_page_is_opening_is_seen_to_have_ended(
     page = open_run(ada)
     expect(part(page, "pill")).to_have_text("finished", timeout=WITHIN)
     expect(page.locator(".ls-outcome")).to_contain_text("1234", timeout=WITHIN)
-    expect(part(page, "state")).to_contain_text("2")
+    expect(state_of(page)).to_contain_text("2")
 
 
 def test_an_end_of_which_nobody_was_told_is_seen_within_seconds(
@@ -128,7 +128,7 @@ def test_an_end_of_which_nobody_was_told_is_seen_within_seconds(
     assert produce(status="failed", state={"rows": 3}, text="no more rows", killed=True) == ""
     expect(part(page, "pill")).to_have_text("failed", timeout=WITHIN)
     expect(part(page, "reason")).to_have_text("no more rows")
-    expect(part(page, "state")).to_contain_text("3")
+    expect(state_of(page)).to_contain_text("3")
     expect(page.locator(".ls-outcome")).to_be_visible(timeout=WITHIN)
 
 
@@ -139,7 +139,7 @@ def test_without_redis_a_page_sees_within_seconds_what_another_process_tells(
     produce(progress=0.25, state={"rows": 1})
     page = connected(open_run(visit(own_site).log_in()))
     produce(progress=0.5, state={"rows": 22}, text="writing")
-    expect(part(page, "state")).to_contain_text("22", timeout=WITHIN)
+    expect(state_of(page)).to_contain_text("22", timeout=WITHIN)
     expect(part(page, "reason")).to_have_text("writing", timeout=WITHIN)
     produce(status="finished", result={"written": 1234})
     expect(page.locator(".ls-outcome")).to_contain_text("1234", timeout=WITHIN)
@@ -194,14 +194,14 @@ def test_a_steady_pause_between_two_states_is_learnt_and_waited_for(
     ada.page.clock.install()
     page = open_run(ada)
     live = page.locator("[data-livesim-run]")
-    expect(part(page, "state")).to_contain_text("1000")
+    expect(state_of(page)).to_contain_text("1000")
     expect(live).to_have_attribute("data-connection", "open")
     page.clock.fast_forward(PATIENCE + 2_000)
     expect(live).to_have_attribute("data-connection", "silent")
     waited = 0  # so often, one after the other: a socket that was lost on a busy machine begins anew
     for number in range(1001, 1013):
         produce(state={"rows": number})
-        expect(part(page, "state")).to_contain_text(str(number))
+        expect(state_of(page)).to_contain_text(str(number))
         expect(live).to_have_attribute("data-connection", "open")
         page.clock.fast_forward(PATIENCE + 2_000)
         waited = waited + 1 if live.get_attribute("data-connection") == "open" else 0

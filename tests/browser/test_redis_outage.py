@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from scripts import services
 from tests.browser.conftest import Visitor, opened
 from tests.browser.site import Site
-from tests.browser.test_live_page import expect_moving, part, tick
+from tests.browser.test_live_page import expect_moving, part, state_of, tick
 from tests.reliability.outages.servers import Valkey
 from tests.services import missing
 
@@ -66,12 +66,12 @@ def test_a_page_says_that_it_is_old_and_goes_on_by_itself(
     other = ada.context.new_page()  # opened meanwhile
     other.goto(address)
     expect(part(other, "reason")).to_contain_text("no messages from its worker arrive", timeout=SLOW)
-    expect(part(other, "state")).to_contain_text(re.compile(r"value: \d+"))
+    expect(state_of(other)).to_contain_text(re.compile(r"value: \d+"))
 
     valkey.go_on()
     expect(part(page, "connection")).to_have_text("live", timeout=SLOW)
     expect(part(page, "reason")).to_be_hidden(timeout=SLOW)
-    expect(part(page, "state")).to_contain_text(re.compile(r"value: 50\d\d\d"))
+    expect(state_of(page)).to_contain_text(re.compile(r"value: 50\d\d\d"))
     expect_moving(page)
     assert tick(page) > at
     expect(part(other, "reason")).to_be_hidden(timeout=SLOW)

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import LOST, Visitor
 from tests.browser.site import Site
-from tests.browser.test_live_page import expect_moving, part
+from tests.browser.test_live_page import expect_moving, part, state_of
 
 Visit = Callable[..., Visitor]
 
@@ -26,7 +26,7 @@ def test_the_title_says_how_the_run_is(ada: Visitor) -> None:
     page.click("#send-end")
     expect(page).to_have_title(re.compile(r"^✓ counter"))
     expect(part(page, "connection")).to_have_text("ended")
-    expect(part(page, "state")).to_have_css("opacity", "1")
+    expect(state_of(page)).to_have_css("opacity", "1")
 
 
 def test_the_title_of_a_run_that_fails(ada: Visitor) -> None:
@@ -55,16 +55,16 @@ def test_a_server_that_goes_and_comes_back(own_site: Site, visit: Visit) -> None
     expect(part(page, "lost-text")).to_have_text(re.compile("Connection lost.|The server is restarting."))
     expect(part(page, "lost-count")).to_have_text(re.compile(r"^Reconnecting in \d+ s\.$"))
     expect(part(page, "connection")).to_have_text("lost")
-    expect(part(page, "state")).to_have_css("opacity", "0.5")
-    expect(part(page, "state")).to_contain_text("value:")
+    expect(state_of(page)).to_have_css("opacity", "0.5")
+    expect(state_of(page)).to_contain_text("value:")
     expect(page).to_have_title(re.compile(r"^\(!\) counter"))
-    shown = part(page, "state").inner_text()
+    shown = state_of(page).inner_text()
     page.wait_for_timeout(3000)  # through tries that fail
-    assert part(page, "state").inner_text() == shown
-    expect(part(page, "state")).to_have_css("opacity", "0.5")
+    assert state_of(page).inner_text() == shown
+    expect(state_of(page)).to_have_css("opacity", "0.5")
     own_site.start()
     expect(part(page, "connection")).to_have_text("live")
-    expect(part(page, "state")).to_have_css("opacity", "1")
+    expect(state_of(page)).to_have_css("opacity", "1")
     expect(page).to_have_title(re.compile(r"^counter"))
     expect(page.locator('[data-latency="again"]')).not_to_have_text("0")
     expect(part(page, "log")).to_contain_text("Connected again.")
@@ -82,7 +82,7 @@ def test_who_is_offline_is_told_so_and_comes_back_at_once(own_site: Site, visit:
     expect(part(page, "connection")).to_have_text("offline")
     expect(part(page, "lost")).to_contain_text("You are offline.")
     expect(part(page, "lost-count")).to_have_text("The page connects by itself when you are online again.")
-    expect(part(page, "state")).to_have_css("opacity", "0.5")
+    expect(state_of(page)).to_have_css("opacity", "0.5")
     own_site.start()
     page.wait_for_timeout(2000)
     expect(part(page, "connection")).to_have_text("offline")
@@ -124,8 +124,8 @@ def test_a_connection_that_is_over_says_why(ada: Visitor, code: int, said: str, 
     expect(part(page, "reconnect")).to_be_hidden()
     expect(page).to_have_title(re.compile(r"^\(!\) "))
     if code != 4403:
-        expect(part(page, "state")).to_contain_text("as it was")
-        expect(part(page, "state")).to_have_css("opacity", "0.5")
+        expect(state_of(page)).to_contain_text("as it was")
+        expect(state_of(page)).to_have_css("opacity", "0.5")
 
 
 def test_who_else_watches_is_said_in_words_too(ada: Visitor, visit: Visit) -> None:

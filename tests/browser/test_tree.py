@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor
 from tests.browser.site import Site
-from tests.browser.test_live_page import expect_moving, part
+from tests.browser.test_live_page import expect_moving, part, state_of
 
 Visit = Callable[..., Visitor]
 
@@ -20,12 +20,12 @@ Visit = Callable[..., Visitor]
 def atlas(ada: Visitor) -> Page:
     """The page of a run with a state of a megabyte."""
     ada.start("atlas")
-    expect(part(ada.page, "state")).to_contain_text("regions: {100}")
+    expect(state_of(ada.page)).to_contain_text("regions: {100}")
     return ada.page
 
 
 def test_a_search_opens_what_it_finds_and_goes_from_one_to_the_next(atlas: Page) -> None:
-    state, count = part(atlas, "state"), part(atlas, "found")
+    state, count = state_of(atlas), part(atlas, "found")
     atlas.fill("#ls-find", "town of 73 and 5")
     expect(count).to_have_text("1 of 11")
     expect(state.locator(".ls-hit")).to_have_count(11)
@@ -50,7 +50,7 @@ def test_a_search_opens_what_it_finds_and_goes_from_one_to_the_next(atlas: Page)
 def test_a_search_keeps_the_document_small_however_much_it_finds(atlas: Page) -> None:
     atlas.fill("#ls-find", "TOWN")
     expect(part(atlas, "found")).to_have_text("1 of 500+")
-    assert part(atlas, "state").locator("li").count() < 3000
+    assert state_of(atlas).locator("li").count() < 3000
     expect_moving(atlas)
     atlas.fill("#ls-find", "no such thing")
     expect(part(atlas, "found")).to_have_text("nothing found")
@@ -60,10 +60,10 @@ def test_a_search_keeps_the_document_small_however_much_it_finds(atlas: Page) ->
 def test_a_search_finds_what_is_beyond_the_members_that_are_shown(ada: Visitor) -> None:
     page = ada.page
     ada.start("painted", members="3000")
-    expect(part(page, "state")).to_contain_text("members: {3000}")
+    expect(state_of(page)).to_contain_text("members: {3000}")
     page.fill("#ls-find", "member-2999")
-    expect(part(page, "state").locator(".ls-hit-now")).to_contain_text("member-2999:")
-    assert part(page, "state").locator("li").count() < 130
+    expect(state_of(page).locator(".ls-hit-now")).to_contain_text("member-2999:")
+    assert state_of(page).locator("li").count() < 130
 
 
 def test_a_search_goes_on_with_what_changes(atlas: Page) -> None:
@@ -79,7 +79,7 @@ def test_a_search_goes_on_with_what_changes(atlas: Page) -> None:
 
 
 def test_what_has_changed_is_marked_for_a_moment_and_where_it_is_folded_too(atlas: Page) -> None:
-    state = part(atlas, "state")
+    state = state_of(atlas)
     expect(state.locator("li", has_text=re.compile(r"^clock:")).locator(".ls-changed")).to_have_count(1)
     still = state.locator("li", has_text=re.compile(r"^still:"))
     expect(still.locator(".ls-changed")).to_have_count(0)
@@ -113,7 +113,7 @@ def test_a_path_and_a_value_are_copied(site: Site, visit: Visit) -> None:
     ada = visit(site, permissions=["clipboard-read", "clipboard-write"]).log_in()
     page = ada.page
     ada.start("atlas", regions="2", towns="2")
-    expect(part(page, "state")).to_contain_text("region-1:")
+    expect(state_of(page)).to_contain_text("region-1:")
     expect(part(page, "chosen")).to_be_hidden()
     page.fill("#ls-find", "town-1-0")
     expect(part(page, "chosen-path")).to_have_text('regions["region-1"]["town-1-0"]')
@@ -123,7 +123,7 @@ def test_a_path_and_a_value_are_copied(site: Site, visit: Visit) -> None:
     page.get_by_role("button", name="Copy value").click()
     expect(part(page, "copied")).to_have_text("copied")
     assert '"people":1' in page.evaluate("navigator.clipboard.readText()")
-    part(page, "state").get_by_text("still:", exact=True).click()
+    state_of(page).get_by_text("still:", exact=True).click()
     expect(part(page, "chosen-path")).to_have_text("still")
     page.locator("summary", has_text="region-0:").focus()
     expect(part(page, "chosen-path")).to_have_text('regions["region-0"]')

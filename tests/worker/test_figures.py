@@ -44,20 +44,21 @@ def test_a_second_worker_goes_on_with_them(wait: Any) -> None:
     assert found["series"]["value"] == found["ticks"]
 
 
+def test_a_run_with_too_many_samples_is_thinned(wait: Any) -> None:
+    run = gateway.start("gauge")
+    many = [Sample(run=run, tick=tick, values={"value": 0}) for tick in range(-1200, 0)]
+    Sample.objects.bulk_create(many)
+    with worker_in_process():
+        wait(lambda: Sample.objects.filter(run=run).count() < sampling.MOST)
+    ticks = gateway.series(run)["ticks"]
+    assert ticks[0] == -1200 and ticks[-1] >= 0
+    assert len([tick for tick in ticks if tick < 0]) > sampling.OLD
+
+
 @pytest.fixture
 def worker() -> Iterator[Any]:
     with worker_in_process() as engine:
         yield engine
-
-
-def test_a_run_with_too_many_samples_is_thinned(worker: Any, wait: Any) -> None:
-    run = gateway.start("gauge")
-    many = [Sample(run=run, tick=tick, values={"value": 0}) for tick in range(-1200, 0)]
-    Sample.objects.bulk_create(many)
-    wait(lambda: Sample.objects.filter(run=run).count() < sampling.MOST)
-    ticks = gateway.series(run)["ticks"]
-    assert ticks[0] == -1200 and ticks[-1] >= 0
-    assert len([tick for tick in ticks if tick < 0]) > sampling.OLD
 
 
 async def test_whoever_watches_hears_them_and_the_schema_holds(worker: Any) -> None:

@@ -2,7 +2,6 @@
 
 import { Answers, argsOf, brief } from "./answers.js";
 import { Connection } from "./connection.js";
-import { Copying } from "./copying.js";
 import { listen } from "./htmx.js";
 import { Keys } from "./keys.js";
 import { Latency } from "./latency.js";
@@ -15,16 +14,13 @@ import { join, leave, toldBy } from "./sockets.js";
 import { LiveError } from "./socket.js";
 import { Picture, point } from "./canvas.js";
 import { TabTitle } from "./title.js";
-import { Tree } from "./tree.js";
 import { say } from "./words.js";
 
-const TREE_EVERY = 100; // ms between two updates of the state tree
 const ENDED = new Set(["stopped", "finished", "failed"]);
 
 export class Panel {
   #epoch = null;
   #role = null;
-  #treeDue = 0;
   #wasAlive = false;
   #over = new AbortController();
 
@@ -41,7 +37,7 @@ export class Panel {
     this.silence = this.#silence();
     this.log = new Log(this.#part("log"), this.#part("log-filter"));
     this.answers = new Answers(root, this.log);
-    this.tree = this.#tree();
+    this.state = null;
     this.live = this.#handle();
     this.picture = this.#picture();
     this.job = this.#find("job");
@@ -50,6 +46,7 @@ export class Panel {
     this.latency = new Latency(this.#part("latency"));
     this.#part("plain").hidden = true;
     this.#plot();
+    this.#showState();
     this.#listen();
     this.latency.listen(this.socket, signal);
     this.socket.open();
@@ -136,21 +133,13 @@ export class Panel {
     if (!this.#over.signal.aborted) new Plots(card, this.socket, this.#over.signal);
   }
 
-  get #hasTree() {
-    return this.#find("state") !== null;
-  }
-
-  #tree() {
-    const tree = new Tree(this.#part("state"), { more: say("more") });
-    const copying = new Copying(tree, this.places);
-    this.#part("find").addEventListener("focus", () => this.#search(tree, copying), { once: true });
-    this.#part("state-tools").hidden = false;
-    return tree;
-  }
-
-  async #search(tree, copying) {
-    const { Search } = await load(() => import("./search.js"));
-    this.search = new Search(tree, this.places, (node) => copying.choose(node));
+  /** Its state, likewise. */
+  async #showState() {
+    const place = this.#find("state");
+    if (!place) return;
+    await near(place);
+    const { StateCard } = await load(() => import("./state.js"));
+    if (!this.#over.signal.aborted) this.state = new StateCard(this.places, () => this.socket.frame);
   }
 
   /** A run that runs and shows nothing is old: that is said, with its age, and the server is asked. */
@@ -243,7 +232,7 @@ export class Panel {
     this.card?.then((card) => card.update(this.socket.frame.state));
     this.#handOut();
     if (this.job) this.title.set({ progress: state.progress });
-    if (this.#hasTree && !this.#treeDue) this.#treeDue = setTimeout(() => this.#updateTree(), TREE_EVERY);
+    this.state?.renew();
   }
 
   /** Tell modules of the host's own of the newest frame. */
@@ -257,15 +246,6 @@ export class Panel {
   #tell(name, detail) {
     for (const part of this.root.querySelectorAll(`[data-ls-renews~="${name}"]`)) part.dispatchEvent(new CustomEvent(name));
     this.root.dispatchEvent(new CustomEvent(name, { detail, bubbles: true }));
-  }
-
-  #updateTree() {
-    requestAnimationFrame(() => {
-      this.#treeDue = 0;
-      if (!this.socket.frame) return;
-      this.tree.update(this.socket.frame.state);
-      this.search?.update();
-    });
   }
 
   #measure(frame) {
