@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox test processes chaos outages matrix bench screenshots lint format clean
+.PHONY: help sandbox test processes browser chaos outages matrix bench screenshots lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: .venv/installed-test ## Run the tests: SQLite, PostgreSQL and a browser wh
 
 processes: .venv/installed-test ## Run the tests of real workers, servers, projects and Celery: killed, drained, upgraded, behind nginx
 	@exec $(BIN)/python scripts/test.py processes $(ARGS)
+
+browser: .venv/installed-test ## Run the rest of what is seen in a browser: every card of a page, outages, embedding, the admin
+	@exec $(BIN)/python scripts/test.py browser $(ARGS)
 
 # With ARGS, the last of the three alone.
 chaos: .venv/installed-test ## Prove the promises at length: simulated, failing SQL, processes killed (ARGS=--short: some kills)

@@ -8,12 +8,13 @@ Five lanes side by side, since most of a test here is waiting for another proces
 3. What asks the database, again on PostgreSQL (all that touches it there: `make
    matrix`); then workers that are killed, and the parts of workers.
 4. What starts processes of its own, a worker above all.
-5. The browser, a call of its own, because Playwright's sync API holds an event loop
-   that pytest-asyncio and the ORM would stumble over. A host in which everything is
-   unusual at once, which has settings of its own, is in `make matrix`.
+5. The list and the live page in a browser, a call of its own, because Playwright's sync
+   API holds an event loop that pytest-asyncio and the ORM would stumble over. A host in
+   which everything is unusual at once, which has settings of its own, is in `make matrix`.
 
 With `processes` as its first argument, as `make processes` does, it runs what starts real workers,
-servers and projects and takes longer than that, in two lanes.
+servers and projects and takes longer than that, in two lanes; with `browser`, as `make browser` does, all
+else that is seen in a browser, in two lanes.
 
 Each call's output is shown when it ends.
 """
@@ -50,8 +51,12 @@ AT_LENGTH = ["tests/acceptance", "tests/process", "tests/sandbox"]
 """In `make processes`."""
 
 
+def ignoring(*paths: str) -> list[str]:
+    return [f"--ignore={path}" for path in paths]
+
+
 def without(*paths: str) -> list[str]:
-    return [*PYTEST, *(f"--ignore={path}" for path in paths)]
+    return [*PYTEST, *ignoring(*paths)]
 
 
 FILES = sorted(str(path.relative_to(BASE)) for path in BASE.glob("tests/test_*.py"))
@@ -64,24 +69,31 @@ KILLED = [*PYTEST, "tests/reliability/test_chaos.py"]
 WRITING = ["tests/store"]
 POSTGRES = [*ON_POSTGRES, *PYTEST, "-m", "database", *WRITING]
 OF_SITES = ["tests/browser/test_seeds.py", "tests/browser/test_task_status.py"]
-BROWSER = [*without(*OF_SITES), "-p", "no:asyncio", "tests/browser"]
+IN_SHORT = ["tests/browser/test_list.py", "tests/browser/test_live_page.py", "tests/browser/test_weight.py"]
+BROWSER = [*PYTEST, "-p", "no:asyncio"]
 LANES = [
     {"folders on SQLite": FOLDERS},
     {"files on SQLite": [*PYTEST, *FILES_IN_PROCESS]},
     {"PostgreSQL": POSTGRES, "processes killed": KILLED, "workers": [*PYTEST, *WORKERS]},
     {"processes": [*PYTEST, *STARTING]},
-    {"browser": BROWSER},
+    {"browser": [*BROWSER, *IN_SHORT]},
 ]
 SITES = ["tests/acceptance", "tests/sandbox", "tests/process/test_celery.py", "tests/process/test_site.py"]
 LANES_OF_PROCESSES = [
     {"workers, killed and told to end": [*without(ALWAYS, *SITES), "tests/process"]},
     {
         "projects and sites": [*without(*INSTALLING), *SITES],
-        "sites in a browser": [*PYTEST, "-p", "no:asyncio", *OF_SITES],
+        "sites in a browser": [*BROWSER, *OF_SITES],
     },
 ]
+OUTAGES = ["admin_inspect", "database_outage", "figures", "harm", "producing", "redis_outage", "states"]
+WITH_OUTAGES = [f"tests/browser/test_{name}.py" for name in OUTAGES]
+LANES_OF_BROWSERS = [
+    {"browser, what comes and goes": [*BROWSER, *WITH_OUTAGES]},
+    {"browser, all else": [*BROWSER, "tests/browser", *ignoring(*IN_SHORT, *OF_SITES, *WITH_OUTAGES)]},
+]
+LANES_BY_NAME = {"processes": LANES_OF_PROCESSES, "browser": LANES_OF_BROWSERS}
 IN_BROWSERS = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
-ENVIRONMENTS = {"browser": IN_BROWSERS, "sites in a browser": IN_BROWSERS}
 NOT_INHERITED = {"PYTHONDONTWRITEBYTECODE"}
 """Hundreds of processes would each compile the project again."""
 NOTHING_SELECTED = 5  # pytest's status
@@ -96,7 +108,7 @@ def call(name: str, command: list[str], arguments: list[str]) -> int:
     done = subprocess.run(
         [*command, *arguments],
         cwd=BASE,
-        env=kept | ENVIRONMENTS.get(name, {}),
+        env=kept | (IN_BROWSERS if "browser" in name else {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -113,8 +125,8 @@ def call(name: str, command: list[str], arguments: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """0 where every call passed."""
     lanes = LANES
-    if arguments[:1] == ["processes"]:
-        lanes, arguments = LANES_OF_PROCESSES, arguments[1:]
+    if arguments and arguments[0] in LANES_BY_NAME:
+        lanes, arguments = LANES_BY_NAME[arguments[0]], arguments[1:]
 
     def run(lane: dict[str, list[str]]) -> list[int]:
         return [call(name, command, arguments) for name, command in lane.items()]
