@@ -23,7 +23,7 @@ import pytest
 import redis
 from channels.layers import get_channel_layer
 
-from django_livesim.bus import doorbells, hub, local, receiver, viewer, watch
+from django_livesim.bus import doorbells, hub, interest, local, receiver, viewer, watch
 from django_livesim.bus.hub import Hub
 from django_livesim.bus.hubs import hubs
 from django_livesim.bus.publisher import Publisher
@@ -147,7 +147,7 @@ async def watching(page: Page, run: UUID, table: Table) -> AsyncIterator[Hub]:
 async def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Every test ends with no hub and none of our tasks."""
     monkeypatch.setattr(hub, "LINGER", 0.05)
-    monkeypatch.setattr(hub, "INTERVAL", 0.5)
+    monkeypatch.setattr(interest, "INTERVAL", 0.5)
     monkeypatch.setattr(watch, "INTERVAL", 0.5)
     monkeypatch.setattr(watch, "PATIENCE", 0.3)
     yield
@@ -254,7 +254,7 @@ async def test_the_worker_hears_who_watches(anywhere: str | None) -> None:
 async def test_a_worker_that_was_told_before_it_had_the_run_is_told_again_once_it_has_spoken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub, "INTERVAL", 60.0)
+    monkeypatch.setattr(interest, "INTERVAL", 60.0)
     run, page, table = uuid4(), Page(), Table()
     heard: list[dict[str, Any]] = []
     end = local.subscribe(worker_channel(WORKER), heard.append)
@@ -882,7 +882,7 @@ async def test_viewers_are_told_that_no_messages_arrive_and_when_they_do_again(
         seq = await heard_frame(publisher, run, page)
         assert [each["reason"] for each in page.of("status")] == [""]
         os.kill(bad_redis.process.pid, signal.SIGSTOP)
-        await until(lambda: page.of("status")[-1]["reason"] == hub.DEAF)
+        await until(lambda: page.of("status")[-1]["reason"] == watch.DEAF)
         table.facts = Facts(status="running", epoch=1, worker=WORKER, tick=1234)
         await until(lambda: page.of("status")[-1]["tick"] == 1234)
         os.kill(bad_redis.process.pid, signal.SIGCONT)
@@ -894,7 +894,7 @@ async def test_viewers_are_told_that_no_messages_arrive_and_when_they_do_again(
 async def test_the_worker_is_told_who_watches_as_soon_as_messages_arrive_again(
     bad_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "INTERVAL", 1000.0)
+    monkeypatch.setattr(interest, "INTERVAL", 1000.0)
     monkeypatch.setattr(receiver, "REJOIN", 1000.0)
     monkeypatch.setattr(receiver, "ECHO_EVERY", 0.2)
     monkeypatch.setattr(receiver, "DEAF_AFTER", 1.0)
@@ -912,7 +912,7 @@ async def test_the_worker_is_told_who_watches_as_soon_as_messages_arrive_again(
     async with watching(page, run, table):
         await until(lambda: heard)
         os.kill(bad_redis.process.pid, signal.SIGSTOP)
-        await until(lambda: page.of("status")[-1]["reason"] == hub.DEAF)
+        await until(lambda: page.of("status")[-1]["reason"] == watch.DEAF)
         heard.clear()
         os.kill(bad_redis.process.pid, signal.SIGCONT)
         assert (await until(lambda: heard))[0]["keyframe"] is True
