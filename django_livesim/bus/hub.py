@@ -223,7 +223,7 @@ class Hub:
         """From now on messages arrive; what was said before is asked for."""
         self.in_doubt = True
         for viewer in self.viewers:
-            viewer.hurry()
+            viewer.outcomes.hurry()
         self._watch.ask()
         self._interest.ask()
 

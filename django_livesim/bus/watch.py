@@ -99,7 +99,7 @@ class RowWatch:
     async def _sleep_until(self, look_at: float) -> None:
         """Until somebody asks, it is time to look, an outcome is overdue, or we are deaf, or no more so."""
         while not self._asked.is_set() and self._hub.hears() is self._heard:
-            queries = (viewer.next_query_at() for viewer in self._hub.viewers)
+            queries = (viewer.outcomes.next_query_at() for viewer in self._hub.viewers)
             first = min([look_at, *(at for at in queries if at is not None)])
             now = time.monotonic()
             if first <= now:
@@ -193,7 +193,7 @@ class RowWatch:
 
     async def _read_answers(self) -> None:
         now = time.monotonic()
-        asked = [(viewer, each) for viewer in self._hub.viewers for each in viewer.overdue(now)]
+        asked = [(viewer, each) for viewer in self._hub.viewers for each in viewer.outcomes.overdue(now)]
         if not asked:
             return
         asked.sort(key=lambda pair: (pair[0].sender, pair[1]))
