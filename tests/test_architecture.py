@@ -45,6 +45,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "origins",
         "nonces",
         "embedding",
+        "logins",
+        "words",
     ),
     "cli": ("cli", "management.commands.livesim"),
     "assembly": (

@@ -23,7 +23,7 @@ import pytest
 import redis
 from channels.layers import get_channel_layer
 
-from django_livesim.bus import doorbells, hub, local, receiver, viewer, watch
+from django_livesim.bus import doorbells, hub, interest, local, outcomes, receiver, viewer, watch
 from django_livesim.bus.hub import Hub
 from django_livesim.bus.hubs import hubs
 from django_livesim.bus.publisher import Publisher
@@ -147,7 +147,7 @@ async def watching(page: Page, run: UUID, table: Table) -> AsyncIterator[Hub]:
 async def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Every test ends with no hub and none of our tasks."""
     monkeypatch.setattr(hub, "LINGER", 0.05)
-    monkeypatch.setattr(hub, "INTERVAL", 0.5)
+    monkeypatch.setattr(interest, "INTERVAL", 0.5)
     monkeypatch.setattr(watch, "INTERVAL", 0.5)
     monkeypatch.setattr(watch, "PATIENCE", 0.3)
     yield
@@ -192,7 +192,7 @@ async def test_frames_events_and_results_reach_a_viewer(anywhere: str | None, pu
     stranger = Page(sender="u:2")
     async with watching(page, run, table), watching(stranger, run, table):
         seq = await heard_frame(publisher, run, page)
-        page.viewer.ask("a1")
+        page.viewer.outcomes.expect("a1")
         page.viewer.accept("a1", "add")
         for number in range(50):
             publisher.publish(run, "all", lane(frames.event("tick", number, number)))
@@ -254,7 +254,7 @@ async def test_the_worker_hears_who_watches(anywhere: str | None) -> None:
 async def test_a_worker_that_was_told_before_it_had_the_run_is_told_again_once_it_has_spoken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub, "INTERVAL", 60.0)
+    monkeypatch.setattr(interest, "INTERVAL", 60.0)
     run, page, table = uuid4(), Page(), Table()
     heard: list[dict[str, Any]] = []
     end = local.subscribe(worker_channel(WORKER), heard.append)
@@ -514,7 +514,7 @@ async def test_a_result_never_comes_before_accepted() -> None:
     run, page, table = uuid4(), Page(), Table()
     verdict = Verdict(sender="u:1", id="x", command="add", outcome="applied")
     async with watching(page, run, table) as joined:
-        page.viewer.ask("x")
+        page.viewer.outcomes.expect("x")
         joined.hear(verdict.encode())
         await asyncio.sleep(0.05)
         assert not page.of("applied")
@@ -529,7 +529,7 @@ async def test_a_result_never_comes_before_accepted() -> None:
 async def test_results_that_do_not_come_are_read_from_the_rows_in_one_query(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(viewer, "FIRST_QUERY", 0.2)
+    monkeypatch.setattr(outcomes, "FIRST_QUERY", 0.2)
     run, page, other, table = uuid4(), Page(), Page(sender="u:2"), Table()
     table.verdicts = [
         Verdict(sender="u:1", id="a", command="add", outcome="applied", tick=2, result="3"),
@@ -537,7 +537,7 @@ async def test_results_that_do_not_come_are_read_from_the_rows_in_one_query(
     ]
     async with watching(page, run, table), watching(other, run, table):
         for each, client_id in ((page, "a"), (page, "waits"), (other, "b")):
-            each.viewer.ask(client_id)
+            each.viewer.outcomes.expect(client_id)
             each.viewer.accept(client_id, "add")
         await until(lambda: page.of("applied") and other.of("refused"))
     assert table.queries[0] == [("u:1", "a"), ("u:1", "waits"), ("u:2", "b")]
@@ -549,7 +549,7 @@ async def test_results_that_do_not_come_are_read_from_the_rows_in_one_query(
 async def test_visitors_without_a_session_do_not_get_each_others_results() -> None:
     run, page, other, table = uuid4(), Page(sender="v:1"), Page(sender="v:2"), Table()
     async with watching(page, run, table) as joined, watching(other, run, table):
-        page.viewer.ask("a")
+        page.viewer.outcomes.expect("a")
         page.viewer.accept("a", "add")
         joined.hear(Verdict(sender="v:1", id="a", command="add", outcome="applied", result="5").encode())
         await until(lambda: page.of("applied") and other.of("applied"))
@@ -560,7 +560,7 @@ async def test_visitors_without_a_session_do_not_get_each_others_results() -> No
 async def test_outcomes_are_asked_for_two_hundred_at_a_time_and_all_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(viewer, "FIRST_QUERY", 0.2)
+    monkeypatch.setattr(outcomes, "FIRST_QUERY", 0.2)
     run, page, table = uuid4(), Page(sender="u:2"), Table()
     table.verdicts = [Verdict(sender="u:2", id="last", command="add", outcome="applied")]
     crowds = [Page(sender=f"u:1{number}") for number in range(3)]
@@ -568,9 +568,9 @@ async def test_outcomes_are_asked_for_two_hundred_at_a_time_and_all_of_them(
         for crowd in crowds:
             joined.viewers.add(crowd.viewer)
             for number in range(250):
-                crowd.viewer.ask(f"c{number}")
+                crowd.viewer.outcomes.expect(f"c{number}")
                 crowd.viewer.accept(f"c{number}", "add")
-        page.viewer.ask("last")
+        page.viewer.outcomes.expect("last")
         page.viewer.accept("last", "add")
         await until(lambda: page.of("applied"))
         joined.viewers.intersection_update({page.viewer})
@@ -850,7 +850,7 @@ async def test_frames_come_again_after_redis_was_flushed(
 async def test_a_hung_redis_holds_nobody_up_and_loses_no_result(
     bad_redis: Redis, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer, "FIRST_QUERY", 0.2)
+    monkeypatch.setattr(outcomes, "FIRST_QUERY", 0.2)
     publisher.start()
     run, page, table = uuid4(), Page(), Table()
     async with watching(page, run, table):
@@ -863,7 +863,7 @@ async def test_a_hung_redis_holds_nobody_up_and_loses_no_result(
         await asyncio.to_thread(doorbells.ring, run, WORKER)
         assert time.monotonic() - began < 10
         table.verdicts = [Verdict(sender="u:1", id="a", command="add", outcome="applied")]
-        page.viewer.ask("a")
+        page.viewer.outcomes.expect("a")
         page.viewer.accept("a", "add")
         await until(lambda: page.of("applied"))
         os.kill(bad_redis.process.pid, signal.SIGCONT)
@@ -882,7 +882,7 @@ async def test_viewers_are_told_that_no_messages_arrive_and_when_they_do_again(
         seq = await heard_frame(publisher, run, page)
         assert [each["reason"] for each in page.of("status")] == [""]
         os.kill(bad_redis.process.pid, signal.SIGSTOP)
-        await until(lambda: page.of("status")[-1]["reason"] == hub.DEAF)
+        await until(lambda: page.of("status")[-1]["reason"] == watch.DEAF)
         table.facts = Facts(status="running", epoch=1, worker=WORKER, tick=1234)
         await until(lambda: page.of("status")[-1]["tick"] == 1234)
         os.kill(bad_redis.process.pid, signal.SIGCONT)
@@ -894,7 +894,7 @@ async def test_viewers_are_told_that_no_messages_arrive_and_when_they_do_again(
 async def test_the_worker_is_told_who_watches_as_soon_as_messages_arrive_again(
     bad_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "INTERVAL", 1000.0)
+    monkeypatch.setattr(interest, "INTERVAL", 1000.0)
     monkeypatch.setattr(receiver, "REJOIN", 1000.0)
     monkeypatch.setattr(receiver, "ECHO_EVERY", 0.2)
     monkeypatch.setattr(receiver, "DEAF_AFTER", 1.0)
@@ -912,7 +912,7 @@ async def test_the_worker_is_told_who_watches_as_soon_as_messages_arrive_again(
     async with watching(page, run, table):
         await until(lambda: heard)
         os.kill(bad_redis.process.pid, signal.SIGSTOP)
-        await until(lambda: page.of("status")[-1]["reason"] == hub.DEAF)
+        await until(lambda: page.of("status")[-1]["reason"] == watch.DEAF)
         heard.clear()
         os.kill(bad_redis.process.pid, signal.SIGCONT)
         assert (await until(lambda: heard))[0]["keyframe"] is True

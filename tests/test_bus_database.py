@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from django_livesim.bus import hub, watch
+from django_livesim.bus import watch
 from django_livesim.protocol import frames
 from tests.test_bus import Page, Table, frame, lane, nothing_is_left, until, watching
 
@@ -38,9 +38,9 @@ async def test_viewers_are_told_that_the_rows_cannot_be_read_and_when_they_can_a
     async with watching(page, run, table):
         await until(lambda: table.reads)
         table.error = OSError("the database is away")
-        await until(lambda: reasons(page) == ["", hub.BLIND])
+        await until(lambda: reasons(page) == ["", watch.BLIND])
         table.error = None
-        await until(lambda: reasons(page) == ["", hub.BLIND, ""])
+        await until(lambda: reasons(page) == ["", watch.BLIND, ""])
 
 
 async def test_a_reason_of_the_runs_own_is_told_beside_it() -> None:
@@ -50,7 +50,7 @@ async def test_a_reason_of_the_runs_own_is_told_beside_it() -> None:
     async with watching(page, run, table):
         await until(lambda: table.reads)
         table.error = OSError("the database is away")
-        await until(lambda: reasons(page) and reasons(page)[-1] == f"nobody is watching; {hub.BLIND}")
+        await until(lambda: reasons(page) and reasons(page)[-1] == f"nobody is watching; {watch.BLIND}")
 
 
 async def test_a_run_that_has_ended_waits_for_nothing() -> None:
@@ -70,14 +70,14 @@ async def test_what_was_heard_last_is_told_where_the_rows_cannot_be_read() -> No
         await until(lambda: table.reads)
         table.error = OSError("the database is away")
         joined.hear(lane(frames.status("paused", 5, None, 0, "asked for"), "status"))
-        await until(lambda: reasons(page)[-1].endswith(hub.BLIND))
+        await until(lambda: reasons(page)[-1].endswith(watch.BLIND))
         table.error = None  # and the row is as it was
         await until(lambda: reasons(page)[-1] == "")
     told = [(each["status"], each["tick"], each["speed"], each["reason"]) for each in page.of("status")]
     assert told == [
         ("running", 0, 1.0, ""),
         ("paused", 5, "max", "asked for"),
-        ("paused", 5, "max", f"asked for; {hub.BLIND}"),
+        ("paused", 5, "max", f"asked for; {watch.BLIND}"),
         ("running", 0, 1.0, ""),
     ]
 
@@ -116,7 +116,7 @@ async def test_a_view_that_cannot_be_decoded_says_nothing_of_the_database(
 async def test_viewers_are_told_that_a_worker_does_not_beat_and_when_it_does_again(beating: Table) -> None:
     run, page, table = uuid4(), Page(), beating
     async with watching(page, run, table):
-        await until(lambda: reasons(page) == ["", hub.SILENT])
+        await until(lambda: reasons(page) == ["", watch.SILENT])
         assert table.facts is not None
         table.facts = replace(table.facts, beat=2)
         await until(lambda: reasons(page)[-1] == "")
@@ -142,7 +142,7 @@ async def test_what_moves_again_has_the_row_read_at_once(
 ) -> None:
     run, page, table = uuid4(), Page(), beating
     async with watching(page, run, table) as joined:
-        await until(lambda: reasons(page)[-1:] == [hub.SILENT])
+        await until(lambda: reasons(page)[-1:] == [watch.SILENT])
         monkeypatch.setattr(watch, "INTERVAL", 1000.0)
         reads = table.reads
         await until(lambda: table.reads > reads)  # from here on nobody looks by the clock

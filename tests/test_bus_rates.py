@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from django_livesim.bus import hub, local, pressure
+from django_livesim.bus import hub, interest, local, pressure
 from django_livesim.protocol.names import worker_channel
 from tests.test_bus import WORKER, Page, Table, frame, nothing_is_left, until, watching
 
@@ -32,7 +32,7 @@ def signs() -> Iterator[list[dict[str, Any]]]:
 @pytest.fixture
 def _seldom(monkeypatch: pytest.MonkeyPatch, nothing_is_left: None) -> None:
     """What is told soon is told for a reason, and not because it is time."""
-    monkeypatch.setattr(hub, "INTERVAL", 3600.0)
+    monkeypatch.setattr(interest, "INTERVAL", 3600.0)
 
 
 @pytest.mark.usefixtures("_seldom")
@@ -68,11 +68,11 @@ async def test_a_wish_that_changes_nothing_is_not_told(signs: list[dict[str, Any
         joined.rate(two.viewer, 10)
         await until(lambda: signs and signs[-1]["rates"] == {"view": 20})
         joined.hear(frame(1))  # nothing is in doubt any more
-        await asyncio.sleep(2 * hub.GAP)
+        await asyncio.sleep(2 * interest.GAP)
         count = len(signs)
         for fps in range(10):
             joined.rate(two.viewer, fps)
-        await asyncio.sleep(3 * hub.GAP)
+        await asyncio.sleep(3 * interest.GAP)
         assert len(signs) == count
 
 

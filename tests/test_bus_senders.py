@@ -115,7 +115,7 @@ async def test_those_who_may_control_a_run_are_told_and_nobody_else(names: Names
 async def test_the_sender_is_told_once_and_not_who_it_is(names: Names) -> None:
     ada = Page(sender="u:1", role="owner")
     async with watched(names, ada) as hub:
-        ada.viewer.ask("a")
+        ada.viewer.outcomes.expect("a")
         ada.viewer.accept("a", "add")
         hub.hear(verdict("u:1", "a", result="5"))
         await until(lambda: ada.of("applied"))

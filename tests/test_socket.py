@@ -26,7 +26,7 @@ from django.test import Client
 from django.urls import path
 
 from django_livesim import gateway
-from django_livesim.bus import hub, watch
+from django_livesim.bus import hub, interest, watch
 from django_livesim.bus.hubs import Hubs, hubs
 from django_livesim.bus.publisher import Publisher
 from django_livesim.bus.seldom import Seldom
@@ -146,7 +146,7 @@ class Socket:
 async def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Every test ends with no hub and none of our tasks."""
     monkeypatch.setattr(hub, "LINGER", 0.05)
-    monkeypatch.setattr(hub, "INTERVAL", 1.0)
+    monkeypatch.setattr(interest, "INTERVAL", 1.0)
     monkeypatch.setattr(watch, "INTERVAL", 1.0)
     yield
     deadline = time.monotonic() + DEADLINE

@@ -12,6 +12,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from django_livesim import logins
 from django_livesim.templatetags import livesim
 
 
@@ -104,12 +105,12 @@ class AdminAlone:
 
 class TestLoggingOut:
     def test_it_is_the_page_of_that_name(self):
-        assert livesim.livesim_logout() == "/accounts/logout/"
+        assert logins.livesim_logout() == "/accounts/logout/"
 
     def test_it_is_the_admins_where_there_is_none(self, settings):
         settings.ROOT_URLCONF = AdminAlone
-        assert livesim.livesim_logout() == "/admin/logout/"
+        assert logins.livesim_logout() == "/admin/logout/"
 
     def test_it_is_nowhere_without_either(self, settings):
         settings.ROOT_URLCONF = "django_livesim.urls"
-        assert livesim.livesim_logout() == ""
+        assert logins.livesim_logout() == ""

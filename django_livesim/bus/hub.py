@@ -10,12 +10,9 @@ its last.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import math
-import random
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
@@ -25,8 +22,9 @@ from uuid import UUID, uuid4
 import orjson
 
 from django_livesim.bus.feed import Feed, Frame
+from django_livesim.bus.interest import Interest
 from django_livesim.bus.large import LARGE, Large
-from django_livesim.bus.pressure import Pressure
+from django_livesim.bus.presence import Presence
 from django_livesim.bus.receiver import Receiver
 from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
@@ -34,22 +32,13 @@ from django_livesim.bus.senders import Senders
 from django_livesim.bus.turns import turns
 from django_livesim.bus.viewer import Viewer
 from django_livesim.bus.watch import ALL, RowWatch
-from django_livesim.protocol import frames
-from django_livesim.protocol.frames import By, Verdict
-from django_livesim.protocol.names import CloseCode, Role, Status, run_group, worker_channel
+from django_livesim.protocol.frames import Verdict
+from django_livesim.protocol.names import CloseCode, Role, run_group
 
-INTERVAL = 5.0  # seconds between two signs of interest
-GAP = 0.1  # seconds between two signs of interest, at least
-KEYFRAMES = 2  # times that a whole frame is asked for, at most, in each
-KEYFRAME_SPAN = (1.0, 1.5)  # seconds; not the same in each process
 RESYNC_GAP = 1.0  # seconds between two resyncs of one viewer
 LINGER = 1.0  # seconds that a hub stays after its last viewer, for one who reloads the page
-PRESENCE_GAP = 1.0  # seconds between two tellings of how many watch
 FRAME = ("role", "epoch", "seq", "tick", "text", "prev", "delta", "check")
 SEEN_LIMIT = 4096  # verdicts that are remembered, so that a doubled one is told once
-DEAF = "shown late, since no messages from its worker arrive; the run goes on, and takes commands"
-BLIND = "the database does not answer; no command is taken, and the run waits for it"
-SILENT = "its worker gives no sign of life; the run waits, and goes on by itself"
 
 logger = logging.getLogger(__name__)
 seldom = Seldom(logger)
@@ -78,18 +67,13 @@ class Hub:
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
         self._watch = RowWatch(self, rows)
-        self._senders = Senders(rows, self._say_who)
-        self._know_senders = rows.know_senders
+        self._interest = Interest(self, receiver)
+        self._senders = Senders(rows, self.viewers)
+        self._presence = Presence(self.viewers)
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._groups: set[str] = set()
-        self._care = asyncio.Event()
-        self._keyframes: deque[float] = deque(maxlen=KEYFRAMES)
-        self._pressure = Pressure()
-        self._rates: dict[str, float] = {}  # by role, what the worker was told last
         self._tasks: list[asyncio.Task[None]] = []
         self._linger: asyncio.TimerHandle | None = None
-        self._presence: asyncio.TimerHandle | None = None
-        self._presence_at = -PRESENCE_GAP
         self._closed = False
 
     # viewers
@@ -110,11 +94,11 @@ class Hub:
         self._hear_roles()
         if not self._tasks:
             self._start("rows", self._watch.run())
-            self._start("interest", self._show_interest())
+            self._start("interest", self._interest.run())
             self._start("senders", self._senders.run())
         self._watch.ask()
-        self._care.set()
-        self._announce()
+        self._interest.ask()
+        self._presence.announce()
 
     def leave(self, viewer: Viewer) -> None:
         """Let a viewer go; safe to call twice."""
@@ -123,8 +107,8 @@ class Hub:
         self.viewers.discard(viewer)
         if self._closed:
             return
-        self._note_wish(viewer.role, viewer.fps)
-        self._announce()
+        self._interest.note_wish(viewer.role, viewer.fps)
+        self._presence.announce()
         if self.viewers:
             self._hear_roles()
         else:
@@ -140,12 +124,7 @@ class Hub:
         """The viewer wants at most so many frames a second; where it matters, the worker is told."""
         before = viewer.fps
         viewer.rate(fps)
-        self._note_wish(viewer.role, max(before, viewer.fps))
-
-    def _note_wish(self, role: str, fps: float) -> None:
-        """There was, or is, a viewer with this wish: where nobody's is higher, the worker is to know."""
-        if fps >= self._rates.get(role, math.inf):
-            self._care.set()
+        self._interest.note_wish(viewer.role, max(before, viewer.fps))
 
     def resync(self, viewer: Viewer) -> None:
         """Show the viewer the newest frame again, and have the worker send one; at most once a second."""
@@ -168,7 +147,7 @@ class Hub:
     def _renew(self, viewer: Viewer) -> None:
         self._show_newest(viewer)
         self.in_doubt = True
-        self._care.set()
+        self._interest.ask()
 
     def close(self, code: CloseCode = CloseCode.RESTARTING) -> None:
         """End everything: what viewers are left, the subscription, the tasks."""
@@ -177,9 +156,9 @@ class Hub:
         self._closed = True
         for viewer in self.viewers:
             viewer.close(code)
-        for handle in (self._linger, self._presence):
-            if handle:
-                handle.cancel()
+        if self._linger:
+            self._linger.cancel()
+        self._presence.stop()
         for group in self._groups:
             self._receiver.leave(group)
         for task in self._tasks:
@@ -244,9 +223,9 @@ class Hub:
         """From now on messages arrive; what was said before is asked for."""
         self.in_doubt = True
         for viewer in self.viewers:
-            viewer.hurry()
+            viewer.outcomes.hurry()
         self._watch.ask()
-        self._care.set()
+        self._interest.ask()
 
     def _hear_frame(self, message: dict[str, Any]) -> None:
         self.take_frame(Frame(**{name: message[name] for name in FRAME if name in message}))
@@ -270,27 +249,19 @@ class Hub:
         following = orjson.loads(text).get("next") if kind == "end" else None
         for viewer in self.viewers:
             if kind == "end":
-                self._then(viewer, partial(viewer.tell_end, text, following))
+                self._senders.then(viewer, partial(viewer.tell_end, text, following))
             elif kind == "status" and self._is_produced:
-                self._then(viewer, partial(viewer.say_newest, text))
+                self._senders.then(viewer, partial(viewer.say_newest, text))
             else:
-                self._then(viewer, partial(viewer.say, text))
-
-    def _then(self, viewer: Viewer, act: Callable[[], None]) -> None:
-        """Say something to a viewer: to whom verdicts are told with a name, after those that wait for it."""
-        if viewer.role in self._know_senders:
-            self._senders.then(act)
-        else:
-            act()
+                self._senders.then(viewer, partial(viewer.say, text))
 
     def _note_status(self, status: dict[str, Any]) -> None:
         """Keep what viewers are told now, which is told again where the row cannot be read."""
         known = self.facts
         if known is None:  # nobody watches
             return
-        fields = {name: status[name] for name in ("status", "reason", "tick", "progress")}
-        self.facts = replace(known, **fields, speed=0.0 if status["speed"] == "max" else status["speed"])
-        if self._is_news(self.facts, known):
+        self.facts = known.after(status)
+        if self.facts.is_news_after(known):
             self._watch.heard_status()
             self._watch.ask()
         for viewer in self.viewers:
@@ -300,11 +271,6 @@ class Hub:
     @property
     def _is_produced(self) -> bool:
         return self.facts is not None and self.facts.produced
-
-    @staticmethod
-    def _is_news(heard: Facts, known: Facts) -> bool:
-        """Whether the row is to be read for it; what changes with each tick has it read no more often."""
-        return heard.status != known.status if heard.produced else heard.told() != known.told()
 
     def _hear_verdict(self, message: dict[str, Any]) -> None:
         verdict = Verdict.decode(message)
@@ -319,19 +285,13 @@ class Hub:
         is_wanted = False  # by somebody who may know who sent it
         for viewer in self.viewers:
             if viewer.is_sender(verdict):
-                self._then(viewer, partial(viewer.answer, verdict))
-            elif viewer.role in self._know_senders:
+                self._senders.then(viewer, partial(viewer.answer, verdict))
+            elif viewer.role in self._senders.knowing:
                 is_wanted = True
             else:
                 viewer.say(others)
         if is_wanted:
             self._senders.tell(verdict)
-
-    def _say_who(self, verdict: Verdict, by: By) -> None:
-        text = verdict.text(to_sender=False, by=by)
-        for viewer in self.viewers:
-            if viewer.role in self._know_senders and not viewer.is_sender(verdict):
-                viewer.say(text)
 
     def _hear_look(self, message: dict[str, Any]) -> None:
         self._watch.ask()
@@ -357,7 +317,7 @@ class Hub:
         self.facts = facts
         if known is None or known.worker != facts.worker or self._moved:
             self.in_doubt, self._moved = True, False
-            self._care.set()
+            self._interest.ask()
         for viewer in self.viewers:
             if known and known.sharing != facts.sharing:
                 viewer.doubt.set()
@@ -367,7 +327,7 @@ class Hub:
         """Show a frame, unless a newer one was shown."""
         feed = self.feeds.get(frame.role)
         if feed is None:
-            feed = self.feeds[frame.role] = Feed(self._care.set)
+            feed = self.feeds[frame.role] = Feed(self._interest.ask)
         newest, large = feed.newest, self.large.get(frame.role)
         if frame.epoch < self._epoch or frame.number <= feed.number:
             return
@@ -377,7 +337,7 @@ class Hub:
             self._epoch = frame.epoch
         is_shown = feed.take(frame)
         if feed.misses:
-            self._care.set()
+            self._interest.ask()
         if not is_shown:
             if newest:
                 what = "was lost on its way, or does not fit"
@@ -385,26 +345,13 @@ class Hub:
             return
         self.in_doubt = False
         if self.large.pop(frame.role, None):
-            self._tell_all()
+            self.tell_all()
         if newest and frame.shows_the_same(newest):
             return
         if self._watch.is_blind or self._watch.is_silent:
             self._watch.ask()  # that may be over
         turns().show(self.viewers, feed)
-        self._weigh(frame)
-
-    def _weigh(self, frame: Frame) -> None:
-        """Where most viewers miss frames, ask for fewer; where none do any more, for more again."""
-        now = time.monotonic()
-        if not self._pressure.came(frame.role, now):
-            return
-        before = self._pressure.limit
-        after = self._pressure.judge([viewer.count() for viewer in self.viewers], now)
-        if after != before:
-            self._care.set()
-        if after < before:
-            text = "More frames come than viewers can be sent; %.1f a second are asked for: run=%s"
-            seldom.warning(text, after, self.run_id)
+        self._interest.weigh(frame)
 
     def take_large(self, large: Large) -> None:
         """Tell that the newest view is not shown, unless a newer one was."""
@@ -415,30 +362,14 @@ class Hub:
         self.in_doubt = False  # a whole one that is asked for is as large
         self.large[large.role] = large
         if known is None:
-            self._tell_all()
+            self.tell_all()
 
     def hears(self) -> bool:
         """Whether messages arrive, as far as is known."""
         return self._receiver.hears()
 
-    def take_blindness(self) -> None:
-        """The row could not be read. Whoever watches is told; what a later reading gives, takes it back."""
-        self._watch.is_blind = True
-        self._tell_all()
-
-    def _trouble(self, facts: Facts) -> str:
-        """What keeps viewers from seeing what there is, or the run from going on, as far as is known here."""
-        if facts.ended:
-            return ""
-        if self._watch.is_blind:
-            return BLIND
-        if facts.status != Status.RUNNING or not facts.worker:
-            return ""
-        if self._watch.is_silent:
-            return SILENT
-        return "" if self.hears() else DEAF
-
-    def _tell_all(self) -> None:
+    def tell_all(self) -> None:
+        """Tell viewers what keeps them from seeing what there is, and what no longer does."""
         for viewer in self.viewers:
             if self.facts is not None:
                 self._tell(viewer, self.facts)
@@ -446,70 +377,10 @@ class Hub:
     def _tell(self, viewer: Viewer, facts: Facts) -> None:
         told = facts.told()
         large = self.large.get(ALL) or self.large.get(viewer.role)
-        if trouble := "; ".join(filter(None, (self._trouble(facts), large.reason if large else ""))):
+        if trouble := "; ".join(filter(None, (self._watch.trouble(facts), large.reason if large else ""))):
             facts = replace(facts, reason="; ".join(filter(None, (facts.reason, trouble))))
             told = (*facts.told(), facts.tick)  # which no frame shows
         if viewer.told_status != told:
             viewer.told_status = told
             viewer.say(facts.status_text)
         viewer.told_end = viewer.told_end and facts.ended
-
-    # what is said
-
-    async def _show_interest(self) -> None:
-        """Let the run's worker know that somebody watches, and when a whole frame is wanted."""
-        while True:
-            self._care.clear()
-            if self.viewers and self.facts and self.facts.worker:
-                try:
-                    await self._send_interest(self.facts.worker)
-                except Exception:
-                    seldom.warning("No worker was told who watches: run=%s", self.run_id, exc_info=True)
-            await asyncio.sleep(self._interest_gap())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL * random.uniform(0.8, 1.2)):
-                    await self._care.wait()
-
-    def _interest_gap(self) -> float:
-        """Seconds until interest may be shown again; two requests for a whole frame may be close together."""
-        if len(self._keyframes) < KEYFRAMES:
-            return GAP
-        return max(GAP, self._keyframes[0] + random.uniform(*KEYFRAME_SPAN) - time.monotonic())
-
-    async def _send_interest(self, worker: UUID) -> None:
-        # While paused no further frame would show that the last one was lost.
-        misses = self.in_doubt or any(feed.misses for feed in self.feeds.values())
-        keyframe = misses or self.facts is None or self.facts.status == Status.PAUSED
-        if keyframe:
-            self._keyframes.append(time.monotonic())
-        self._rates = self._wishes()
-        message = {
-            "type": "livesim.interest",
-            "run": self.run_id.hex,
-            "hub": self.id,
-            "viewers": len(self.viewers),
-            "roles": sorted({str(viewer.role) for viewer in self.viewers}),
-            "keyframe": keyframe,
-            "rates": {role: fps for role, fps in self._rates.items() if fps < math.inf},
-        }
-        await self._receiver.send(worker_channel(worker), message)
-
-    def _wishes(self) -> dict[str, float]:
-        """By role, the most frames a second that a viewer wants, and can be sent."""
-        wishes: dict[str, float] = {}
-        for viewer in self.viewers:
-            wishes[viewer.role] = max(wishes.get(viewer.role, 0.0), viewer.fps)
-        return {str(role): min(fps, self._pressure.limit) for role, fps in wishes.items()}
-
-    def _announce(self) -> None:
-        """Tell everyone how many watch, now or when a second has passed since the last time."""
-        if self._presence is None:
-            delay = max(0.0, self._presence_at + PRESENCE_GAP - time.monotonic())
-            self._presence = self._loop.call_later(delay, self._say_presence)
-
-    def _say_presence(self) -> None:
-        self._presence = None
-        self._presence_at = time.monotonic()
-        text = frames.presence(len(self.viewers))
-        for viewer in self.viewers:
-            viewer.say(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -56,6 +56,15 @@ class Facts:
         """What must differ for viewers to be told anew; ticks they see in frames."""
         progress = self.progress if self.produced else None
         return self.status, self.reason, frames.wire_speed(self.speed), progress
+
+    def after(self, status: Mapping[str, Any]) -> Facts:
+        """What is known once viewers were told this status."""
+        fields = {name: status[name] for name in ("status", "reason", "tick", "progress")}
+        return replace(self, **fields, speed=0.0 if status["speed"] == "max" else status["speed"])
+
+    def is_news_after(self, known: Facts) -> bool:
+        """Whether the row is to be read for it; what changes with each tick has it read no more often."""
+        return self.status != known.status if self.produced else self.told() != known.told()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from django_livesim.bus.rows import Rows
 from django_livesim.bus.seldom import Seldom
+from django_livesim.bus.viewer import Viewer
 from django_livesim.protocol import frames
-from django_livesim.protocol.frames import By, Verdict
+from django_livesim.protocol.frames import Verdict
 
 MOST = 1000  # names that are kept, and things to be told that wait for them
 KEPT = 60.0  # seconds for which a name is taken for the same
@@ -30,23 +31,26 @@ class Senders:
     waits, verdicts are told without. Used in its hub's loop, in which `run` goes on until it is cancelled.
     """
 
-    def __init__(self, rows: Rows, say: Callable[[Verdict, By], None]) -> None:
+    def __init__(self, rows: Rows, viewers: Collection[Viewer]) -> None:
+        """The hub adds to `viewers`, and takes away."""
+        self.knowing = rows.know_senders
+        """The roles that are told who sent a command."""
         self._rows = rows
-        self._say = say
+        self._viewers = viewers
         self._names: OrderedDict[str, tuple[str, float]] = OrderedDict()  # and until when they are kept
         self._waiting: deque[Verdict | Act] = deque()
         self._some = asyncio.Event()
 
     def tell(self, verdict: Verdict) -> None:
-        """Have it told: now where the sender is known, and nothing waits before it."""
+        """Tell those who may know the sender: now where it is known, and nothing waits before it."""
         if self._waiting or self._is_unknown(verdict.sender):
             self._wait_with(verdict)
         else:
             self._tell(verdict)
 
-    def then(self, act: Act) -> None:
-        """Do what says something else to those who know the senders, after what waits."""
-        if self._waiting:
+    def then(self, viewer: Viewer, act: Act) -> None:
+        """Do what says something else to a viewer; to one who may know the senders, after what waits."""
+        if self._waiting and viewer.role in self.knowing:
             self._wait_with(act)
         else:
             act()
@@ -79,7 +83,10 @@ class Senders:
 
     def _tell(self, verdict: Verdict) -> None:
         name, _ = self._names.get(verdict.sender, ("", 0.0))
-        self._say(verdict, frames.sender(verdict.sender, name))
+        text = verdict.text(to_sender=False, by=frames.sender(verdict.sender, name))
+        for viewer in self._viewers:
+            if viewer.role in self.knowing and not viewer.is_sender(verdict):
+                viewer.say(text)
 
     def _is_unknown(self, sender: str) -> bool:
         if not sender.startswith("u:") or self._rows.names is None:

@@ -6,13 +6,13 @@ import asyncio
 import math
 import random
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Coroutine
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from typing import Any
 
 from django_livesim.bus.feed import Feed
+from django_livesim.bus.outcomes import Outcomes
 from django_livesim.bus.turns import Turns, turns
 from django_livesim.bus.wire import Bare, Send
 from django_livesim.protocol import frames
@@ -22,11 +22,7 @@ from django_livesim.protocol.names import CloseCode
 LANE_LIMIT = 4096  # messages that may wait for one viewer: some may come before it has a turn to send any
 LANE_BYTES = 2**20  # bytes of them; one message more may be of any size
 ROOMY = 128  # messages, and half of the bytes, above which a viewer is asked nothing more
-ASKED_LIMIT = 1024  # commands of one viewer whose outcome is waited for
-ANSWERED_LIMIT = 1024  # outcomes that are remembered, so that a doubled one is told once
 UNACKED_LIMIT = 2  # frames on their way to a viewer that acknowledges
-FIRST_QUERY = 2.0  # seconds after which an outcome that did not come is read from the rows
-LONGEST_QUERY = 30.0  # seconds between two readings, at most
 
 SPREAD = 0.2  # of the time that a send may take: so many who stop reading at once are not closed all at once
 
@@ -34,17 +30,6 @@ ALL_FRAMES = 1000.0  # frames a second from which on a wish is none
 
 RIGHTLESS = frozenset({CloseCode.FORBIDDEN, CloseCode.DELETED})
 """After these nothing more is told of the run."""
-
-
-@dataclass
-class _Asked:
-    """A command under way: noted before its row is inserted, so that no outcome can overtake it."""
-
-    accepted: bool = False
-    early: Verdict | None = None
-    """The outcome, where it came before *accepted* was said."""
-    query_at: float = field(default_factory=lambda: time.monotonic() + FIRST_QUERY)
-    wait: float = FIRST_QUERY
 
 
 class Viewer:
@@ -59,8 +44,6 @@ class Viewer:
     __slots__ = (
         "__weakref__",
         "_acks",
-        "_answered",
-        "_asked",
         "_context",
         "_count",
         "_counted",
@@ -93,6 +76,7 @@ class Viewer:
         "doubt",
         "fps",
         "next_resync_at",
+        "outcomes",
         "resync_waits",
         "role",
         "sender",
@@ -120,6 +104,8 @@ class Viewer:
         self.close_code: CloseCode | None = None
         self.doubt = asyncio.Event()
         """Set where the viewer's rights may have changed, and are to be looked at."""
+        self.outcomes = Outcomes()
+        """Of the commands that came from here."""
         self._send = send
         self._slow = slow  # seconds
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -140,8 +126,6 @@ class Viewer:
         self._drain_by = float("inf")
         self._slot: Feed | None = None
         self._shown = (-1, -1)
-        self._asked: OrderedDict[str, _Asked] = OrderedDict()
-        self._answered: OrderedDict[str, None] = OrderedDict()
         self._unacked: deque[tuple[int, int]] = deque()
         self._acks = False
         self.fps = math.inf
@@ -231,27 +215,11 @@ class Viewer:
 
     # commands
 
-    def ask(self, client_id: str) -> bool:
-        """Note a command before it is stored; False where it is under way already."""
-        if client_id in self._asked:
-            return False
-        self._answered.pop(client_id, None)
-        if len(self._asked) >= ASKED_LIMIT:  # the oldest is still answered when the worker says so
-            self._asked.popitem(last=False)
-        self._asked[client_id] = _Asked()
-        return True
-
-    def forget(self, client_id: str) -> None:
-        """The command was not stored after all."""
-        self._asked.pop(client_id, None)
-
     def accept(self, client_id: str, command: str) -> None:
         """Say that the command is stored, and its outcome, where that came first."""
         self.say(frames.accepted(client_id, command))
-        if asked := self._asked.get(client_id):
-            asked.accepted = True
-            if asked.early:
-                self.answer(asked.early)
+        if early := self.outcomes.accept(client_id):
+            self.answer(early)
 
     def is_sender(self, verdict: Verdict) -> bool:
         """Whether the command is this viewer's, or its person's from elsewhere."""
@@ -259,37 +227,8 @@ class Viewer:
 
     def answer(self, verdict: Verdict) -> None:
         """Say the outcome of one of this sender's commands: once, and after *accepted*."""
-        asked = self._asked.get(verdict.id)
-        if asked and not asked.accepted:
-            asked.early = verdict
-            return
-        if asked is None and verdict.id in self._answered:
-            return
-        self._asked.pop(verdict.id, None)
-        self._answered[verdict.id] = None
-        if len(self._answered) > ANSWERED_LIMIT:
-            self._answered.popitem(last=False)
-        self.say(verdict.text(to_sender=True))
-
-    def overdue(self, now: float) -> list[str]:
-        """The commands whose outcome should be read from the rows now; each less and less often."""
-        late = [each for each, asked in self._asked.items() if asked.accepted and asked.query_at <= now]
-        for client_id in late:
-            asked = self._asked[client_id]
-            asked.wait = min(asked.wait * 2, LONGEST_QUERY)
-            asked.query_at = now + asked.wait
-        return late
-
-    def next_query_at(self) -> float | None:
-        """When the first of its commands will be overdue."""
-        if not self._asked:
-            return None
-        return min((asked.query_at for asked in self._asked.values() if asked.accepted), default=None)
-
-    def hurry(self) -> None:
-        """Outcomes may have been missed: all that are waited for are overdue."""
-        for asked in self._asked.values():
-            asked.query_at, asked.wait = 0.0, FIRST_QUERY
+        if self.outcomes.take(verdict):
+            self.say(verdict.text(to_sender=True))
 
     # what the viewer asks about its frames
 

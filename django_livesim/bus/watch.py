@@ -17,7 +17,7 @@ from django_livesim.bus.rows import Facts, Rows
 from django_livesim.bus.seldom import Seldom
 from django_livesim.bus.viewer import Viewer
 from django_livesim.protocol import frames
-from django_livesim.protocol.names import CloseCode
+from django_livesim.protocol.names import CloseCode, Status
 
 if TYPE_CHECKING:
     from django_livesim.bus.hub import Hub
@@ -27,6 +27,10 @@ GAP = 0.1  # seconds between two looks, at least
 ROUND = 200  # outcomes that are asked for in one query
 BEATS = 2.5  # of a worker's beats, for which it may be silent
 PATIENCE = 1.0  # seconds for a frame, or an end, to come from the worker before the rows say it
+
+DEAF = "shown late, since no messages from its worker arrive; the run goes on, and takes commands"
+BLIND = "the database does not answer; no command is taken, and the run waits for it"
+SILENT = "its worker gives no sign of life; the run waits, and goes on by itself"
 
 AWAY = (DatabaseError, InterfaceError, OSError, TimeoutError)
 """What a reading raises where the database does not answer; anything else is wrong with what was read."""
@@ -63,6 +67,18 @@ class RowWatch:
         """A row that is being read now may be older than what was just heard."""
         self._statuses += 1
 
+    def trouble(self, facts: Facts) -> str:
+        """What keeps viewers from seeing what there is, or the run from going on, as far as is known here."""
+        if facts.ended:
+            return ""
+        if self.is_blind:
+            return BLIND
+        if facts.status != Status.RUNNING or not facts.worker:
+            return ""
+        if self.is_silent:
+            return SILENT
+        return "" if self._hub.hears() else DEAF
+
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
@@ -73,7 +89,8 @@ class RowWatch:
             except Exception as exc:
                 seldom.warning("The rows of run=%s could not be read", self._hub.run_id, exc_info=True)
                 if isinstance(exc, AWAY):
-                    self._hub.take_blindness()
+                    self.is_blind = True
+                    self._hub.tell_all()  # what a later reading gives, takes it back
                 await asyncio.sleep(1.0)
             look_at = time.monotonic() + INTERVAL
             await asyncio.sleep(GAP)
@@ -82,7 +99,7 @@ class RowWatch:
     async def _sleep_until(self, look_at: float) -> None:
         """Until somebody asks, it is time to look, an outcome is overdue, or we are deaf, or no more so."""
         while not self._asked.is_set() and self._hub.hears() is self._heard:
-            queries = (viewer.next_query_at() for viewer in self._hub.viewers)
+            queries = (viewer.outcomes.next_query_at() for viewer in self._hub.viewers)
             first = min([look_at, *(at for at in queries if at is not None)])
             now = time.monotonic()
             if first <= now:
@@ -176,7 +193,7 @@ class RowWatch:
 
     async def _read_answers(self) -> None:
         now = time.monotonic()
-        asked = [(viewer, each) for viewer in self._hub.viewers for each in viewer.overdue(now)]
+        asked = [(viewer, each) for viewer in self._hub.viewers for each in viewer.outcomes.overdue(now)]
         if not asked:
             return
         asked.sort(key=lambda pair: (pair[0].sender, pair[1]))

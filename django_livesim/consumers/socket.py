@@ -196,14 +196,14 @@ class LivesimConsumer:
 
     async def _act(self, message: commands.Command | commands.Control) -> None:
         """Have the gateway store it, and say so. Noted first, so that no outcome comes before."""
-        new = self.viewer.ask(message.id)
+        new = self.viewer.outcomes.expect(message.id)
         try:
             async with asyncio.timeout(STORE_LIMIT):
                 row = await astore(self.scope, self.run_id, self.viewer.sender, message)
         except Exception as exc:
             # What may have been stored stays noted: its outcome follows the next *accepted*.
             if new and isinstance(exc, LivesimError) and exc.code is not Code.DB_DOWN:
-                self.viewer.forget(message.id)
+                self.viewer.outcomes.forget(message.id)
             self.viewer.say(frames.error(message.id, self._problem(exc)))
             return
         self.viewer.accept(message.id, row.name)

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
-from django.db.models import Case, CharField, F, Q, Value, When, Window
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models import Case, CharField, F, Q, Value, When
+from django.db.models.functions import Coalesce
 
-from django_livesim import conf
-from django_livesim.models import Checkpoint, Command, Run, Source
-from django_livesim.protocol import packed, plain
-from django_livesim.protocol.names import CANCEL, ENDED, Kind, Status
-from django_livesim.protocol.records import CODE_LENGTH, Committed, Position, Stored, Verdict, Write
-from django_livesim.store import (
-    attaching,
-    cancelling,
-    intake,
-    loading,
-    locks,
-    repeating,
-    sampling,
-    transitions,
-    volatile,
-)
+from django_livesim.models import Checkpoint, Run, Source
+from django_livesim.protocol import plain
+from django_livesim.protocol.names import ENDED, Status
+from django_livesim.protocol.records import Committed, Position, Write
+from django_livesim.store import attaching, checkpoints, intake, locks, sampling, transitions, verdicts
 from django_livesim.store.many import update_each
 from django_livesim.store.moments import Moment
 from django_livesim.store.transitions import Tell, Transition
 
 logger = logging.getLogger(__name__)
-
-PIECE = 8 * 1024 * 1024  # bytes of checkpoints in one statement
 
 FENCE = ("id", "worker", "epoch")
 """By these a run is changed, and no other way."""
@@ -44,15 +31,8 @@ FENCE = ("id", "worker", "epoch")
 POSITION = ("tick", "horizon", "hash", "next_seq", "speed")
 """What every write changes of a run."""
 
-WAITING = ("id", "run", "outcome")
-VERDICT = ("apply_seq", "apply_tick", "epoch", "outcome", "code", "message", "result")
-
 DATA_ERRORS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 """What the database, or its driver, says of values that it can never take."""
-
-
-class Overtaken(Exception):
-    """A command of a write has its outcome already, from elsewhere: what the run did with it never was."""
 
 
 class Halfway(OperationalError):
@@ -121,14 +101,14 @@ def write(
     `versions` are those of the code there is, by simulation: what a restart
     begins with. `tell` gets each change of status once it has committed.
     """
-    checkpoints = [_checkpoint_row(one, one.checkpoint) for one in writes if one.checkpoint is not None]
+    states = [checkpoints.row(one, one.checkpoint) for one in writes if one.checkpoint is not None]
     try:
         with locks.brief():
-            results = _write(worker, writes, versions or {}, checkpoints, again)
-    except (Overtaken, locks.Locked, *DATA_ERRORS) as exc:
+            results = _write(worker, writes, versions or {}, states, again)
+    except (verdicts.Overtaken, locks.Locked, *DATA_ERRORS) as exc:
         if len(writes) > 1:
             return _each_alone(lambda one: write(worker, [one], versions, tell, again), writes)
-        if isinstance(exc, Overtaken):
+        if isinstance(exc, verdicts.Overtaken):
             return [Committed.FENCED]
         if isinstance(exc, locks.Locked):
             return [Committed.LATER]
@@ -175,7 +155,7 @@ def _write(
     worker: UUID,
     writes: Sequence[Write],
     versions: Mapping[str, int],
-    checkpoints: Sequence[Checkpoint],
+    states: Sequence[Checkpoint],
     again: Collection[UUID],
 ) -> list[str]:
     """All of them, within a transaction: few statements, however many they are."""
@@ -184,9 +164,9 @@ def _write(
     free = [one for one in writes if one.run not in taken | there]
     mine = _advance(worker, free)
     done = [one for one in free if (one.run, one.epoch) in mine]
-    _write_verdicts(done)
-    _write_consequences([(one, verdict) for one in done for verdict in one.verdicts])
-    _write_checkpoints([row for row in checkpoints if (row.run_id, row.epoch) in mine])
+    verdicts.note(done)
+    verdicts.follow([(one, verdict) for one in done for verdict in one.verdicts])
+    checkpoints.insert([row for row in states if (row.run_id, row.epoch) in mine])
     sampling.forget({one.run: one.lost_after for one in done if one.lost_after is not None})
     sampling.insert((one.run, each) for one in done for each in one.samples)
     for one in done:
@@ -292,89 +272,3 @@ def _nobody() -> Any:
     """Why a run waits that has just been let go: that of a process of its author's waits for that one."""
     attached = When(source=str(Source.EXTERNAL), then=Value(attaching.NOBODY))
     return Case(attached, default=Value(""), output_field=CharField())
-
-
-def _write_verdicts(writes: Iterable[Write]) -> None:
-    """What became of the commands, in one statement. Raises Overtaken."""
-    given = {
-        verdict.entry.id: (one, verdict)
-        for one in writes
-        for verdict in one.verdicts
-        if verdict.entry.id is not None
-    }
-    rows = [_verdict_row(one, verdict) for one, verdict in given.values()]
-    changed = update_each(Command, WAITING, VERDICT, rows, also={"applied_at": Moment()})
-    if changed == len(rows):
-        return
-    for pk, epoch, place in Command.objects.filter(pk__in=given).values_list("pk", "epoch", "apply_seq"):
-        one, verdict = given[pk]
-        if (epoch, place) != (one.epoch, verdict.apply_seq):
-            raise Overtaken
-    # those that are no more were looks into the state: whoever no longer waits for one deletes it
-
-
-def _write_consequences(answered: Sequence[tuple[Write, Verdict]]) -> None:
-    """The rows of volatile commands, the next of repeated ones, the end of cancelled ones; in this order."""
-    if new := [(one, verdict) for one, verdict in answered if verdict.entry.id is None]:
-        try:
-            volatile.insert(new)
-        except volatile.Known as exc:
-            raise Overtaken from exc
-    if again := [verdict.entry.id for one, verdict in answered if verdict.entry.every and not one.ended]:
-        repeating.repeat(each for each in again if each is not None)
-    for _, verdict in answered:
-        entry = verdict.entry
-        if entry.kind is Kind.CONTROL and entry.name == CANCEL and entry.id is not None:
-            cancelling.cancel(entry.id, verdict.kept)
-
-
-def _verdict_row(one: Write, verdict: Verdict) -> tuple[Any, ...]:
-    waiting = (verdict.entry.id, one.run, "")
-    place = (verdict.apply_seq, verdict.apply_tick, one.epoch)
-    code, message = plain.storable(verdict.code)[:CODE_LENGTH], plain.storable(verdict.message)
-    return (*waiting, *place, str(verdict.outcome), code, message, orjson.loads(verdict.result))
-
-
-def _write_checkpoints(rows: Sequence[Checkpoint]) -> None:
-    """The states, as many in one statement as is bearable, and the oldest of each run away."""
-    for some in _pieces(rows):
-        Checkpoint.objects.bulk_create(
-            some,
-            update_conflicts=True,
-            unique_fields=["run", "tick", "apply_seq"],
-            update_fields=["epoch", "version", "hash", "data", "views"],
-        )
-    if rows:
-        place = Window(RowNumber(), partition_by=[F("run")], order_by=list(loading.NEWEST))
-        placed = Checkpoint.objects.filter(run__in=[row.run_id for row in rows]).annotate(place=place)
-        old = placed.filter(place__gt=conf.settings.KEEP_CHECKPOINTS)
-        Checkpoint.objects.filter(pk__in=old.values("pk")).delete()
-
-
-def _checkpoint_row(one: Write, stored: Stored) -> Checkpoint:
-    """Hashed and deflated, which takes its time: before the transaction, and away from the step thread."""
-    return Checkpoint(
-        run_id=one.run,
-        tick=stored.tick,
-        apply_seq=stored.apply_seq,
-        epoch=one.epoch,
-        version=stored.version,
-        hash=plain.digest(stored.data),
-        data=packed.pack(stored.data),
-        views=None if stored.views is None else packed.pack(stored.views),
-    )
-
-
-def _pieces(rows: Iterable[Checkpoint]) -> Iterator[list[Checkpoint]]:
-    """Lists of at most `PIECE` bytes, or of one row."""
-    piece: list[Checkpoint] = []
-    size = 0
-    for row in rows:
-        length = len(row.data) + len(row.views or b"")
-        if piece and size + length > PIECE:
-            yield piece
-            piece, size = [], 0
-        piece.append(row)
-        size += length
-    if piece:
-        yield piece

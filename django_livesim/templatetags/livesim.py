@@ -5,27 +5,23 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from django import template
 from django.conf import settings as django_settings
-from django.http import HttpRequest
-from django.shortcuts import resolve_url
 from django.template import Context
 from django.template.defaultfilters import filesizeformat
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
+from django.urls import get_script_prefix
 from django.utils import timezone
-from django.utils.encoding import escape_uri_path
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from django_livesim import embedding
+from django_livesim import embedding, logins, words
 from django_livesim.conf import settings
-from django_livesim.forms import CONTROL_LABELS, TIMES
+from django_livesim.forms import TIMES
 from django_livesim.gateway import harming
 from django_livesim.models import STATUS_LABELS, Run, Worker
 from django_livesim.nonces import nonce_of
@@ -164,6 +160,9 @@ register.simple_tag(embedding.livesim_panel, takes_context=True)
 register.simple_tag(embedding.livesim_controls, takes_context=True)
 register.simple_tag(embedding.livesim_plot, takes_context=True)
 register.simple_tag(embedding.livesim_scripts, takes_context=True)
+register.simple_tag(logins.livesim_login)
+register.simple_tag(logins.livesim_logout)
+register.simple_tag(words.livesim_words)
 
 
 @register.simple_tag
@@ -183,60 +182,6 @@ def livesim_nonce(context: Context) -> str | None:
         if context.get(name) is not None:  # a lazy one is false until it is used
             return str(context[name]) or None
     return nonce_of(context.get("request"))
-
-
-@register.simple_tag
-def livesim_logout() -> str:
-    """Where a form posts to that logs out: the host's page of that name, else the admin's; empty without."""
-    return _address("logout") or _address("admin:logout")
-
-
-@register.simple_tag
-def livesim_login(request: HttpRequest) -> str:
-    """Where an anonymous visitor logs in and comes back from; empty where the host has no such page.
-
-    That is LOGIN_URL; where there is no page, as Django's default often has
-    it, the admin's.
-    """
-    if not django_settings.LOGIN_URL:
-        return ""
-    path = next(filter(_is_a_page, (_address(django_settings.LOGIN_URL), _address("admin:login"))), "")
-    return f"{path}?{urlencode({'next': _way_back(request)})}" if path else ""
-
-
-def _way_back(request: HttpRequest) -> str:
-    """The page that was asked for; where something was posted, its run's page, or the list of runs."""
-    if request.method in ("GET", "HEAD"):
-        return _without_key(request)
-    run_id = request.resolver_match.kwargs.get("run_id") if request.resolver_match else None
-    return reverse("livesim:run-detail", args=[run_id]) if run_id else reverse("livesim:run-list")
-
-
-def _without_key(request: HttpRequest) -> str:
-    """The address of the page without a shared link's key, which is nothing for another page to know."""
-    query = request.GET.copy()
-    query.pop("key", None)
-    path = escape_uri_path(request.path)
-    return f"{path}?{query.urlencode()}" if query else path
-
-
-def _address(place: Any) -> str:
-    try:
-        return str(resolve_url(place))
-    except NoReverseMatch:
-        return ""
-
-
-def _is_a_page(address: str) -> bool:
-    """Whether there is something at an address: at another host's we cannot see, and believe it."""
-    path = urlsplit(address)
-    if path.netloc:
-        return True
-    try:
-        resolve(path.path.removeprefix(get_script_prefix().rstrip("/")))
-    except Resolver404:
-        return False
-    return True
 
 
 @register.filter
@@ -263,76 +208,3 @@ def lines(texts: Any) -> str:
 def livesim_htmx_version() -> int:
     """Which htmx of django-htmx the pages load."""
     return int(settings.HTMX_VERSION)
-
-
-@register.simple_tag
-def livesim_words() -> dict[str, str]:
-    """The texts that the scripts show, by name; {places} are filled in the browser."""
-    statuses = {str(status): str(label) for status, label in STATUS_LABELS.items()}
-    verbs = {f"verb_{verb}": str(label) for verb, label in CONTROL_LABELS.items()}
-    return (
-        statuses
-        | verbs
-        | {
-            "socket_connecting": _("connecting"),
-            "socket_open": _("live"),
-            "socket_ended": _("ended"),
-            "socket_silent": _("nothing new for {seconds} s"),
-            "socket_waiting": _("lost"),
-            "socket_offline": _("offline"),
-            "socket_closed": _("closed"),
-            "socket_no_right": _("no right"),
-            "socket_deleted": _("deleted"),
-            "socket_too_many": _("too many pages"),
-            "lost": _("Connection lost."),
-            "restarting": _("The server is restarting."),
-            "offline": _("You are offline."),
-            "when_online": _("The page connects by itself when you are online again."),
-            "back": _("Connected again."),
-            "reconnecting": _("Reconnecting in {seconds} s."),
-            "trying": _("Reconnecting…"),
-            "no_right": _("You may not watch this run any more."),
-            "deleted": _("This run has been deleted."),
-            "too_many": _("Too many pages are open. Close some, then load this one again."),
-            "restarted": _("Restarted: going to the new run."),
-            "rights_changed": _("Your rights on this run have changed. Load the page again."),
-            "max": _("max"),
-            "more": _("show {n} more"),
-            "hours_left": _("about {n} hours left"),
-            "minutes_left": _("about {n} minutes left"),
-            "seconds_left": _("about {n} s left"),
-            "attempt": _("attempt {attempt} of {attempts}"),
-            "applied": _("Applied at tick {tick}."),
-            "refused": _("Refused: {why}"),
-            "log_applied": _("applied"),
-            "log_refused": _("refused: {why}"),
-            "by_you": _("by you"),
-            "by_user": _("by {name}"),
-            "by_somebody": _("by somebody"),
-            "by_visitor": _("by a visitor"),
-            "by_process": _("by a program ({name})"),
-            "alone": _("This page alone"),
-            "one_other": _("This page and one other"),
-            "others": _("This page and {n} others"),
-            "found": _("{n} of {all}"),
-            "found_nothing": _("nothing found"),
-            "copied": _("copied"),
-            "not_copied": _("The browser does not allow copying here."),
-            "latency_of": _("{time} (of {n})"),
-            "per_second": _("{amount} a second"),
-            "picture_failed": _("The picture cannot be drawn: {error}"),
-            "cell_at": _("column {column}, row {row}"),
-            "no_figures": _("No figures: {why}"),
-            "figure_now": _("{name}: {value} at tick {tick}"),
-            "figure_none": _("{name}: no value"),
-            "figures_tick": _("tick {tick}"),
-            "figures_more": _("Show {n} more"),
-            "figure_save": _("Save the plot of {name} as a picture"),
-            "figures_lost": _("The history of the figures cannot be read; it is asked for again."),
-            "db_down": _("The database does not answer; nothing was stored. Try again."),
-            "unreachable": _("The server cannot be reached. Nothing was lost: try again."),
-            "server_error": _(
-                "The server answered with an error ({status}). Try again, or load the page anew."
-            ),
-        }
-    )

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import connections
 
 from django_livesim.protocol.records import Committed, Held, Passed, Poll, Position, Write
 from django_livesim.runtime.harm import Harm
@@ -28,6 +28,7 @@ from django_livesim.store.together import Together
 from django_livesim.store.transitions import Tell
 from django_livesim.worker.asking import Asking
 from django_livesim.worker.keeping import Lease, code, versions
+from django_livesim.worker.loading import Loading
 from django_livesim.worker.notes import Notes
 from django_livesim.worker.strikes import Strikes
 from django_livesim.worker.thinning import Thinning
@@ -37,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds that pass at least between two looks at everything,
 SWEEP_EVERY = 0.9  # and between two that ask for commands that came while their run ended
-LOADS = 3  # failures to load a run before it is left out
-LEFT_OUT = 60.0  # seconds for which a run that cannot be loaded is left out
 
 T = TypeVar("T")
 
@@ -94,7 +93,7 @@ class Ledger:
         self._drain: Callable[[], None] = _nowhere
         self._jobs: queue.SimpleQueue[tuple[str, Any, Callable[..., None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="livesim-ledger", daemon=True)
-        self._failed_loads: dict[UUID, tuple[int, float]] = {}  # how often, and until when it is left out
+        self._loading = Loading()
         self._writes = Writes(self._asking, tell)
         self._strikes = Strikes(self._asking, tell)
         self._thinning = Thinning()
@@ -199,7 +198,7 @@ class Ledger:
 
     def _drop_all(self) -> None:
         """The lease is lost, and with it all runs; what waits to be written of them is told not to be."""
-        self._failed_loads.clear()
+        self._loading.forget()
         self._post(self._dead)
         self._write()
 
@@ -288,7 +287,7 @@ class Ledger:
             limit -= held_back(self._dropped) if limit > 0 and self._dropped else 0
         if limit <= 0:
             return []
-        kept = [*held, *self._left_out(), *unstruck]
+        kept = [*held, *self._loading.left_out(), *unstruck]
         if seen is not None and not seen.free and seen.mine.keys() <= set(kept):
             return []
         taken = self._take_free(worker, kept, limit)
@@ -311,11 +310,6 @@ class Ledger:
             tell=self._tell,
         )
 
-    def _left_out(self) -> list[UUID]:
-        """Runs of this worker's that it could not load time and again, and does not try for a while."""
-        now = time.monotonic()
-        return [run for run, (times, until) in self._failed_loads.items() if times >= LOADS and now < until]
-
     def _load_again(self, run: UUID, passed: tuple[Passed, ...]) -> Held | None:
         return None if self.worker is None else self._load_run(run, self.worker, passed)
 
@@ -326,16 +320,6 @@ class Ledger:
         passed: tuple[Passed, ...] = (),
         together: Together | None = None,
     ) -> Held | None:
-        """One that cannot be loaded keeps no other from being loaded."""
-        try:
-            held = loading.load(run, worker, passed, together)
-        except (OperationalError, InterfaceError):
-            raise  # the database is away, and the run not at fault
-        except Exception:
-            times = self._failed_loads.get(run, (0, 0.0))[0] + 1
-            self._failed_loads[run] = (times, time.monotonic() + LEFT_OUT)
-            logger.exception("a run cannot be loaded run=%s times=%s", run, times)
-            return None
-        self._failed_loads.pop(run, None)
-        self._thinning.forget(run)
+        held = self._loading.load(run, worker, passed, together)
+        self._thinning.forget(run)  # others may have written of it
         return held

@@ -17,7 +17,7 @@ from django_livesim.protocol.records import Committed, Held, Write
 from django_livesim.simulation import Loop
 from django_livesim.store import attaching, leases
 from django_livesim.store.looking import Look
-from django_livesim.worker.ledger import LOADS, Ledger
+from django_livesim.worker.ledger import Ledger
 
 
 class OneRun(Ledger):
@@ -74,7 +74,7 @@ class OneRun(Ledger):
         if not self._claim_it(worker, run) and not self._claim_from_dead(worker, run):
             return None
         held = self._load_run(run.id, worker)
-        if self._failed_loads.get(run.id, (0, 0.0))[0] >= LOADS:
+        if self._loading.is_hopeless(run.id):
             told = _("The run %(run)s cannot be loaded; the log says why. What is stored of it is unchanged.")
             self._refuse(LivesimError(told % {"run": run.id}))
         return held

@@ -14,7 +14,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from django_livesim import gateway, publish_state
-from django_livesim.bus import hub
+from django_livesim.bus import watch
 from django_livesim.models import Checkpoint, Run
 from scripts.services import dies_with_us, stop
 from tests.documents import BASE, block
@@ -95,7 +95,7 @@ async def test_what_a_killed_process_has_committed_is_shown_within_seconds(
         killed = time.monotonic()
         await socket.until(lambda: socket.of("end") and socket.of("snapshot")[-1]["state"] == {"n": 3})
         # one look at the row, and a second in which the end could still have come from elsewhere
-        assert time.monotonic() - killed < hub.INTERVAL + 3
+        assert time.monotonic() - killed < watch.INTERVAL + 3
         assert (socket.of("end")[0]["status"], len(socket.of("end"))) == ("failed", 1)
         assert socket.of("status")[-1]["status"] == "failed"
 

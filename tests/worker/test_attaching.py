@@ -18,7 +18,7 @@ from django_livesim.protocol.errors import BadArgs, RunEnded, UnknownSimulation
 from django_livesim.runtime.loops import LoopExit
 from django_livesim.store import leases, loading
 from django_livesim.testing import wait_until, worker_in_process
-from django_livesim.worker.ledger import LOADS
+from django_livesim.worker.loading import LOADS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("patient")]
 

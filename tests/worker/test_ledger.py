@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django_livesim.models import Command, Run
 from django_livesim.protocol.records import Poll, Position, Write
 from django_livesim.store import leases, loading
-from django_livesim.worker import ledger as ledgers
+from django_livesim.worker import loading as loads
 from django_livesim.worker.ledger import Ledger
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,11 +43,11 @@ def test_a_run_that_cannot_be_loaded_keeps_no_other_from_it_and_is_left_out(ledg
     assert held.info.id == good.id
     for _ in range(5):
         claim(ledger)
-    assert tried.count(bad.id) == ledgers.LOADS
+    assert tried.count(bad.id) == loads.LOADS
     assert "a run cannot be loaded" in caplog.text
-    monkeypatch.setattr(ledgers.time, "monotonic", lambda now=time.monotonic: now() + ledgers.LEFT_OUT)
+    monkeypatch.setattr(loads.time, "monotonic", lambda now=time.monotonic: now() + loads.LEFT_OUT)
     claim(ledger)
-    assert tried.count(bad.id) == ledgers.LOADS + 1
+    assert tried.count(bad.id) == loads.LOADS + 1
 
 
 def test_a_database_that_is_away_is_no_fault_of_the_run(ledger, monkeypatch):
@@ -59,7 +59,7 @@ def test_a_database_that_is_away_is_no_fault_of_the_run(ledger, monkeypatch):
     monkeypatch.setattr(loading, "load", fails)
     with pytest.raises(OperationalError):
         claim(ledger)
-    assert ledger._failed_loads == {}
+    assert ledger._loading._failed == {}
 
 
 def test_an_idle_worker_asks_one_question_at_a_look_and_acts_upon_what_it_sees(ledger):

@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from django_livesim import Simulation, gateway, registry
-from django_livesim.bus import hub
+from django_livesim.bus import hub, interest
 from django_livesim.bus.hubs import hubs
 from django_livesim.models import Run
 from django_livesim.worker import Engine
@@ -32,8 +32,8 @@ NOBODY = "nobody is watching"
 async def _soon(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     options = engines.options
     monkeypatch.setattr(engines, "options", lambda: replace(options(), interest_ttl=TTL))
-    monkeypatch.setattr(hub, "INTERVAL", 0.15)
-    monkeypatch.setattr(hub, "KEYFRAME_SPAN", (0.1, 0.15))
+    monkeypatch.setattr(interest, "INTERVAL", 0.15)
+    monkeypatch.setattr(interest, "KEYFRAME_SPAN", (0.1, 0.15))
     monkeypatch.setattr(hub, "LINGER", 0.05)
     yield
     async with asyncio.timeout(5):
