@@ -9,6 +9,7 @@ function attach(card, path) {
   const socket = connect(path, (text) => {
     const message = JSON.parse(text);
     if (message.progress !== undefined) {
+      card.querySelector("[data-part=page]").hidden = false;
       value.textContent = `${message.progress}%`;
       bar.value = message.progress;
       value.classList.toggle("complete", message.complete === true);
@@ -19,6 +20,7 @@ function attach(card, path) {
     else if (message.progress !== undefined) said.textContent = "It works.";
   });
   const ask = (action) => () => socket.send(JSON.stringify({ action }));
+  for (const button of card.querySelectorAll("button")) button.disabled = false;
   card.querySelector("[data-part=start]").onclick = ask("start");
   card.querySelector("[data-part=stop]").onclick = ask("stop");
 }
