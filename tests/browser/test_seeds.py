@@ -104,7 +104,7 @@ def test_the_pages_are_found_from_the_list_of_runs(sandbox: Site, visit: Visit) 
     page = visit(sandbox).page
     page.goto(sandbox.url)
     page.click("footer a")
-    expect(page.get_by_role("heading", name="What the documents ask for")).to_be_visible()
+    expect(page.get_by_role("heading", name="Examples, one by one")).to_be_visible()
     page.click("text=An echo")
     expect(page.get_by_role("heading", name="An echo")).to_be_visible()
 
