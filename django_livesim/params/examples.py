@@ -26,7 +26,7 @@ def hint(field: JsonField) -> str:
 
 
 def _example(schema: dict[str, Any]) -> Any:
-    """A value of that schema; a small one, which limits may yet refuse. A LookupError of what may be anything."""
+    """A small value of that schema, which limits may yet refuse; a LookupError where it may be anything."""
     inner = next(iter(schema.get("anyOf", [])), schema)
     if "enum" in inner:
         return inner["enum"][0]

@@ -84,10 +84,13 @@ def _bounds(value: Any) -> bool:
 
 
 def _by_value(check: Check) -> Check:
-    keys = (str, int, float, bool, type(None))
-    return lambda value: (
-        isinstance(value, Mapping) and all(isinstance(key, keys) and check(each) for key, each in value.items())
-    )
+    def fits(value: Any) -> bool:
+        keys = (str, int, float, bool, type(None))
+        if not isinstance(value, Mapping):
+            return False
+        return all(isinstance(key, keys) and check(each) for key, each in value.items())
+
+    return fits
 
 
 def _palette(value: Any) -> bool:

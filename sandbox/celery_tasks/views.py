@@ -42,9 +42,10 @@ def _offer(request: HttpRequest, status: int, refused: str = "") -> HttpResponse
 
 
 def _worker() -> str:
-    """What to type for a worker. The sandbox's own Redis has another port each time; no stranger learns of others."""
+    """What to type for a worker; with the Redis that the sandbox has started, which is no secret."""
     command = "celery -A sandbox.celery_tasks worker --concurrency 2"
-    return f"REDIS_URL={settings.REDIS} {command}" if settings.DEBUG and "@" not in settings.REDIS else command
+    is_told = settings.DEBUG and "@" not in settings.REDIS
+    return f"REDIS_URL={settings.REDIS} {command}" if is_told else command
 
 
 def _open() -> int:

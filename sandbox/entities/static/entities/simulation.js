@@ -25,7 +25,6 @@ function send(message) {
   socket.send(JSON.stringify(message));
 }
 
-for (const button of document.querySelectorAll("button[data-part]")) button.disabled = false;
 part("start").onclick = () => send({ command: "start_simulation" });
 part("stop").onclick = () => send({ command: "stop_simulation" });
 form.onsubmit = (event) => {

@@ -20,7 +20,6 @@ function attach(card, path) {
     else if (message.progress !== undefined) said.textContent = "It works.";
   });
   const ask = (action) => () => socket.send(JSON.stringify({ action }));
-  for (const button of card.querySelectorAll("button")) button.disabled = false;
   card.querySelector("[data-part=start]").onclick = ask("start");
   card.querySelector("[data-part=stop]").onclick = ask("stop");
 }
