@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from django_livesim import Click, Limits, Network, Refused, Simulation, command, register
 
 WELL, ILL, IMMUNE = "well", "ill", "immune"
-OUTSIDE = 0.03  # how probably, in a step, illness comes back to where nobody is ill
+OUTSIDE = 0.1  # how probably, in a step, illness comes back to where nobody is ill
 COLORS = {WELL: "#0072b2", ILL: "#d55e00", IMMUNE: "#8c8c8c"}
 Share = Annotated[float, Limits(ge=0, le=1)]
 
