@@ -60,6 +60,8 @@ WORDS = {
     "figure_now": _("{name}: {value} at tick {tick}"),
     "figure_none": _("{name}: no value"),
     "figures_tick": _("tick {tick}"),
+    "figures_ticks": _("tick"),
+    "figures_time": _("time"),
     "figures_more": _("Show {n} more"),
     "figure_save": _("Save the plot of {name} as a picture"),
     "figures_lost": _("The history of the figures cannot be read; it is asked for again."),

@@ -114,6 +114,12 @@ test("declared colours are for values of any kind, and others have none", () => 
   assert.equal(colours.of("toString"), null);
 });
 
+test("values are called by their names, in a legend too", () => {
+  const colours = new Colours({ ...LAYER, colors: { "#": "green", 1: "red" }, names: { "#": "alive", 0: "none" } });
+  assert.deepEqual(["#", 0, 1, "toString", [1]].map((each) => colours.name(each)), ["alive", "none", 1, "toString", [1]]);
+  assert.deepEqual(colours.meaning().values, [["1", "red"], ["alive", "green"]]);
+});
+
 test("what the colours mean is told of what was seen", () => {
   const given = new Colours({ ...LAYER, colors: { a: "red", 2: "blue" } });
   assert.deepEqual(given.meaning(), { values: [["2", "blue"], ["a", "red"]], scale: null });

@@ -95,6 +95,8 @@ def refusal(target: Any) -> str:
         (lambda: Network("a", "b", x="x"), "Network(x='x', y=None): expected both or neither."),
         (lambda: Network("a", "b", source=0), "Network(source=0): expected a member"),  # type: ignore[arg-type]
         (lambda: Network("a", "b", click=Click("drop")), "Expected Click(..., id=...) without x and y."),
+        (lambda: Grid("a", names={"#": ""}), "Grid(names={'#': ''}): expected a dict of texts by value"),
+        (lambda: Grid("a", names=["#"]), "Grid(names=['#']): expected a dict of texts by value"),  # type: ignore[arg-type]
         (lambda: Grid("a", legend=""), "Grid(legend=''): expected a title for what the colours mean"),
         (lambda: Click(""), "Click(command=''): expected the name of a command."),
         (lambda: Click("a", id=3), "Click(id=3): expected the name of an argument of the command"),  # type: ignore[arg-type]
@@ -204,7 +206,8 @@ def test_a_job_has_no_picture() -> None:
 class TestPage:
     def test_it_is_told_what_to_draw_and_what_clicks_send(self) -> None:
         hail, dig = Click("hail", id="ship"), Click("dig", x="column", y="row", args={})
-        sea = Grid("sea", colors={0: "navy", True: "teal", None: "#fff"}, width="wide", click=dig)
+        colors, names = {0: "navy", True: "teal", None: "#fff"}, {0: "deep", True: "shoal"}
+        sea = Grid("sea", colors=colors, names=names, width="wide", click=dig)
         picture = pictures.picture(
             portrayed(sea, Points("ships", x="at.0", y="at.1", color="teal", click=hail))
         )
@@ -213,6 +216,7 @@ class TestPage:
         assert picture["clicks"] == ["Dig", "Hail"]
         sea_told, ships_told = picture["layers"]
         assert sea_told["colors"] == {"0": "navy", "true": "teal", "null": "#fff"}
+        assert sea_told["names"] == {"0": "deep", "true": "shoal"}
         assert (sea_told["path"], sea_told["width"]) == (["sea"], ["wide"])
         assert sea_told["click"] == {
             "command": "dig",

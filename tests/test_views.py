@@ -78,6 +78,14 @@ class TestList:
         assert "To start a run, log in." in text_of(response)
         assert 'href="/accounts/login/?next=%2Flivesim%2F"' in response.content.decode()
 
+    def test_a_visitor_who_may_start_some_is_told_that_there_may_be_more(
+        self, client: Client, browser: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry.all()[0], "may_start", "anyone")
+        more = "There may be more to start once you are logged in. Log in"
+        assert more in text_of(client.get(reverse("livesim:run-list")))
+        assert more not in text_of(browser.get(reverse("livesim:run-list")))
+
     def test_a_user_without_the_permission_is_told_which(self, client: Client) -> None:
         client.force_login(User.objects.create_user("bob"))
         assert "“Can start runs”" in text_of(client.get(reverse("livesim:run-list")))

@@ -15,22 +15,24 @@ ITEMS = {"string": "text", "integer": 1, "number": 1.5, "boolean": True}
 
 
 def hint(field: JsonField) -> str:
-    """The help of a field that has none: an example, where there is one that the field takes."""
-    example = _example(field.kind.schema())
+    """The help of a field that has none: an example, where its type tells what is in it and it takes that."""
     try:
+        example = _example(field.kind.schema())
         field.kind.check(field.kind.read(example))
-    except ValidationError:
+    except (LookupError, ValidationError):
         return _("As JSON.")
     text = json.dumps(example, ensure_ascii=False)
     return _("As JSON, for example %(example)s.") % {"example": text}
 
 
 def _example(schema: dict[str, Any]) -> Any:
-    """A value of that schema; a small one, which limits may yet refuse."""
+    """A small value of that schema, which limits may yet refuse; a LookupError where it may be anything."""
     inner = next(iter(schema.get("anyOf", [])), schema)
-    kind = inner.get("type", "")
+    if "enum" in inner:
+        return inner["enum"][0]
+    kind = inner["type"]
     if kind == "array":
         return [_example(inner["items"])]
     if kind == "object":
         return {"name": _example(inner["additionalProperties"])}
-    return inner.get("enum", [ITEMS.get(kind, 1)])[0]
+    return ITEMS[kind]

@@ -199,6 +199,7 @@ class Grid(Layer):
 
     With `width`, a number or the path of one, it is one list, or text, of so many cells a row. A cell is
     1 by 1, the first row's at `y = 0`; with `bounds` all of them together are as large as those.
+    `names` are what people call the values: `{".": "dead", "#": "alive"}`.
     """
 
     kind: ClassVar[str] = "grid"
@@ -206,9 +207,15 @@ class Grid(Layer):
     path: str
     _: KW_ONLY
     width: int | str | None = None
+    names: Mapping[Any, str] | None = None
 
     def tell(self) -> dict[str, Any]:
-        return super().tell() | {"path": values.split(self.path), "width": _path(self.width)}
+        names = values.named(self.names) if self.names is not None else None
+        return super().tell() | {
+            "path": values.split(self.path),
+            "width": _path(self.width),
+            "names": names,
+        }
 
 
 def _path(value: Any) -> Any:

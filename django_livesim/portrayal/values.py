@@ -48,9 +48,9 @@ def split(path: str) -> list[str]:
     return [] if path == "." else path.split(".")
 
 
-def named(colors: Mapping[Any, str]) -> dict[str, str]:
-    """Colours by value, written as JavaScript writes the value."""
-    return {_written(value): color for value, color in colors.items()}
+def named(told: Mapping[Any, str]) -> dict[str, str]:
+    """Colours or names by value, written as JavaScript writes the value."""
+    return {_written(value): text for value, text in told.items()}
 
 
 def _written(value: Any) -> str:
@@ -83,11 +83,14 @@ def _bounds(value: Any) -> bool:
     return _numbers(value, 4) and value[0] < value[2] and value[1] < value[3]
 
 
-def _colors(value: Any) -> bool:
-    keys = (str, int, float, bool, type(None))
-    if not isinstance(value, Mapping):
-        return False
-    return all(isinstance(key, keys) and is_color(color) for key, color in value.items())
+def _by_value(check: Check) -> Check:
+    def fits(value: Any) -> bool:
+        keys = (str, int, float, bool, type(None))
+        if not isinstance(value, Mapping):
+            return False
+        return all(isinstance(key, keys) and check(each) for key, each in value.items())
+
+    return fits
 
 
 def _palette(value: Any) -> bool:
@@ -141,12 +144,13 @@ COMMON: dict[str, Expected] = {
     "shape": (lambda value: value in SHAPES, "one of: " + ", ".join(map(repr, SHAPES))),
     "upward": (_truth, "True or False"),
     "smooth": (_truth, "True or False"),
-    "colors": (_or_none(_colors), 'a dict of colours by value, as {"sick": "#d55e00"}, or None'),
+    "colors": (_or_none(_by_value(is_color)), 'a dict of colours by value, as {"sick": "#d55e00"}, or None'),
     "range": (
         _or_none(lambda value: _numbers(value, 2) and value[0] < value[1]),
         "the lowest and the highest number, as (0, 1), or None",
     ),
     "palette": (_or_none(_palette), 'two colours or more, as ["#440154", "#fde725"], or None'),
+    "names": (_or_none(_by_value(_name)), 'a dict of texts by value, as {"#": "alive"}, or None'),
     "legend": (_or_none(_name), "a title for what the colours mean, or None"),
     "bounds": (
         _or_none(_bounds),

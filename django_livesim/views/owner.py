@@ -74,5 +74,5 @@ def _told(run: Run, renew: bool) -> str:
     if run.visibility == Visibility.PUBLIC:
         return _("It is public now.")
     if run.visibility == Visibility.LINK:
-        return _("It is shared by link now.")
+        return _("Whoever has the link may watch this run now.")
     return _("It is private now. Who watched by a link, or as the public, is sent away.")

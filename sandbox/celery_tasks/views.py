@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -36,9 +37,15 @@ def start(request: HttpRequest) -> HttpResponse:
 
 def _offer(request: HttpRequest, status: int, refused: str = "") -> HttpResponse:
     examples = {name: task.__doc__ for name, task in EXAMPLES.items()}
-    return render(
-        request, "celery_tasks/start.html", {"examples": examples, "refused": refused}, status=status
-    )
+    shown = {"examples": examples, "refused": refused, "worker": _worker()}
+    return render(request, "celery_tasks/start.html", shown, status=status)
+
+
+def _worker() -> str:
+    """What to type for a worker; with the Redis that the sandbox has started, which is no secret."""
+    command = "celery -A sandbox.celery_tasks worker --concurrency 2"
+    is_told = settings.DEBUG and "@" not in settings.REDIS
+    return f"REDIS_URL={settings.REDIS} {command}" if is_told else command
 
 
 def _open() -> int:
@@ -57,4 +64,5 @@ def show(request: HttpRequest, task_id: str) -> HttpResponse:
     actor = Actor.from_request(request)
     run = run_of(task_id, actor)
     status = status_of(run, actor)
-    return render(request, "celery_tasks/task.html", {"task_id": task_id, "run": run, "status": status})
+    shown = {"task_id": task_id, "run": run, "status": status, "worker": _worker()}
+    return render(request, "celery_tasks/task.html", shown)

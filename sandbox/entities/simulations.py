@@ -56,9 +56,11 @@ class Entities(Simulation):
     def add_entity(
         self,
         entity_id: Annotated[str, Limits(min_length=1, max_length=40)],
-        entity_data: dict,  # type: ignore[type-arg]
+        entity_data: Annotated[
+            dict[str, Any], 'As JSON, for example {"position": [0, 0], "velocity": [0.1, 0.05]}.'
+        ],
     ) -> None:
-        """Add an entity, or put it in the place of another: {"position": [x, y], "velocity": [dx, dy]}."""
+        """Add an entity, or put it in the place of another of that name."""
         entities = self.state["entities"]
         if entity_id not in entities and len(entities) >= MOST:
             raise Refused(f"there are {MOST} entities already")

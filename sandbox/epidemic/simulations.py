@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from django_livesim import Click, Limits, Network, Refused, Simulation, command, register
 
 WELL, ILL, IMMUNE = "well", "ill", "immune"
+OUTSIDE = 0.1  # how probably, in a step, illness comes back to where nobody is ill
 COLORS = {WELL: "#0072b2", ILL: "#d55e00", IMMUNE: "#8c8c8c"}
 Share = Annotated[float, Limits(ge=0, le=1)]
 
@@ -45,6 +46,8 @@ class Epidemic(Simulation):
             for giver, taker in ((one, other), (other, one)):
                 if (was[giver], was[taker]) == (ILL, WELL) and self.chance("infectious"):
                     people[taker]["health"] = ILL
+        if ILL not in was.values() and self.random.random() < OUTSIDE:
+            people[self.random.choice(list(people))]["health"] = ILL
         for name, health in was.items():
             if health == ILL and self.chance("recovery"):
                 people[name]["health"] = IMMUNE

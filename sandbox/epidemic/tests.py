@@ -36,6 +36,12 @@ class EpidemicTests(unittest.TestCase):
         trial.send("infect", {"person": "p1"})
         self.assertEqual(trial.state["people"]["p1"]["health"], ILL)
 
+    def test_where_nobody_is_ill_illness_comes_again_from_outside(self) -> None:
+        trial = Trial(Epidemic, {"people": 20, "infectious": 0.0, "recovery": 1.0})
+        trial.step()
+        self.assertEqual(trial.metrics()[ILL], 0)
+        self.assertTrue(any(trial.step() is None and trial.metrics()[ILL] for _step in range(400)))
+
     def test_who_comes_knows_somebody_and_who_is_not_there_cannot_be_ill(self) -> None:
         trial = Trial(Epidemic, {"people": 3})
         self.assertEqual(trial.send("arrive", {"friends": 5}).result, "p3")

@@ -34,7 +34,8 @@ class Life(Simulation):
 
     @classmethod
     def portray(cls) -> Grid:
-        return Grid("rows", colors={ALIVE: "#2a9d5c"}, click=Click("toggle"))
+        names = {ALIVE: "alive", DEAD: "dead"}
+        return Grid("rows", colors={ALIVE: "#2a9d5c"}, names=names, click=Click("toggle"))
 
     def draw(self, alive: set[tuple[int, int]]) -> None:
         """Write the living cells into the state, a text for each row."""

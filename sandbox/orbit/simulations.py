@@ -8,6 +8,7 @@ from django_livesim import Click, Limits, Points, Refused, Simulation, command, 
 
 SIZE = 100.0  # the box reaches from 0 to SIZE on both axes
 Place = Annotated[float, Limits(ge=0, le=SIZE)]
+Entity = Annotated[dict[str, Any], 'As JSON, for example {"position": [50, 50], "velocity": [3, -2]}.']
 
 
 def pair(entity_data: dict[str, Any], name: str, low: float, high: float) -> list[float]:
@@ -64,8 +65,8 @@ class Orbit(Simulation):
         return name
 
     @command
-    def add_entity(self, entity_id: str, entity_data: dict) -> None:  # type: ignore[type-arg]
-        """Add a body: {"position": [x, y], "velocity": [vx, vy]}."""
+    def add_entity(self, entity_id: str, entity_data: Entity) -> None:
+        """Add a body with a name, at a place and with a velocity."""
         if entity_id in self.state["entities"]:
             raise Refused("that body is there already")
         if len(self.state["entities"]) >= 1000:

@@ -54,6 +54,18 @@ def press(within: Locator, name: str) -> None:
     within.get_by_role("button", name=name, exact=True).click()
 
 
+def test_panels_are_dark_as_the_browser_asks_but_on_a_site_that_is_always_light(ada: Visitor) -> None:
+    run = run_id(ada.start("counter"))
+    ada.page.emulate_media(color_scheme="dark")
+    go(ada, panel=run)
+    panel = place(ada.page, "panel")
+    expect(panel).to_have_css("background-color", "rgb(16, 20, 26)")
+    expect(panel).to_have_css("color-scheme", "light dark")
+    ada.page.evaluate("document.documentElement.classList.add('ls-light')")
+    expect(panel).to_have_css("background-color", "rgb(244, 245, 248)")
+    expect(panel).to_have_css("color-scheme", "light")
+
+
 @HTMX
 def test_a_panel_does_what_the_live_page_does(ada: Visitor, htmx: str) -> None:
     run = run_id(ada.start("counter", start="1000"))

@@ -165,6 +165,59 @@ def test_along_time(ada: Visitor) -> None:
     expect(at(page)).to_have_text(re.compile(r"^tick [\d,]+$"))
 
 
+WRITTEN = """
+    window.written = new Map();
+    const { fillText } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        const plot = this.canvas.closest(".ls-plot");
+        if (plot) {
+            const name = plot.querySelector(".ls-plot-name").textContent;
+            window.written.set(name, [...(window.written.get(name) ?? []), text]);
+        }
+        return fillText.call(this, text, ...rest);
+    };
+"""
+"""Notes what is written into plots, which is pixels afterwards."""
+
+SEVEN_MINUTES = """
+from datetime import timedelta
+from django.utils import timezone
+from django_livesim.models import Run, Sample
+run = Run.objects.get(pk="{run}")
+Sample.objects.filter(run=run).delete()
+for n in range(85):
+    sample = Sample.objects.create(run=run, tick=n + 1, values={{"in hand": 4 + n // 80, "waste": n / 7}})
+    at = timezone.now().replace(second=30) - timedelta(seconds=5 * (85 - n))
+    Sample.objects.filter(pk=sample.pk).update(created_at=at)
+"""
+
+
+def test_axes_say_what_they_count_and_whole_numbers_have_whole_labels(ada: Visitor) -> None:
+    page = ada.page
+    page.add_init_script(WRITTEN)
+    ada.start("meters")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator('[data-ls="pill"]')).to_have_text("stopped")
+    run = page.url.rstrip("/").rpartition("/")[2]
+    ada.site.manage("shell", "-c", SEVEN_MINUTES.format(run=run))
+    page.reload()
+    expect_plots(page)
+
+    def texts(name: str) -> list[str]:
+        found: list[str] = page.evaluate("(name) => window.written.get(name) ?? []", name)
+        return found
+
+    wait(lambda: texts("in hand") and texts("waste"), page)
+    assert "tick" in texts("in hand")
+    assert {"4", "5"} <= set(texts("in hand"))
+    assert not [text for text in texts("in hand") if "." in text]
+    page.evaluate("window.written.clear()")
+    button(page, "Time").click()
+    wait(lambda: "time" in texts("waste"), page)
+    assert len({text for text in texts("waste") if ":" in text}) >= 3
+
+
 def test_files(ada: Visitor, tmp_path: Path) -> None:
     page = open_running(ada)
     expect_plots(page)

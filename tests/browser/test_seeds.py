@@ -67,6 +67,27 @@ def test_a_job_of_ones_own_is_started_stopped_and_found_again(sandbox: Site, vis
     expect(page.locator(".ls-live-head .ls-pill")).to_have_text("stopped")
 
 
+def test_before_a_start_there_is_no_link_to_a_job(sandbox: Site, visit: Visit) -> None:
+    page = opened_page(visit(sandbox), "progress")
+    card = page.locator("[data-socket='/prog/hour/']")
+    expect(card.get_by_role("link")).to_have_count(0)
+    card.get_by_role("button", name="Start").click()
+    expect(card.get_by_role("link", name="The job's own page")).to_be_visible()
+    card.get_by_role("button", name="Stop").click()
+    expect(card.locator("[data-part=said]")).to_have_text("Stopped.")
+
+
+def test_without_javascript_pages_say_where_to_go_and_nothing_looks_alive(
+    sandbox: Site, visit: Visit
+) -> None:
+    page = visit(sandbox, java_script_enabled=False).page
+    for name, link in (("simulation", "the run's own page"), ("progress", "the list of simulations")):
+        page.goto(f"{sandbox.url}/documents/{name}/")
+        expect(page.locator("noscript .ls-notice").get_by_role("link", name=link)).to_be_visible()
+        expect(page.locator("main button:visible")).to_have_count(0)
+        expect(page.locator("[data-doc=connection]")).to_be_hidden()
+
+
 def test_visitors_steer_one_simulation(sandbox: Site, visit: Visit) -> None:
     visitor = visit(sandbox, viewport={"width": 390, "height": 844})
     page = opened_page(visitor, "simulation")
@@ -104,7 +125,7 @@ def test_the_pages_are_found_from_the_list_of_runs(sandbox: Site, visit: Visit) 
     page = visit(sandbox).page
     page.goto(sandbox.url)
     page.click("footer a")
-    expect(page.get_by_role("heading", name="What the documents ask for")).to_be_visible()
+    expect(page.get_by_role("heading", name="Examples, one by one")).to_be_visible()
     page.click("text=An echo")
     expect(page.get_by_role("heading", name="An echo")).to_be_visible()
 

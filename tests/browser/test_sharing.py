@@ -41,7 +41,7 @@ def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit
     ada.start("counter")
     page.on("dialog", lambda dialog: dialog.accept())
     expect(page.locator("#ls-visibility")).to_have_text("private")
-    share(page, "link", "It is shared by link now.")
+    share(page, "link", "Whoever has the link may watch this run now.")
     expect(page.locator("#ls-visibility")).to_have_text("shared by link")
     link = page.locator("#share-link").get_attribute("href") or ""
     guest = visit(site)
@@ -77,7 +77,7 @@ def test_the_same_without_javascript(visit: Visit, site: Site) -> None:
     plain.start("counter")
     page.select_option("#id_share_visibility", "link")
     page.click("#share")
-    expect(page.locator(".ls-message").first).to_have_text("It is shared by link now.")
+    expect(page.locator(".ls-message").first).to_have_text("Whoever has the link may watch this run now.")
     link = page.locator("#share-link").get_attribute("href")
     page.click("#new-link")
     page.get_by_role("link", name="Go back").click()
@@ -105,5 +105,5 @@ def test_who_has_a_run_of_their_own_is_led_to_it(ada: Visitor) -> None:
 def test_the_panel_fits_a_phone(visit: Visit, site: Site) -> None:
     visitor = visit(site, viewport={"width": 390, "height": 800}).log_in()
     visitor.start("counter")
-    share(visitor.page, "link", "It is shared by link now.")
+    share(visitor.page, "link", "Whoever has the link may watch this run now.")
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390

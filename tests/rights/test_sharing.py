@@ -187,7 +187,7 @@ class TestPage:
         assert self.share(browser, run, visibility="link")["Location"] == run.get_absolute_url()
         run.refresh_from_db()
         page = browser.get(run.get_absolute_url()).content.decode()
-        assert "It is shared by link now." in page
+        assert "Whoever has the link may watch this run now." in page
         link = f"http://testserver{run.get_absolute_url()}?key={run.link_token}"
         assert link in page and 'id="new-link"' in page
         assert Client().get(link).status_code == 200

@@ -8,13 +8,24 @@ const language = document.documentElement.lang || undefined;
 const numbers = new Intl.NumberFormat(language, { maximumSignificantDigits: 6 });
 const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
 const MINUTE = 60;
+const HOUR = 3600;
 const DAY = 86400;
+const steps = uPlot.paths.stepped({ align: 1 });
+const lines = uPlot.paths.linear();
 const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const times = [
   [MINUTE, new Intl.DateTimeFormat(language, { ...clock, second: "2-digit" })],
   [DAY, new Intl.DateTimeFormat(language, clock)],
   [Infinity, new Intl.DateTimeFormat(language, { month: "short", day: "numeric" })],
 ];
+/** How far two labels may be apart: seconds along time, where uPlot would skip from one minute to five; and of counts. */
+const APART = [
+  ...[1, 2, 5, 10, 15, 20, 30],
+  ...[1, 2, 3, 5, 10, 15, 20, 30].map((n) => n * MINUTE),
+  ...[1, 2, 3, 4, 6, 8, 12].map((n) => n * HOUR),
+  ...[1, 2, 3, 5, 7, 10, 15, 30, 60, 90, 180, 365, 730, 1825].map((n) => n * DAY),
+];
+const WHOLE = Array.from({ length: 16 }, (_, exponent) => [1, 2, 5].map((n) => n * 10 ** exponent)).flat();
 const moments = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" });
 
 export class Plot {
@@ -24,6 +35,7 @@ export class Plot {
   #area = element("div", "ls-plot-area");
   #uplot = null;
   #rows = { ticks: [], xs: [], values: [] };
+  #counts = false; // whether what is drawn are whole numbers, which hold until the next
   stale = true;
   visible = false;
 
@@ -55,8 +67,11 @@ export class Plot {
 
   /** Plot them. */
   draw() {
-    this.stale = false;
     const data = [this.#rows.xs, this.#rows.values];
+    const counts = counted(this.#rows.values);
+    if (counts !== this.#counts) this.renew();
+    this.#counts = counts;
+    this.stale = false;
     if (this.#uplot) this.#uplot.setData(data);
     else this.#uplot = new uPlot(this.#options(), data, this.#area);
   }
@@ -93,6 +108,7 @@ export class Plot {
 
   #options() {
     const { shared } = this;
+    const counts = this.#counts;
     const [ink, muted, line] = ["accent", "muted", "line"].map((name) => colour(this.#area, name));
     const axis = { stroke: muted, font: FONT, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
     return {
@@ -104,10 +120,10 @@ export class Plot {
         x: { time: shared.byTime, range: (_plot, min, max) => shared.view ?? wide(min ?? 0, max ?? 1) },
       },
       axes: [
-        { ...axis, size: 30, space: 80, values: (...given) => (shared.byTime ? timed(...given) : given[1].map(short)) },
-        { ...axis, size: 56, values: (_plot, splits) => splits.map(short) },
+        { ...axis, size: 26, ...(shared.byTime ? time() : ticks()), labelFont: FONT, labelSize: 16, labelGap: 0 },
+        { ...axis, size: 56, values: (_plot, splits) => splits.map(short), ...(counts && { incrs: WHOLE }) },
       ],
-      series: [{}, { label: this.name, stroke: ink, width: 1.5, spanGaps: false, points: { show: false, size: 5 } }],
+      series: [{}, { label: this.name, stroke: ink, width: 1.5, paths: counts ? steps : lines, spanGaps: false, points: { show: false, size: 5 } }],
       cursor: {
         y: false,
         sync: { key: shared.key, filters: { pub: passes } },
@@ -179,6 +195,15 @@ function short(value) {
   if (value === null) return "";
   const size = Math.abs(value);
   return size >= 1e6 || (size && size < 1e-3) ? String(Number(value.toPrecision(3))).replace("e+", "e") : numbers.format(value);
+}
+
+/** What the axis along ticks differs in, and the one along time. */
+const ticks = () => ({ label: say("figures_ticks"), space: 80, incrs: WHOLE, values: (_plot, splits) => splits.map(short) });
+const time = () => ({ label: say("figures_time"), space: 72, incrs: APART, values: timed });
+
+/** Whether there are values, and all are whole numbers. */
+function counted(values) {
+  return values.some((value) => value !== null) && values.every((value) => value === null || Number.isInteger(value));
 }
 
 /** Moments along an axis, as exact as they are apart. */

@@ -30,6 +30,7 @@ export function hash(text) {
 
 export class Colours {
   #known;
+  #names;
   #scale;
   #categories;
   #given = new Map();
@@ -38,7 +39,8 @@ export class Colours {
   #isFixed;
   #scaled = false; // some number had a colour of the scale
 
-  constructor({ colors, range, palette }) {
+  constructor({ colors, range, palette, names }) {
+    this.#names = new Map(Object.entries(names ?? {}));
     this.#known = colors ? new Map(Object.entries(colors)) : null;
     this.#scale = ramp(palette ?? SCALE);
     this.#categories = palette ?? CATEGORIES;
@@ -60,6 +62,11 @@ export class Colours {
     return this.#known ? null : this.#ofText(value);
   }
 
+  /** What people call a value, where that is declared; else the value. */
+  name(value) {
+    return this.#names.get(String(value)) ?? value;
+  }
+
   /** Let a number count for where the scale begins and ends, where that is not declared. */
   see(value) {
     if (this.#isFixed || typeof value !== "number" || !Number.isFinite(value)) return;
@@ -69,7 +76,7 @@ export class Colours {
 
   /** What the colours mean, so far: `[value, colour]` of values, and the colours from the lowest to the highest. */
   meaning() {
-    const values = [...(this.#known ?? this.#given)].slice(0, MOST_NAMED);
+    const values = [...(this.#known ?? this.#given)].slice(0, MOST_NAMED).map(([value, colour]) => [this.name(value), colour]);
     const isScale = this.#scaled && this.#low <= this.#high;
     return { values, scale: isScale ? { low: this.#low, high: this.#high, colours: this.#scale } : null };
   }

@@ -143,7 +143,7 @@ export class Grid {
     const [width, height] = [(x1 - x0) / this.cells.width, (y1 - y0) / this.cells.height];
     return {
       ...cell,
-      entry: this.cells.at(cell.column, cell.row),
+      entry: this.colours.name(this.cells.at(cell.column, cell.row)),
       x: view.x(x0 + cell.column * width),
       y: view.y(y0 + cell.row * height),
       width: width * view.k,

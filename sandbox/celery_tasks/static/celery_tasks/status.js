@@ -8,6 +8,7 @@ const address = `${scheme}://${location.host}/ws/task_status/${encodeURIComponen
 function show(status) {
   const { state, progress, error = "", result } = status;
   part("state").textContent = state;
+  part("waits").hidden = state !== "PENDING";
   part("bar").value = progress.percent;
   part("description").textContent = progress.description;
   part("error").textContent = error;

@@ -11,6 +11,7 @@ export function connect(path, hear) {
     place.textContent = text;
   };
   const open = () => {
+    if (!line.ws) show("opening", "connecting to");
     line.ws = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`);
     line.ws.onopen = () => show("open", "connected to");
     line.ws.onmessage = (event) => hear(event.data);

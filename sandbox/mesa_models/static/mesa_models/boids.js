@@ -4,6 +4,8 @@ export function draw(canvas, state, live) {
   const context = canvas.getContext("2d");
   const scale = Math.min(canvas.width / state.size[0], canvas.height / state.size[1]);
   context.clearRect(0, 0, canvas.width, canvas.height);
+  context.strokeStyle = "#8a94a6";
+  context.strokeRect(0.5, 0.5, state.size[0] * scale - 1, state.size[1] * scale - 1);
   context.fillStyle = "#3b7dd8";
   for (const [x, y, dx, dy] of state.birds) {
     const length = 8 / (Math.hypot(dx, dy) || 1);

@@ -9,6 +9,7 @@ function attach(card, path) {
   const socket = connect(path, (text) => {
     const message = JSON.parse(text);
     if (message.progress !== undefined) {
+      card.querySelector("[data-part=page]").hidden = false;
       value.textContent = `${message.progress}%`;
       bar.value = message.progress;
       value.classList.toggle("complete", message.complete === true);
