@@ -413,7 +413,7 @@ class TestCommand:
         run = make()
         response = browser.post(url("run-command", run, "add"), {"n": "1"}, follow=True)
         assert response.redirect_chain == [(run.get_absolute_url(), 303)]
-        assert "add: accepted, not yet applied." in text_of(response)
+        assert "Add: accepted, not yet applied." in text_of(response)
 
     def test_a_message_to_a_loop(self, browser: Client, make: Any) -> None:
         run = make("echo")

@@ -30,7 +30,7 @@ from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.cutting import cut
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import CLIENT_ID, Outcome, Verb
-from django_livesim.views import pictures
+from django_livesim.views import log, pictures
 from django_livesim.views.live import live_context, registered
 from django_livesim.views.places import prefix_of
 from django_livesim.views.respond import (
@@ -195,7 +195,8 @@ def _unknown(request: HttpRequest, run: Run, name: str) -> HttpResponse:
 def _tell(request: HttpRequest, run: Run, command: Command) -> HttpResponse:
     """Back to the run's page, with the outcome as a message."""
     why = cut(command.message or command.code, REASON)
-    names = {"name": command.name, "tick": command.apply_tick, "why": why}
+    label = log.label(command, registered(run.simulation))
+    names = {"name": label, "tick": command.apply_tick, "why": why}
     if command.outcome == Outcome.APPLIED:
         messages.success(request, _("%(name)s: applied at tick %(tick)s.") % names, fail_silently=True)
     elif command.outcome == Outcome.REFUSED:
