@@ -79,6 +79,12 @@ def test_each_is_told_what_is_theirs_to_know(run: Run, owner: User) -> None:
     assert not re.search(r" by |4711|4712|815", of_guest)
 
 
+def test_it_says_what_is_kept(run: Run, owner: User) -> None:
+    page = may(owner).get(run.get_absolute_url()).content.decode()
+    assert "Commands are kept; events and changes of status are shown from when this page was opened." in page
+    assert 'data-empty="Nothing since this page was opened."' in page
+
+
 def test_what_is_long_is_cut_where_it_is_stored(run: Run, owner: User) -> None:
     long = "W" * 100_000
     sent(
