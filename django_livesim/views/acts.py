@@ -44,6 +44,7 @@ from django_livesim.views.respond import (
     page_of,
     refuse_act,
     status_of,
+    why_not,
     with_retry,
 )
 
@@ -99,7 +100,7 @@ def run_control(request: HttpRequest, run_id: UUID, verb: str) -> HttpResponse:
     try:
         command = gateway.control(run, verb, form.cleaned_data, **_how(request, actor))
     except LivesimError as problem:
-        return refuse_act(request, run, problem.message)
+        return refuse_act(request, run, why_not(request, problem))
     following = command.args.get("next") if verb == Verb.RESTART else None
     if following and command.outcome != Outcome.REFUSED and not prefix_of(request):
         new = Run.objects.filter(pk=following).first()
@@ -146,7 +147,7 @@ def _send(
     try:
         command = gateway.send(run, name, args(), **_how(request, actor))
     except LivesimError as problem:
-        add_refusal(context["form"], problem)
+        add_refusal(context["form"], problem, why_not(request, problem))
         fresh = problem.code == Code.DUPLICATE_ID
         spec = context.get("spec")
         refusal = _refuse(request, actor, context, spec.name if spec else "", status_of(problem), fresh)

@@ -15,6 +15,8 @@ from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 from django.views.decorators.cache import never_cache
@@ -28,7 +30,7 @@ from django_livesim.protocol.errors import LivesimError, NoRun
 from django_livesim.protocol.names import Outcome, Verb
 from django_livesim.views import once
 from django_livesim.views.filters import Filters
-from django_livesim.views.respond import by_htmx, fragment, go, with_database
+from django_livesim.views.respond import by_htmx, fragment, go, why_not, with_database
 
 AT_ONCE = 100
 """Runs that one act takes."""
@@ -78,8 +80,8 @@ class Outcomes:
     @property
     def problems(self) -> list[str]:
         """What was not, and why, each with how often."""
-        said = [
-            _("%(count)s refused: %(why)s") % {"count": count, "why": why}
+        said: list[str] = [
+            SafeString(_("%(count)s refused: %(why)s") % {"count": count, "why": conditional_escape(why)})
             for why, count in self.refused.most_common()
         ]
         if self.unknown:
@@ -124,7 +126,7 @@ def _act(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> O
             except NoRun:
                 became.unknown += 1
             except LivesimError as problem:
-                became.refused[problem.message] += 1
+                became.refused[why_not(request, problem)] += 1
             else:
                 became.taken.append(command)
     _await(became, until)

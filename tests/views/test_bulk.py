@@ -84,6 +84,16 @@ def test_what_is_refused_is_told_with_why_and_how_often(browser: Client, runs: l
     assert Run.objects.get(id=lathe.id).status == Status.WAITING
 
 
+def test_who_has_been_logged_out_is_told_where_to_log_in(runs: list[Run]) -> None:
+    Run.objects.update(visibility="public")
+    for htmx in (True, False):
+        visitor = Client()
+        response = act(visitor, "resume", runs, htmx=htmx)
+        page = (response if htmx else visitor.get("/livesim/")).content.decode()
+        assert "3 refused: This needs the right to control on the run, and you are not logged in" in page
+        assert '<a href="/accounts/login/?next=/livesim/">Log in</a>' in page.replace("%2F", "/")
+
+
 def test_what_may_not_be_seen_is_told_of_like_what_is_not_there(browser: Client, runs: list[Run]) -> None:
     hidden = gateway.start("counter", owner=User.objects.create_user("bob"))
     for run in (hidden, uuid4(), "no id", "\x00"):
