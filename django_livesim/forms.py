@@ -143,15 +143,18 @@ def _hinted(form: forms.Form) -> forms.Form:
     return form
 
 
-def add_refusal(form: forms.Form, problem: LivesimError) -> None:
-    """Show at the form, and at its fields, why what it asked for was not done."""
+def add_refusal(form: forms.Form, problem: LivesimError, told: str = "") -> None:
+    """Show at the form, and at its fields, why what it asked for was not done.
+
+    `told` is said at the form in place of the message of the problem.
+    """
     placed = False
     for name, texts in problem.fields.items():
         if name in form.fields:
             form.add_error(name, list(texts))
             placed = True
     if not placed:
-        form.add_error(None, problem.message)
+        form.add_error(None, told or problem.message)
 
 
 def first_errors(form: forms.Form) -> Sequence[str]:

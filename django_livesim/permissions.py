@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from django_livesim import conf
 from django_livesim.models import Run, Visibility
-from django_livesim.protocol.errors import Forbidden
+from django_livesim.protocol.errors import Forbidden, LoginNeeded
 from django_livesim.protocol.names import SET, Role
 
 if TYPE_CHECKING:
@@ -235,9 +235,15 @@ def role(actor: Actor, run: Run) -> Role:
 
 
 def require(actor: Actor, needed: Level, run: Run, command: str | None = None) -> None:
-    """Raise `Forbidden` unless `actor` has `needed` on `run`."""
+    """Raise `Forbidden` unless `actor` has `needed` on `run`; `LoginNeeded` where nobody is logged in."""
     found = level(actor, run, command)
     if found is None or found < needed:
+        if not actor.authenticated:
+            told = _(
+                "This needs the right to %(level)s on the run, and you are not logged in, or have been logged"
+                " out. Log in and try again, or ask its owner for the right."
+            )
+            raise LoginNeeded(told % {"level": needed.name.lower()})
         have = _("no right") if found is None else _("the right to %(level)s") % {"level": found.name.lower()}
         told = _(
             "This needs the right to %(level)s on the run; you have %(have)s."

@@ -606,13 +606,18 @@ def test_the_exit_statuses_of_a_real_process(shell):
 
     no = shell("send", "k", "ad")
     assert no.returncode == 1
-    assert no.stderr.startswith("NotDone: unknown_command: ")
+    assert no.stderr.startswith("unknown_command: ")
     assert len(no.stderr.splitlines()) == 1
 
     assert shell("jump", "k").returncode == 2
     unclear = shell("start", "counter", "nonsense")
     assert unclear.returncode == 2
-    assert unclear.stderr.startswith("UsageError: 'nonsense' is not an argument and its value.")
+    assert unclear.stderr.startswith("'nonsense' is not an argument and its value.")
+    assert len(unclear.stderr.splitlines()) == 1
+
+    asked = shell("--traceback", "send", "k", "ad")
+    assert asked.returncode == 1
+    assert asked.stderr.splitlines()[0] == "Traceback (most recent call last):"
 
 
 def test_control_c_in_a_real_watch_exits_zero(manage):

@@ -6,7 +6,7 @@ import html
 import json
 import re
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -410,7 +410,14 @@ class TestCommand:
         run = make(visibility="public")
         response = self.send(client, run, n="1")
         assert not Session.objects.exists()
-        assert response.status_code == 422 and "needs the right to command" in text_of(response)
+        assert response.status_code == 422
+        told = (
+            "This needs the right to command on the run, and you are not logged in, or have been logged out."
+            " Log in and try again, or ask its owner for the right. Log in"
+        )
+        assert told in text_of(response)
+        login = f'<a href="/accounts/login/?next={quote(run.get_absolute_url(), safe="")}">Log in</a>'
+        assert login in response.content.decode()
         assert self.send(client, run, n="1", htmx=False).status_code == 403
         assert not Command.objects.exists()
 
@@ -421,7 +428,7 @@ class TestCommand:
         run = make()
         response = browser.post(url("run-command", run, "add"), {"n": "1"}, follow=True)
         assert response.redirect_chain == [(run.get_absolute_url(), 303)]
-        assert "add: accepted, not yet applied." in text_of(response)
+        assert "Add: accepted, not yet applied." in text_of(response)
 
     def test_a_message_to_a_loop(self, browser: Client, make: Any) -> None:
         run = make("echo")

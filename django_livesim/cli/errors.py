@@ -11,14 +11,18 @@ REFUSED = 1
 USAGE = 2
 
 
-class UsageError(CommandError):
+class Said(CommandError):
+    """One line for whoever typed: on a command line it stands alone, without the name of its class."""
+
+
+class UsageError(Said):
     """What was typed is not understood."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message), returncode=USAGE)
 
 
-class NotDone(CommandError):
+class NotDone(Said):
     """What was asked for was understood and not done; `code` is one of `Code`.
 
     The line begins with it, unless it is `error`, which says no more than that.

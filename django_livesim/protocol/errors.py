@@ -80,6 +80,10 @@ class Forbidden(LivesimError):
     code = Code.FORBIDDEN
 
 
+class LoginNeeded(Forbidden):
+    """The same of one who is not logged in, or has been logged out meanwhile."""
+
+
 class NoRun(LivesimError):
     """There is no such run, or the one who asks may not know of it."""
 

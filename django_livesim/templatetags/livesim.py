@@ -25,9 +25,10 @@ from django_livesim.forms import TIMES
 from django_livesim.gateway import harming
 from django_livesim.models import STATUS_LABELS, Run, Worker
 from django_livesim.nonces import nonce_of
-from django_livesim.protocol.cutting import cut_json
+from django_livesim.protocol.cutting import brief, cut_json
 
 register = template.Library()
+register.filter("brief", brief)
 
 NEAR = 120  # seconds up to which a moment to come is told in seconds
 

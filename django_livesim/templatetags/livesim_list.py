@@ -19,11 +19,14 @@ from django_livesim.gateway import harming
 from django_livesim.models import Run
 from django_livesim.protocol.errors import UnknownSimulation
 from django_livesim.protocol.names import Status
-from django_livesim.views.bulk import LABELS, QUESTIONS
+from django_livesim.views.bulk import LABELS, QUESTIONS, question
 
 register = template.Library()
 
 NOTHING = "\N{EN DASH}"
+
+MANY = 5
+"""Any number of which languages speak as of most."""
 
 LEFT_AFTER = 3.0
 """Seconds that a job has been at work before it is told how long it may still take."""
@@ -60,9 +63,14 @@ def found_label(page: Page[Run]) -> str:
 
 
 @register.simple_tag
-def bulk_acts() -> list[tuple[str, Any, Any]]:
-    """What can be done with many runs: the verb, its label, and what is asked before."""
-    return [(str(verb), label, QUESTIONS.get(verb, "")) for verb, label in LABELS.items()]
+def bulk_acts() -> list[dict[str, Any]]:
+    """What can be done with many runs: `verb`, `label`, and what is `asked` before of `one` run, and of
+    `many`, where {n} stands for the number."""
+    asked = {
+        verb: {"one": question(verb, 1), "many": question(verb, MANY, "{n}")} if verb in QUESTIONS else None
+        for verb in LABELS
+    }
+    return [{"verb": str(verb), "label": label, "asked": asked[verb]} for verb, label in LABELS.items()]
 
 
 @register.filter

@@ -30,7 +30,7 @@ from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.cutting import cut
 from django_livesim.protocol.errors import Code, LivesimError, NoRun
 from django_livesim.protocol.names import CLIENT_ID, Outcome, Verb
-from django_livesim.views import pictures
+from django_livesim.views import log, pictures
 from django_livesim.views.live import live_context, registered
 from django_livesim.views.places import prefix_of
 from django_livesim.views.respond import (
@@ -44,6 +44,7 @@ from django_livesim.views.respond import (
     page_of,
     refuse_act,
     status_of,
+    why_not,
     with_retry,
 )
 
@@ -99,7 +100,7 @@ def run_control(request: HttpRequest, run_id: UUID, verb: str) -> HttpResponse:
     try:
         command = gateway.control(run, verb, form.cleaned_data, **_how(request, actor))
     except LivesimError as problem:
-        return refuse_act(request, run, problem.message)
+        return refuse_act(request, run, why_not(request, problem))
     following = command.args.get("next") if verb == Verb.RESTART else None
     if following and command.outcome != Outcome.REFUSED and not prefix_of(request):
         new = Run.objects.filter(pk=following).first()
@@ -146,7 +147,7 @@ def _send(
     try:
         command = gateway.send(run, name, args(), **_how(request, actor))
     except LivesimError as problem:
-        add_refusal(context["form"], problem)
+        add_refusal(context["form"], problem, why_not(request, problem))
         fresh = problem.code == Code.DUPLICATE_ID
         spec = context.get("spec")
         refusal = _refuse(request, actor, context, spec.name if spec else "", status_of(problem), fresh)
@@ -195,7 +196,8 @@ def _unknown(request: HttpRequest, run: Run, name: str) -> HttpResponse:
 def _tell(request: HttpRequest, run: Run, command: Command) -> HttpResponse:
     """Back to the run's page, with the outcome as a message."""
     why = cut(command.message or command.code, REASON)
-    names = {"name": command.name, "tick": command.apply_tick, "why": why}
+    label = log.label(command, registered(run.simulation))
+    names = {"name": label, "tick": command.apply_tick, "why": why}
     if command.outcome == Outcome.APPLIED:
         messages.success(request, _("%(name)s: applied at tick %(tick)s.") % names, fail_silently=True)
     elif command.outcome == Outcome.REFUSED:

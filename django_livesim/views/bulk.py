@@ -15,6 +15,8 @@ from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 from django.views.decorators.cache import never_cache
@@ -22,28 +24,39 @@ from django.views.decorators.http import require_POST
 
 from django_livesim import gateway, permissions
 from django_livesim.gateway import limits
-from django_livesim.models import Command
+from django_livesim.models import Command, Run
 from django_livesim.permissions import Actor
 from django_livesim.protocol.errors import LivesimError, NoRun
-from django_livesim.protocol.names import Outcome, Verb
+from django_livesim.protocol.names import ENDED, Outcome, Verb
 from django_livesim.views import once
 from django_livesim.views.filters import Filters
-from django_livesim.views.respond import by_htmx, fragment, go, with_database
+from django_livesim.views.respond import by_htmx, fragment, go, why_not, with_database
 
 AT_ONCE = 100
 """Runs that one act takes."""
 
 PATIENCE = 2.0
-"""Seconds that a browser without JavaScript is kept waiting for what becomes of all of them."""
+"""Seconds that a browser without JavaScript is kept waiting for what becomes of all of them,"""
+HTMX_PATIENCE = 1.0
+"""and one with it, whose rows change by themselves."""
+POLL = 0.05
+"""Seconds between two looks at that."""
 
 QUESTIONS = {
-    Verb.PAUSE: gettext_lazy("Pause the chosen runs? They make no more steps until they are resumed."),
-    Verb.STOP: gettext_lazy(
-        "Stop the chosen runs? Their states are stored, and they can be resumed; but not what a program of"
-        " its own produces."
+    Verb.PAUSE: ngettext_lazy(
+        "Pause %(n)s run? It makes no more steps until it is resumed.",
+        "Pause %(n)s runs? They make no more steps until they are resumed.",
+        "count",
+    ),
+    Verb.STOP: ngettext_lazy(
+        "Stop %(n)s run? Its state is stored, and it can be resumed; but not what a program of its own"
+        " produces.",
+        "Stop %(n)s runs? Their states are stored, and they can be resumed; but not what a program of its own"
+        " produces.",
+        "count",
     ),
 }
-"""What is asked before."""
+"""What is asked before; `n` is how `count` is written."""
 
 LABELS = {
     Verb.PAUSE: gettext_lazy("Pause"),
@@ -52,10 +65,15 @@ LABELS = {
 }
 """The acts, in the order of their buttons, and what is written on these."""
 
-TOLD = {
-    Verb.PAUSE: ngettext_lazy("%(count)s run pauses.", "%(count)s runs pause.", "count"),
-    Verb.RESUME: ngettext_lazy("%(count)s run goes on.", "%(count)s runs go on.", "count"),
-    Verb.STOP: ngettext_lazy("%(count)s run stops.", "%(count)s runs stop.", "count"),
+DONE = {
+    Verb.PAUSE: ngettext_lazy("%(count)s run paused.", "%(count)s runs paused.", "count"),
+    Verb.RESUME: ngettext_lazy("%(count)s run resumed.", "%(count)s runs resumed.", "count"),
+    Verb.STOP: ngettext_lazy("%(count)s run stopped.", "%(count)s runs stopped.", "count"),
+}
+UNDER_WAY = {
+    Verb.PAUSE: ngettext_lazy("%(count)s run is pausing.", "%(count)s runs are pausing.", "count"),
+    Verb.RESUME: ngettext_lazy("%(count)s run is resuming.", "%(count)s runs are resuming.", "count"),
+    Verb.STOP: ngettext_lazy("%(count)s run is stopping.", "%(count)s runs are stopping.", "count"),
 }
 
 
@@ -65,6 +83,9 @@ class Outcomes:
 
     verb: Verb
     taken: list[Command] = field(default_factory=list)
+    """What was not refused."""
+    done: int = 0
+    """How many of these have come to what was asked for."""
     refused: Counter[str] = field(default_factory=Counter)
     """By why."""
     unknown: int = 0
@@ -72,14 +93,15 @@ class Outcomes:
 
     @property
     def told(self) -> str:
-        """What was done; empty where nothing was."""
-        return TOLD[self.verb] % {"count": len(self.taken)} if self.taken else ""
+        """What was done, and what is to come; empty where nothing is."""
+        counts = ((DONE, self.done), (UNDER_WAY, len(self.taken) - self.done))
+        return " ".join(texts[self.verb] % {"count": count} for texts, count in counts if count)
 
     @property
     def problems(self) -> list[str]:
         """What was not, and why, each with how often."""
-        said = [
-            _("%(count)s refused: %(why)s") % {"count": count, "why": why}
+        said: list[str] = [
+            SafeString(_("%(count)s refused: %(why)s") % {"count": count, "why": conditional_escape(why)})
             for why, count in self.refused.most_common()
         ]
         if self.unknown:
@@ -90,6 +112,11 @@ class Outcomes:
             )
             said.append(text % {"count": self.unknown})
         return said
+
+
+def question(verb: Verb, count: int, n: str = "") -> str:
+    """What is asked before so many runs are paused or stopped; `n` stands in place of the number."""
+    return str(QUESTIONS[verb] % {"count": count, "n": n or count})
 
 
 @never_cache
@@ -115,7 +142,7 @@ def run_bulk(request: HttpRequest) -> HttpResponse:
 def _act(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> Outcomes:
     """Each is a command of its own; posted again, the form comes to the same ones."""
     became, posted = Outcomes(verb=verb), once.form_id(request) or uuid4().hex
-    until = time.monotonic() + (0 if by_htmx(request) else PATIENCE)
+    until = time.monotonic() + (HTMX_PATIENCE if by_htmx(request) else PATIENCE)
     with limits.as_one():
         for text in chosen:
             try:
@@ -124,7 +151,7 @@ def _act(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> O
             except NoRun:
                 became.unknown += 1
             except LivesimError as problem:
-                became.refused[problem.message] += 1
+                became.refused[why_not(request, problem)] += 1
             else:
                 became.taken.append(command)
     _await(became, until)
@@ -133,17 +160,38 @@ def _act(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> O
 
 def _await(became: Outcomes, until: float) -> None:
     """Give all of them together so long to come to an outcome; what refuses then is told too."""
-    taken, became.taken = became.taken, []
-    for command in taken:
-        try:
-            gateway.wait(command, max(0.0, until - time.monotonic()))
-        except NoRun:
+    waiting = {command.pk: command for command in became.taken if not command.outcome}
+    while waiting:
+        _look(became, waiting)
+        if time.monotonic() >= until:
+            break
+        time.sleep(POLL if waiting else 0)
+    for command in [each for each in became.taken if each.outcome == Outcome.REFUSED]:
+        became.taken.remove(command)
+        became.refused[command.message or command.code] += 1
+    became.done = _done(became)
+
+
+def _look(became: Outcomes, waiting: dict[Any, Command]) -> None:
+    """Take over what has come to the rows of those that wait, and take those out that do no more."""
+    rows = Command.objects.only("outcome", "message", "code").in_bulk(list(waiting))
+    for pk, command in list(waiting.items()):
+        row = rows.get(pk)
+        if row is None:  # the run was deleted, and the command with it
+            became.taken.remove(command)
             became.unknown += 1
-            continue
-        if command.outcome == Outcome.REFUSED:
-            became.refused[command.message or command.code] += 1
-        else:
-            became.taken.append(command)
+        elif row.outcome:
+            command.outcome, command.message, command.code = row.outcome, row.message, row.code
+        if row is None or row.outcome:
+            del waiting[pk]
+
+
+def _done(became: Outcomes) -> int:
+    """How many are as was asked; what is asked to stop may take its time for it."""
+    applied = [command.run_id for command in became.taken if command.outcome == Outcome.APPLIED]
+    if became.verb != Verb.STOP or not applied:
+        return len(applied)
+    return Run.objects.filter(pk__in=applied, status__in=ENDED).count()
 
 
 def _written(text: str) -> str:
@@ -174,7 +222,7 @@ def _ask(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> H
     runs = permissions.shown(actor, permissions.visible(actor).filter(pk__in=ids))
     kept = [("verb", str(verb)), ("back", request.POST.get("back", "")), *(("run", text) for text in chosen)]
     context = {
-        "question": QUESTIONS[verb],
+        "question": question(verb, len(chosen)),
         "yes": LABELS[verb],
         "action": request.path,
         "posted": kept,

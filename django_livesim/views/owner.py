@@ -17,7 +17,16 @@ from django_livesim.models import Run, Visibility
 from django_livesim.permissions import Actor, Level
 from django_livesim.protocol.errors import LivesimError
 from django_livesim.views.live import share_context
-from django_livesim.views.respond import by_htmx, confirm, fragment, go, of_a_run, page_of, refuse_act
+from django_livesim.views.respond import (
+    by_htmx,
+    confirm,
+    fragment,
+    go,
+    of_a_run,
+    page_of,
+    refuse_act,
+    why_not,
+)
 
 
 @never_cache
@@ -36,7 +45,7 @@ def run_share(request: HttpRequest, run_id: UUID) -> HttpResponse:
     try:
         run = gateway.share(run_id, form.cleaned_data["visibility"], renew=renew, actor=actor)
     except LivesimError as problem:
-        return refuse_act(request, run, problem.message)
+        return refuse_act(request, run, why_not(request, problem))
     told = _told(run, renew)
     if by_htmx(request):
         return fragment(request, "share.html", share_context(request, run) | {"told": told, "oob": True})
@@ -56,7 +65,7 @@ def run_delete(request: HttpRequest, run_id: UUID) -> HttpResponse:
     try:
         gateway.delete(run_id, actor=actor)
     except LivesimError as problem:
-        return refuse_act(request, run, problem.message)
+        return refuse_act(request, run, why_not(request, problem))
     messages.success(request, _("The run %(run)s has been deleted.") % {"run": run}, fail_silently=True)
     return go(request, reverse("livesim:run-list"))
 

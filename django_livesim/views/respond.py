@@ -20,7 +20,7 @@ from django.utils.http import urlencode
 from django_livesim.models import Run
 from django_livesim.nonces import nonce_of
 from django_livesim.permissions import SESSION_ID, Actor
-from django_livesim.protocol.errors import Code, Forbidden, LivesimError, NoRun
+from django_livesim.protocol.errors import Code, Forbidden, LivesimError, LoginNeeded, NoRun
 from django_livesim.views.places import prefix_of
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,13 @@ def key_query(request: HttpRequest) -> str:
 def page_of(request: HttpRequest, run: Run) -> str:
     """The address of a run's page, with the key by which the asker came."""
     return f"{run.get_absolute_url()}{key_query(request)}"
+
+
+def why_not(request: HttpRequest, problem: LivesimError) -> str:
+    """What a page says of a refusal; with a link, which is safe HTML, to who should log in."""
+    if not isinstance(problem, LoginNeeded):
+        return problem.message
+    return render_to_string("django_livesim/includes/log_in.html", {"why": problem.message}, request)
 
 
 def refuse_act(request: HttpRequest, run: Run, why: str) -> HttpResponse:

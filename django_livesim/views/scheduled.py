@@ -28,6 +28,7 @@ from django_livesim.views.respond import (
     of_a_run,
     page_of,
     refuse_act,
+    why_not,
     with_retry,
 )
 
@@ -107,7 +108,7 @@ def run_cancel(request: HttpRequest, run_id: UUID, command_id: int) -> HttpRespo
             command, actor=actor, id=once.form_id(request) or uuid4().hex, wait=True, timeout=PATIENCE
         )
     except LivesimError as problem:
-        return with_retry(_refuse(request, actor, run, problem.message), problem)
+        return with_retry(_refuse(request, actor, run, why_not(request, problem)), problem)
     outcome, told = _became(command, asked)
     if by_htmx(request):
         return _fragment(request, actor, run, outcome, told)

@@ -94,7 +94,7 @@ def test_without_javascript(own_site: Site, visit: Visit) -> None:
     for text in WORST:
         page.fill("#id_decline_text", text)
         page.click("#send-decline")
-        expect(page.locator(".ls-message").first).to_have_text(f"decline: refused: {text}")
+        expect(page.locator(".ls-message").first).to_have_text(f"Decline: refused: {text}")
     page.click("#send-decline_long")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("h1")).to_have_text(NAME)

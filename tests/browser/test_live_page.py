@@ -402,6 +402,27 @@ def test_the_list_moves(ada: Visitor) -> None:
     expect(row).to_contain_text("paused")
 
 
+def test_who_was_logged_out_in_another_tab_is_told_so_where_they_act(ada: Visitor) -> None:
+    page = ada.page
+    address = ada.start("counter", public=True)
+    page.get_by_role("button", name="Pause").click()
+    expect(part(page, "pill")).to_have_text("paused")
+    other = ada.context.new_page()
+    other.goto(f"{ada.site.url}/livesim/")
+    other.get_by_role("button", name="Log out").click()
+    expect(other.get_by_role("link", name="Log in").first).to_be_visible()
+    page.get_by_role("button", name="Resume").click()
+    answer = page.locator("#ls-control-answer")
+    expect(answer).to_contain_text("you are not logged in, or have been logged out. Log in and try again")
+    answer.get_by_role("link", name="Log in").click()
+    page.fill("#id_username", "ada")
+    page.fill("#id_password", "ada")
+    page.click("[type=submit]")
+    page.wait_for_url(address)
+    page.get_by_role("button", name="Resume").click()
+    expect(part(page, "pill")).to_have_text("running")
+
+
 def test_who_may_not_see_a_run_is_sent_to_log_in(ada: Visitor, visit: Visit) -> None:
     address = ada.start("counter")
     stranger = visit(ada.site)
@@ -423,10 +444,10 @@ def test_without_javascript(site: Site, visit: Visit) -> None:
     ).to_be_visible()
     page.fill("#id_add_n", "900")
     page.click("#send-add")
-    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^add: applied at tick \d+\.$"))
+    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^Add: applied at tick \d+\.$"))
     page.fill("#id_decline_why", "never")
     page.click("#send-decline")
-    expect(page.locator(".ls-message").first).to_have_text("decline: refused: never")
+    expect(page.locator(".ls-message").first).to_have_text("Decline: refused: never")
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("link", name="Go back").click()
     expect(page.locator(".ls-pill")).to_have_text("running")

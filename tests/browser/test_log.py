@@ -28,8 +28,29 @@ def test_a_command_is_told_with_what_it_was_given_what_came_of_it_and_who_sent_i
     expect(part(page, "log")).to_contain_text("Decline refused: not today why: not today by you")
     page.reload()
     expect(part(page, "log")).to_contain_text("Decline refused: not today")
-    expect(part(page, "log")).to_contain_text(re.compile(r'Add applied \{"n": ?5000\} → 5\d\d\d'))
+    expect(part(page, "log")).to_contain_text(re.compile(r"Add applied n: 5000 → 5\d\d\d by you"))
     expect(part(page, "log").locator("li[data-group=command]")).to_have_count(2)
+
+
+def test_what_was_done_reads_the_same_after_the_page_is_loaded_again(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("bath")
+    lines = part(page, "log").locator("li[data-group=command]")
+    page.select_option("#id_speed_x", "max")
+    page.get_by_role("button", name="Set speed").click()
+    expect(lines.filter(has_text="Set speed applied x: max by you")).to_have_count(1)
+    page.get_by_role("button", name="Pause").click()
+    expect(lines.filter(has_text="Pause applied by you")).to_have_count(1)
+    page.get_by_role("button", name="Step", exact=True).click()
+    expect(lines.filter(has_text="Step applied n: 1 by you")).to_have_count(1)
+    page.fill("#id_set_room", "31.5")
+    page.check("#id_set_stirred")
+    page.click("#send-set")
+    expect(lines.filter(has_text="Set parameters applied room: 31.5, stirred: true by you")).to_have_count(1)
+    told = [text[8:] for text in lines.all_inner_texts()]
+    page.reload()
+    expect(lines).to_have_count(4)
+    assert [text[8:] for text in lines.all_inner_texts()] == told
 
 
 def test_what_is_shown_is_filtered(ada: Visitor) -> None:
@@ -95,6 +116,6 @@ def test_who_may_control_a_run_sees_who_did_what_and_who_may_watch_does_not(
             guest.page.reload()
             expect(part(guest.page, "connection")).to_have_text("live")
     ada.page.reload()
-    expect(part(ada.page, "log")).to_contain_text(re.compile(r'Add applied \{"n": ?4711\} → \d+ by grace'))
+    expect(part(ada.page, "log")).to_contain_text(re.compile(r"Add applied n: 4711 → \d+ by grace"))
     grace.page.reload()
     expect(part(grace.page, "log")).to_contain_text("Pause applied by ada")

@@ -142,7 +142,7 @@ def test_without_scripts_the_form_posts_and_comes_back(visit: Visit, site: Site,
     page.fill("#id_set_room", "33")
     page.check("#id_set_stirred")
     page.click("#send-set")
-    expect(page.locator('.ls-message[data-level="success"]')).to_contain_text("set: applied at tick")
+    expect(page.locator('.ls-message[data-level="success"]')).to_contain_text("Set parameters: applied at")
     expect(page.locator("#id_set_room")).to_have_value("33.0")
     expect(page.locator("#id_set_stirred")).to_be_checked()
     expect(ada.page.locator("#id_set_room")).to_have_value("33.0")

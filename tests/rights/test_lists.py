@@ -44,7 +44,7 @@ def bulk(person: Person, run: Run, htmx: bool) -> str:
     response = person.browser.post(url, data, headers=HTMX if htmx else {}, follow=not htmx)
     text = response.content.decode()
     if Run.objects.get(id=run.id).status == "paused":
-        assert "1 run pauses." in text
+        assert "1 run paused." in text
         return DONE
     return UNKNOWN if "is there no more, or you may not see it" in text else REFUSED
 

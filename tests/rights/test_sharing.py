@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -174,6 +176,28 @@ async def test_one_who_was_let_in_by_a_row_that_is_no_more_is_looked_at_again(
             await guest.until(lambda: guest.code, 2)
             assert guest.code == 4403
             await guest.closed()
+
+
+def test_who_comes_by_a_link_that_works_no_longer_is_told_whom_to_ask_and_nothing_of_the_run(
+    run: Run, owner: Any
+) -> None:
+    key = gateway.share(run, "link").link_token
+    gateway.share(run, renew=True)
+    user, guest = Client(), Client()
+    user.force_login(get_user_model().objects.create_user("bob"))
+    other = uuid4()
+    nowhere = reverse("livesim:run-detail", args=[other])
+    for browser in (guest, user):
+        pages = [browser.get(f"{address}?key={key}") for address in (run.get_absolute_url(), nowhere)]
+        assert [page.status_code for page in pages] == [404, 404]
+        known, unknown = (
+            re.sub(r'(csrfmiddlewaretoken" value=")\w+', r"\1", page.content.decode()) for page in pages
+        )
+        known, unknown = known.replace(str(run.id), "it"), unknown.replace(str(other), "it")
+        assert known == unknown
+        assert "If you came by a link: it works no longer; ask who sent it for a new one." in known
+        assert key not in known
+        assert "If you came by a link" not in browser.get(nowhere).content.decode()
 
 
 class TestPage:

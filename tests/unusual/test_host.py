@@ -111,7 +111,7 @@ def test_a_run_is_started_and_stopped_by_whoever_is_known_by_e_mail(ada, client)
     assert address == f"{LIST}runs/{run.id}/" and run.owner == ada
     assert Command.objects.count() == 0
     sender = client.post(f"{address}control/stop/", {"confirmed": "1"}, follow=True)
-    assert "stop: applied at tick 0." in sender.text
+    assert "Stop: applied at tick 0." in sender.text
     assert Command.objects.get().sender == f"u:{ada.pk}"
 
 

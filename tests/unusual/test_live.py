@@ -52,12 +52,12 @@ def test_without_scripts_too(host: Host, visit: Visit):
     ada.start("counter", start="100")
     page.fill("#id_add_n", "900")
     page.click("#send-add")
-    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^add: applied at tick \d+\.$"))
+    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^Add: applied at tick \d+\.$"))
     page.get_by_role("button", name="Pause").click()
-    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^pause: applied at tick \d+\.$"))
+    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^Pause: applied at tick \d+\.$"))
     page.get_by_role("button", name="Stop").click()
     page.click("#confirm")
-    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^stop: applied at tick \d+\.$"))
+    expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^Stop: applied at tick \d+\.$"))
     expect(part(page, "state")).to_contain_text(re.compile(r'"value": 1\d\d\d'))
 
 

@@ -22,7 +22,10 @@ LIST = "/sub/de/simulations/"
 HTMX = {"HX-Request": "true"}
 
 OUTSIDE = {"script", "style", "code", "pre", "textarea"}
-SHOWN = ("aria-label", "title", "placeholder", "alt", "data-empty", "hx-confirm", "data-label")
+SHOWN = (
+    *("aria-label", "title", "placeholder", "alt", "data-empty", "hx-confirm", "data-label"),
+    *("data-ask-one", "data-ask-many"),
+)
 
 
 class Texts(HTMLParser):

@@ -247,7 +247,7 @@ class TestNothing:
         make("mill", owner)
         text = text_of(browser.get(f"{LIST}?q=lathe"))
         assert " 0 runs. Clear the filters" in text and "At least" not in text
-        assert "No run that you may see is like that." in text
+        assert "No run matches. Clear a filter, or search for less." in text
 
     @pytest.mark.parametrize("part", ["", "?part=rows"])
     def test_what_to_do_is_the_same_in_the_page_and_when_it_is_renewed(

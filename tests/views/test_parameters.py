@@ -194,7 +194,7 @@ class TestPost:
         monkeypatch.setattr("django_livesim.views.acts.PATIENCE", 0.0)
         answer = post(owner[1], run, room="30")
         assert (answer.status_code, answer.headers["Location"]) == (303, run.get_absolute_url())
-        assert "set: accepted, not yet applied." in text_of(owner[1].get(run.get_absolute_url()))
+        assert "Set parameters: accepted, not yet applied." in text_of(owner[1].get(run.get_absolute_url()))
 
     def test_the_same_form_twice_is_one_command(self, owner: Any, run: Run) -> None:
         for _ in range(2):
@@ -219,4 +219,4 @@ class TestPost:
     def test_what_became_of_it_is_in_the_list_of_events(self, owner: Any, run: Run) -> None:
         by_htmx(owner[1], run, room="30")
         Command.objects.update(outcome=str(Outcome.REFUSED), apply_seq=1, apply_tick=3, message="no")
-        assert "set refused: no" in text_of(owner[1].get(run.get_absolute_url()))
+        assert "Set parameters refused: no" in text_of(owner[1].get(run.get_absolute_url()))

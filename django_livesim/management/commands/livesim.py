@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.db import DatabaseError
 
 from django_livesim.bus import doorbells
 from django_livesim.cli.arguments import add_verbs
-from django_livesim.cli.errors import from_database, from_livesim, from_settings
+from django_livesim.cli.errors import Said, from_database, from_livesim, from_settings
 from django_livesim.cli.output import Output
 from django_livesim.protocol.errors import LivesimError
 
@@ -25,6 +26,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_verbs(parser)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Django would write the name of the error's class before what it says."""
+        try:
+            return super().execute(*args, **options)
+        except Said as exc:
+            if options["traceback"] or not getattr(self, "_called_from_command_line", False):
+                raise
+            self.stderr.write(str(exc))
+            sys.exit(exc.returncode)
 
     def handle(self, *args: Any, **options: Any) -> None:
         from django_livesim.cli.verbs import VERBS

@@ -42,11 +42,13 @@ export class Answers {
       keep(this.#verdicts, id, verdict);
       this.#fill();
     }
+    const isDeclared = this.#labels.has(command);
+    const args = sent && command === "step" && !isDeclared ? { n: 1, ...sent.args } : sent?.args;
     const isApplied = type === "applied";
     const what = this.#labels.get(command) ?? (command ? say(`verb_${command}`, {}, command) : "");
     const kind = isApplied ? "applied" : "refused";
     const told = say(isApplied ? "log_applied" : what ? "log_refused" : "refused", { why: brief(message || code || "") });
-    const parts = { what, result: told, data: written(sent?.args, result), who: who(id, by) };
+    const parts = { what, result: told, data: written(args, result), who: who(id, by) };
     this.log.add(kind, tick, parts, { id });
   }
 
@@ -66,16 +68,43 @@ export class Answers {
   }
 }
 
-/** The arguments in a form, by their names, as far as they may be shown; of a free message, as they were written. */
+/**
+ * The arguments in a form, by their names, as far as they may be shown; of parameters, those that are set anew; of a free
+ * message, as they were written where they are no JSON.
+ */
 export function argsOf(form) {
-  if (form.id === "message") return form.elements.args?.value;
+  if (form.id.endsWith("message") && form.elements.namedItem("args")) return parsed(form.elements.args.value);
   const args = {};
-  for (const { name, type } of form.elements) {
+  for (const control of form.elements) {
+    const { name, type } = control;
     if (!name || UNSAID.has(name) || name.startsWith("initial-") || type === "password" || type === "file") continue;
+    if (isLeft(control)) continue;
     const texts = new FormData(form).getAll(name);
-    if (texts.length) args[name] = texts.length > 1 ? texts : texts[0];
+    if (isTick(control)) args[name] = control.checked;
+    else if (texts.length) args[name] = texts.length > 1 ? texts : texts[0];
   }
   return args;
+}
+
+/** Whether a control stands alone for yes or no. */
+function isTick({ type, name, form }) {
+  return type === "checkbox" && !(form.elements.namedItem(name) instanceof RadioNodeList);
+}
+
+/** Whether the value that the page showed, which is posted along, is to stay. */
+function isLeft(control) {
+  const shown = control.form.elements.namedItem(`initial-${control.name}`);
+  if (!shown || shown instanceof RadioNodeList) return false;
+  if ("edited" in control.dataset && !("sent" in control.dataset)) return true; // a slider was moved, and this is for later
+  return isTick(control) ? control.checked === (shown.value === "True") : control.value === shown.value;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 /** A value on one line, cut where it is long. */
@@ -97,7 +126,7 @@ function written(args, result) {
 function given(args) {
   if (typeof args === "string") return args;
   const names = Object.entries(args ?? {});
-  return names.map(([name, value]) => `${name}: ${brief(value)}`).join(", ");
+  return names.map(([name, value]) => `${name}: ${brief(value ?? "")}`).join(", ");
 }
 
 /** Who sent a command, as far as that is told: an own one has its id. */

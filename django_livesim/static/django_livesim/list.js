@@ -111,8 +111,15 @@ export class RunList {
     if (count.textContent !== text) count.textContent = text;
     const buttons = [...this.root.querySelectorAll("#ls-bulk button")];
     if (!chosen && buttons.includes(document.activeElement)) this.all.focus(); // it would be lost with the button
-    for (const button of buttons) button.disabled = !chosen;
+    for (const button of buttons) ask(button, chosen);
   }
+}
+
+/** What a button asks before it acts on so many runs; on none it does not act. */
+function ask(button, count) {
+  button.disabled = !count;
+  const { askOne, askMany } = button.dataset;
+  if (askMany) button.setAttribute("hx-confirm", count === 1 ? askOne : askMany.replace("{n}", count));
 }
 
 /** A socket that says only that there may be something new; where there is none, it is given up after a while. */
