@@ -11,6 +11,7 @@ export { LiveSocket, Panel };
 const KINDS = {
   "[data-livesim-run]": (root) => new Panel(root),
   "[data-ls-parameters]:has(form, [data-param])": async (card) => new (await load(() => import("./parameters.js"))).Parameters(card),
+  "[data-ls-copies]": async (button) => (await load(() => import("./clipboard.js"))).offer(button),
   "[data-livesim-list]": async (root) => new (await load(() => import("./list.js"))).RunList(root),
 };
 const mounted = new Map(); // what each element has come to be, or will soon
@@ -25,7 +26,7 @@ export function mount() {
   for (const [element, part] of mounted) {
     if (element.isConnected) continue;
     mounted.delete(element);
-    Promise.resolve(part).then((made) => made.close?.());
+    Promise.resolve(part).then((made) => made?.close?.());
   }
 }
 
