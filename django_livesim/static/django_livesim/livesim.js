@@ -38,6 +38,13 @@ function noticeFor(element) {
   return element.closest(".livesim")?.querySelector('[data-ls="notice"]') ?? null;
 }
 
+/** The place beside a form where what becomes of it is told. */
+function answerOf(form) {
+  const beside = form?.nextElementSibling ?? null;
+  if (beside?.matches(".ls-command-answer")) return beside;
+  return form?.closest(".ls-controls")?.querySelector(".ls-control-answer") ?? null;
+}
+
 function warn(element, name, places) {
   const notice = noticeFor(element);
   if (!notice) return;
