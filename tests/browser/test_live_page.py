@@ -66,7 +66,12 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
 
     page.fill("#id_decline_why", "not today")
     page.click("#send-decline")
-    expect(page.locator("#command-decline-answer .ls-answer")).to_have_text("Refused: not today")
+    declined = page.locator("#command-decline-answer .ls-answer")
+    expect(declined).to_have_text("Refused: not today")
+    page.fill("#id_decline_why", "nor tomorrow")
+    expect(declined).to_be_hidden()
+    page.click("#send-decline")
+    expect(declined).to_have_text("Refused: nor tomorrow")
 
     page.get_by_role("button", name="Pause").click()
     expect(part(page, "pill")).to_have_text("paused")

@@ -46,6 +46,12 @@ function answerOf(form) {
 }
 
 function warn(element, name, places) {
+  const beside = name === "unreachable" ? answerOf(element.closest("form")) : null;
+  if (beside) {
+    const answer = Object.assign(document.createElement("p"), { className: "ls-answer", textContent: say(name) });
+    answer.dataset.outcome = "refused";
+    return beside.replaceChildren(answer);
+  }
   const notice = noticeFor(element);
   if (!notice) return;
   notice.textContent = say(name, places);
@@ -82,7 +88,10 @@ listen(document, "begin", (exchange) => {
   if (id) exchange.late?.("livesim_id", id.value);
 });
 listen(document, "end", (exchange) => exchange.isDone && renew(exchange.source.closest("form")));
-document.addEventListener("input", ({ target }) => renew(target.form));
+document.addEventListener("input", ({ target }) => {
+  renew(target.form);
+  for (const told of answerOf(target.form)?.children ?? []) told.dataset.old = "";
+});
 
 function renew(form) {
   const id = idOf(form);
