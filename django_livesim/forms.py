@@ -69,7 +69,15 @@ class StepForm(forms.Form):
 
 
 class SpeedForm(forms.Form):
+    """The speeds to choose from, and the present one where it is another."""
+
     x = forms.CharField(label=_("Speed"), widget=forms.Select(choices=SPEEDS))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        now = self.initial.get("x")
+        if now is not None and now not in dict(SPEEDS):
+            self.fields["x"].widget.choices = [(now, f"{TIMES}{now}"), *SPEEDS]
 
     def clean_x(self) -> float | str:
         text = self.cleaned_data["x"]

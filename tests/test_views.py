@@ -282,6 +282,16 @@ class TestLivePage:
         body = browser.get(run.get_absolute_url()).content.decode()
         assert f'action="{url("run-message", run)}"' in body
 
+    def test_what_the_simulation_is_stands_under_its_name_and_folded_where_it_is_long(
+        self, browser: Client, make: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        address = make().get_absolute_url()
+        assert '<p class="ls-brief">Counts its steps.</p>' in browser.get(address).content.decode()
+        monkeypatch.setattr(registry.get("counter"), "description", "<i>" * 40)
+        assert f'<details class="ls-brief"><summary>{"&lt;i&gt;" * 40}</summary>' in (
+            browser.get(address).content.decode()
+        )
+
     def test_what_happens_unwatched_is_said_while_it_can_happen(self, browser: Client, make: Any) -> None:
         hidden = {}
         for status in (Status.RUNNING, Status.STOPPED):

@@ -191,10 +191,12 @@ def test_a_key_acts_where_the_focus_is(ada: Visitor, htmx: str) -> None:
     for each in (one, other):
         expect(part(each, "connection")).to_have_text("live")
     page.keyboard.press("+")
-    other.get_by_role("button", name="Set speed").focus()
+    other.get_by_role("button", name="Step", exact=True).focus()
     page.keyboard.press("+")
     expect(part(other, "speed")).to_have_text("\N{MULTIPLICATION SIGN}2")
     expect(part(one, "speed")).to_have_text("\N{MULTIPLICATION SIGN}1")
+    other.get_by_label("Speed").select_option("5")
+    expect(part(other, "speed")).to_have_text("\N{MULTIPLICATION SIGN}5")
 
 
 @HTMX

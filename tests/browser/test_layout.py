@@ -23,19 +23,34 @@ def lower_edge(page: Page) -> float:
 def test_on_a_phone_the_controls_stay_at_the_lower_edge(site: Site, visit: Visit) -> None:
     phone = visit(site, viewport={"width": 390, "height": 844}, has_touch=True).log_in()
     page = phone.page
-    phone.start("painted", members="300")
+    page.goto(f"{site.url}/livesim/?simulation=painted")
+    page.fill("#id_param_members", "300")
+    page.fill("#id_run-name", "A name of many words " * 9)
+    page.click("#ls-start button:has-text('Start')")
+    page.wait_for_url("**/runs/**")
+    phone.started.append(page.url)
     expect_moving(page)
     pause = page.get_by_role("button", name="Pause")
     for place in ("0", "300", "document.body.scrollHeight"):
         page.evaluate(f"scrollTo(0, {place})")
         expect(pause).to_be_in_viewport(ratio=1)
         assert abs(lower_edge(page) - 844) <= 1
+    name, pill = page.locator("h1").bounding_box(), part(page, "pill").bounding_box()
+    assert name is not None and pill is not None
+    assert name["width"] > 300 and name["height"] < 90  # three lines, as wide as the card
+    assert pill["y"] >= name["y"] + name["height"]
     box = page.locator(".ls-controls").bounding_box()
     assert box is not None
     assert box["height"] <= 844 / 4  # and leave the page to what is watched
     pause.tap()
     expect(part(page, "pill")).to_have_text("paused")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    answer = page.locator("#ls-control-answer > .ls-answer")
+    expect(answer).to_contain_text("Applied")
+    expect(answer).to_be_hidden()  # after a while, and takes no room then
+    after = page.locator(".ls-controls").bounding_box()
+    assert after is not None
+    assert abs(after["height"] - box["height"]) <= 1
     last = page.locator(".ls-card").last
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     ends = page.evaluate(

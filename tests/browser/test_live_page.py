@@ -66,7 +66,12 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
 
     page.fill("#id_decline_why", "not today")
     page.click("#send-decline")
-    expect(page.locator("#command-decline-answer .ls-answer")).to_have_text("Refused: not today")
+    declined = page.locator("#command-decline-answer .ls-answer")
+    expect(declined).to_have_text("Refused: not today")
+    page.fill("#id_decline_why", "nor tomorrow")
+    expect(declined).to_be_hidden()
+    page.click("#send-decline")
+    expect(declined).to_have_text("Refused: nor tomorrow")
 
     page.get_by_role("button", name="Pause").click()
     expect(part(page, "pill")).to_have_text("paused")
@@ -105,10 +110,22 @@ def test_steps_are_counted_exactly(ada: Visitor) -> None:
 def test_speed(ada: Visitor) -> None:
     page = ada.page
     ada.start("counter")
+    expect(page.get_by_role("button", name="Set speed")).to_be_hidden()
     page.select_option("#id_speed_x", "5")
-    page.get_by_role("button", name="Set speed").click()
     expect(part(page, "speed")).to_have_text("\N{MULTIPLICATION SIGN}5")
     expect(part(page, "rate")).to_have_text(re.compile(r"^(9\d|10\d|11\d)\.\d$"))
+    page.eval_on_selector(
+        "#id_speed_x",
+        """(choice) => {
+            const sent = new FormData(choice.form);
+            sent.set("x", "3");
+            sent.set("livesim_id", "somebody-else");
+            return fetch(choice.form.action, { method: "POST", body: sent });
+        }""",
+    )
+    for _ in range(2):
+        expect(page.locator("#id_speed_x")).to_have_value("3")  # which is none of the list's own
+        page.reload()
 
 
 def test_bad_arguments_are_shown_at_their_field(ada: Visitor) -> None:
@@ -442,6 +459,9 @@ def test_without_javascript(site: Site, visit: Visit) -> None:
     expect(
         page.get_by_text("Without its scripts this page shows the state that was stored last.")
     ).to_be_visible()
+    page.select_option("#id_speed_x", "2")
+    page.get_by_role("button", name="Set speed").click()
+    expect(page.locator('[data-ls="speed"]')).to_have_text("\N{MULTIPLICATION SIGN}2")
     page.fill("#id_add_n", "900")
     page.click("#send-add")
     expect(page.locator(".ls-message").first).to_have_text(re.compile(r"^Add: applied at tick \d+\.$"))
@@ -470,8 +490,14 @@ def test_by_keyboard_alone(ada: Visitor) -> None:
         if page.evaluate("document.activeElement.textContent.trim()") == "Pause":
             break
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    page.keyboard.press("Enter")
+    for shown, other in [("paused", "Resume"), ("running", "Pause")]:
+        page.keyboard.press("Enter")
+        expect(part(page, "pill")).to_have_text(shown)
+        expect(page.get_by_role("button", name=other)).to_be_focused()
+    page.focus("#id_add_n")
+    page.get_by_role("button", name="Pause").evaluate("(button) => button.form.requestSubmit()")
     expect(part(page, "pill")).to_have_text("paused")
+    expect(page.locator("#id_add_n")).to_be_focused()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(site: Site, visit: Visit) -> None:

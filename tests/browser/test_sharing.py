@@ -43,7 +43,11 @@ def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit
     expect(page.locator("#ls-visibility")).to_have_text("private")
     share(page, "link", "Whoever has the link may watch this run now.")
     expect(page.locator("#ls-visibility")).to_have_text("shared by link")
-    link = page.locator("#share-link").get_attribute("href") or ""
+    link = page.locator("#share-link").input_value()
+    ada.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.locator("#ls-share span[role=status]")).to_have_text("copied")
+    assert page.evaluate("navigator.clipboard.readText()") == link
     guest = visit(site)
     watch(guest, link)
     expect(guest.page.locator("#ls-share")).to_have_count(0)
@@ -58,7 +62,7 @@ def test_a_link_is_given_away_taken_back_and_the_run_deleted(ada: Visitor, visit
     expect(gone.locator('[data-ls="pill"]')).to_have_css("color", colour_of(gone, "--ls-muted"))
     gone.get_by_role("link", name="All runs").click()
     gone.wait_for_url("**/livesim/")
-    assert page.locator("#share-link").get_attribute("href") not in ("", link)
+    assert page.locator("#share-link").input_value() not in ("", link)
 
     share(page, "public", "It is public now.")
     expect(page.locator("#share-link")).to_have_count(0)
@@ -78,13 +82,14 @@ def test_the_same_without_javascript(visit: Visit, site: Site) -> None:
     page.select_option("#id_share_visibility", "link")
     page.click("#share")
     expect(page.locator(".ls-message").first).to_have_text("Whoever has the link may watch this run now.")
-    link = page.locator("#share-link").get_attribute("href")
+    link = page.locator("#share-link").input_value()
+    expect(page.get_by_role("button", name="Copy", exact=True)).to_be_hidden()
     page.click("#new-link")
     page.get_by_role("link", name="Go back").click()
-    assert page.locator("#share-link").get_attribute("href") == link
+    assert page.locator("#share-link").input_value() == link
     page.click("#new-link")
     page.click("#confirm")
-    assert page.locator("#share-link").get_attribute("href") != link
+    assert page.locator("#share-link").input_value() != link
     page.click("#delete")
     expect(page.get_by_text("Delete this run for good?")).to_be_visible()
     page.click("#confirm")

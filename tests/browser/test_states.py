@@ -51,6 +51,8 @@ def test_a_server_that_goes_and_comes_back(own_site: Site, visit: Visit) -> None
     ada.start("counter")
     expect_moving(page)
     page.get_by_text("Latency").click()
+    page.evaluate("scrollTo(0, 0)")
+    before = page.locator("h1").bounding_box()
     own_site.stop()
     expect(part(page, "lost-text")).to_have_text(re.compile("Connection lost.|The server is restarting."))
     expect(part(page, "lost-count")).to_have_text(re.compile(r"^Reconnecting in \d+ s\.$"))
@@ -58,6 +60,14 @@ def test_a_server_that_goes_and_comes_back(own_site: Site, visit: Visit) -> None
     expect(state_of(page)).to_have_css("opacity", "0.5")
     expect(state_of(page)).to_contain_text("value:")
     expect(page).to_have_title(re.compile(r"^\(!\) counter"))
+    page.evaluate("scrollTo(0, 0)")
+    assert page.locator("h1").bounding_box() == before  # what tells of it moves nothing
+    for old in ("pill", "speed"):
+        expect(part(page, old)).to_have_css("opacity", "0.5")
+    page.keyboard.press(".")
+    expect(page.locator("#ls-control-answer")).to_have_text(
+        "The server cannot be reached: nothing was sent. Try again when the connection is back."
+    )
     shown = state_of(page).inner_text()
     page.wait_for_timeout(3000)  # through tries that fail
     assert state_of(page).inner_text() == shown

@@ -127,3 +127,38 @@ def test_a_path_and_a_value_are_copied(site: Site, visit: Visit) -> None:
     expect(part(page, "chosen-path")).to_have_text("still")
     page.locator("summary", has_text="region-0:").focus()
     expect(part(page, "chosen-path")).to_have_text('regions["region-0"]')
+
+
+def test_tab_reaches_one_line_of_the_state_and_arrow_keys_the_others(ada: Visitor) -> None:
+    page = ada.page
+    ada.start("atlas", regions="2", towns="2")
+    state = state_of(page)
+    expect(state).to_contain_text("region-1:")
+    page.focus("#ls-find")
+    page.keyboard.press("Tab")
+    focused = state.locator(":focus")
+    expect(focused).to_have_text(re.compile(r"^clock:"))
+    for key, line in [
+        ("ArrowUp", "clock:"),
+        ("ArrowDown", "still:"),
+        ("End", "region-1:"),
+        ("ArrowRight", "region-1:"),  # which unfolds it
+        ("ArrowRight", "town-1-0:"),
+        ("ArrowLeft", "region-1:"),
+        ("ArrowUp", "region-0:"),
+        ("ArrowLeft", "regions:"),
+        ("ArrowLeft", "regions:"),  # which folds it
+        ("End", "regions:"),
+        ("Enter", "regions:"),
+        ("ArrowDown", "region-0:"),
+        ("Home", "clock:"),
+        ("ArrowDown", "still:"),
+    ]:
+        page.keyboard.press(key)
+        expect(focused).to_have_text(re.compile(f"^{line}"))
+    expect(part(page, "chosen-path")).to_have_text("still")
+    assert state.locator('[tabindex="0"]').count() == 1
+    page.keyboard.press("Tab")
+    expect(part(page, "copy-path")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(focused).to_have_text(re.compile(r"^still:"))

@@ -16,6 +16,9 @@ export class Answers {
   /** `root` holds the forms, `log` takes what others did, too. */
   constructor(root, log) {
     Object.assign(this, { root, log });
+    root.addEventListener("animationend", ({ animationName, target }) => {
+      if (animationName === "ls-leave") target.parentElement.replaceChildren();
+    });
     onLoad(root, () => {
       this.#fill();
       this.#read();

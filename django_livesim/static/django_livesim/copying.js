@@ -1,6 +1,6 @@
 /** The member of a state that was clicked, found or reached by keyboard: its path, and its path or value to copy. */
 
-import { say } from "./words.js";
+import { copy } from "./clipboard.js";
 
 const PLAIN = /^[A-Za-z_$][\w$]*$/;
 
@@ -48,12 +48,7 @@ export class Copying {
   }
 
   async #copy(text) {
-    let told = "copied";
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      told = "not_copied";
-    }
-    this.places.write("copied", say(told));
+    this.places.write("copied", "");
+    this.places.write("copied", await copy(text));
   }
 }

@@ -24,6 +24,7 @@ export class Keys {
     Object.assign(this, { root, isEmbedded });
     this.dialog = places.find("keys");
     this.speed = 1;
+    this.#chooses();
     document.addEventListener("keydown", (event) => this.#press(event), { signal });
     if (!this.dialog) return;
     const opener = places.part("keys-open");
@@ -35,10 +36,23 @@ export class Keys {
     choice.addEventListener("change", () => turn(choice.checked));
   }
 
+  /** A speed holds as soon as it is chosen: the button is for pages without scripts. */
+  #chooses() {
+    const button = this.root.querySelector('form[data-key="Speed"] button');
+    if (!button) return;
+    button.hidden = true;
+    this.choice = button.form.querySelector("select");
+    this.choice.dataset.when = button.dataset.when;
+    this.choice.disabled = button.disabled;
+  }
+
   /** The run's speed, as it was told. */
   told(speed) {
     this.speed = speed;
     if (speed === this.#wished) this.#wished = null;
+    if (!this.choice) return;
+    this.choice.value = speed;
+    if (!this.choice.value) this.choice.add(new Option(`×${speed}`, speed, false, true));
   }
 
   #press(event) {
@@ -67,15 +81,14 @@ export class Keys {
   }
 
   #faster(direction) {
-    const form = this.root.querySelector('form[data-key="Speed"]');
-    const choice = form?.querySelector("select");
-    if (!choice || !isUsable(form)) return false;
+    const { choice } = this;
+    if (!choice || !isUsable(choice.form)) return false;
     const options = [...choice.options].map(({ value }) => value);
     const speed = nextSpeed(options, this.#wished ?? this.speed, direction);
     if (speed === null) return true;
     choice.value = speed;
     this.#wished = speed === "max" ? speed : Number(speed);
-    form.requestSubmit();
+    choice.form.requestSubmit();
     return true;
   }
 }

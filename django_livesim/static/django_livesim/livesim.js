@@ -11,6 +11,7 @@ export { LiveSocket, Panel };
 const KINDS = {
   "[data-livesim-run]": (root) => new Panel(root),
   "[data-ls-parameters]:has(form, [data-param])": async (card) => new (await load(() => import("./parameters.js"))).Parameters(card),
+  "[data-ls-copies]": async (button) => (await load(() => import("./clipboard.js"))).offer(button),
   "[data-livesim-list]": async (root) => new (await load(() => import("./list.js"))).RunList(root),
 };
 const mounted = new Map(); // what each element has come to be, or will soon
@@ -25,7 +26,7 @@ export function mount() {
   for (const [element, part] of mounted) {
     if (element.isConnected) continue;
     mounted.delete(element);
-    Promise.resolve(part).then((made) => made.close?.());
+    Promise.resolve(part).then((made) => made?.close?.());
   }
 }
 
@@ -37,7 +38,20 @@ function noticeFor(element) {
   return element.closest(".livesim")?.querySelector('[data-ls="notice"]') ?? null;
 }
 
+/** The place beside a form where what becomes of it is told. */
+function answerOf(form) {
+  const beside = form?.nextElementSibling ?? null;
+  if (beside?.matches(".ls-command-answer")) return beside;
+  return form?.closest(".ls-controls")?.querySelector(".ls-control-answer") ?? null;
+}
+
 function warn(element, name, places) {
+  const beside = name === "unreachable" ? answerOf(element.closest("form")) : null;
+  if (beside) {
+    const answer = Object.assign(document.createElement("p"), { className: "ls-answer", textContent: say(name) });
+    answer.dataset.outcome = "refused";
+    return beside.replaceChildren(answer);
+  }
   const notice = noticeFor(element);
   if (!notice) return;
   notice.textContent = say(name, places);
@@ -74,7 +88,10 @@ listen(document, "begin", (exchange) => {
   if (id) exchange.late?.("livesim_id", id.value);
 });
 listen(document, "end", (exchange) => exchange.isDone && renew(exchange.source.closest("form")));
-document.addEventListener("input", ({ target }) => renew(target.form));
+document.addEventListener("input", ({ target }) => {
+  renew(target.form);
+  for (const told of answerOf(target.form)?.children ?? []) told.dataset.old = "";
+});
 
 function renew(form) {
   const id = idOf(form);

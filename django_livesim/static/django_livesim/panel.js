@@ -305,12 +305,14 @@ export class Panel {
     pill.textContent = say(status);
     if (status !== "running") this.#write("rate", "–");
     this.silence.listen();
+    const left = document.activeElement?.closest("form[data-show]");
     for (const element of this.root.querySelectorAll("[data-show]")) {
       element.hidden = !element.dataset.show.split(" ").includes(status);
     }
     for (const element of this.root.querySelectorAll("[data-when]")) {
       element.disabled = !element.dataset.when.split(" ").includes(status);
     }
+    if (left?.hidden) this.root.querySelector(`[data-key="${left.dataset.key}"]:not([hidden]) button`)?.focus();
     this.log.add("status", null, { what: say(status) });
     this.#announce();
   }

@@ -166,7 +166,7 @@ export class Search {
     this.#tell();
     if (!node) return;
     this.onFind(node);
-    (node.branch ? node.details.firstChild : node.element).scrollIntoView({ block: "nearest" });
+    node.line.scrollIntoView({ block: "nearest" });
   }
 
   #tell() {

@@ -36,6 +36,9 @@ export class StateCard {
 
   async #searching() {
     const { Search } = await load(() => import("./search.js"));
-    this.#search = new Search(this.tree, this.places, (node) => this.copying.choose(node));
+    this.#search = new Search(this.tree, this.places, (node) => {
+      this.tree.stopAt(node.line);
+      this.copying.choose(node);
+    });
   }
 }

@@ -1,7 +1,7 @@
 /**
  * A state as a folding tree. Only what is open is in the document, and an update touches only what changed,
  * so that a state of many thousand members costs what is seen of it. What has changed is marked for a moment, a
- * folded branch where something in it has. Texts are only ever text.
+ * folded branch where something in it has. Texts are only ever text. Tab reaches one of its lines, arrow keys the others.
  */
 
 import { Marks, differ, isBranch } from "./changes.js";
@@ -9,9 +9,11 @@ import { Marks, differ, isBranch } from "./changes.js";
 const PAGE = 100; // members shown of one node until more are asked for
 const LONG = 400; // characters shown of one text
 const COMPARED = 5000; // members that one update looks at to tell whether what is folded has changed
+const LINES = "[tabindex]"; // what can have the focus: summaries, leaves and what offers more
 
 export class Tree {
   #nodes = new WeakMap(); // by their elements
+  #stop = null; // the line that Tab reaches
 
   /** Show values inside `root`; `words` has `more`: "show {n} more". */
   constructor(root, words) {
@@ -29,11 +31,57 @@ export class Tree {
   update(value) {
     this.value = isBranch(value) ? value : { "": value };
     this.allowance.left = COMPARED;
-    if (!this.members) {
-      this.members = new Members(this, null, 0);
-      this.root.replaceChildren(this.members.element);
-    }
+    const hadFocus = this.root.contains(document.activeElement);
+    if (!this.members) this.#begin();
     this.members.update(this.value);
+    this.settle();
+    if (hadFocus && !this.root.contains(document.activeElement)) this.#stop?.focus();
+  }
+
+  #begin() {
+    this.members = new Members(this, null, 0);
+    const { element } = this.members;
+    element.addEventListener("keydown", (event) => this.#press(event));
+    element.addEventListener("focusin", ({ target }) => this.stopAt(target));
+    this.root.replaceChildren(element);
+    this.root.removeAttribute("tabindex");
+  }
+
+  /** Let Tab reach this line, and no other. */
+  stopAt(line) {
+    if (this.#stop) this.#stop.tabIndex = -1;
+    if (line) line.tabIndex = 0;
+    this.#stop = line;
+  }
+
+  /** Where the line that Tab reaches is there no more, let it reach the one above it. */
+  settle() {
+    if (this.#stop?.isConnected) return;
+    let node = this.#stop && this.nodeAt(this.#stop);
+    while (node && !node.element.isConnected) node = node.within.owner;
+    this.stopAt(node?.line ?? this.root.querySelector(LINES));
+  }
+
+  #press(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!["ArrowUp", "ArrowDown", "ArrowRight", "ArrowLeft", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    this.#from(event.target, event.key)?.focus();
+  }
+
+  /** The line that a key leads to; the key may fold, or unfold, instead. */
+  #from(line, key) {
+    const lines = [...this.root.querySelectorAll(LINES)];
+    const at = lines.indexOf(line);
+    const branch = line.localName === "summary" ? line.parentElement : null;
+    if (key === "Home") return lines[0];
+    if (key === "End") return lines.at(-1);
+    if (key === "ArrowUp") return lines[at - 1];
+    if (key === "ArrowDown") return lines[at + 1];
+    const isRight = key === "ArrowRight";
+    if (branch && branch.open !== isRight) branch.open = isRight;
+    else if (!isRight) return line.closest("ul").closest("details")?.firstChild;
+    else if (branch?.contains(lines[at + 1])) return lines[at + 1];
   }
 
   /** The node whose line an element is in; null where that is none. */
@@ -170,9 +218,12 @@ class Members {
       this.more = make("li");
       const button = make("button", "ls-link");
       button.type = "button";
+      button.tabIndex = -1;
       button.addEventListener("click", () => {
+        const last = this.more.previousSibling;
         this.limit += 10 * PAGE;
         this.#show(false);
+        this.tree.nodeAt(last.nextSibling)?.line.focus();
       });
       this.more.append(button);
     }
@@ -211,6 +262,8 @@ class Leaf extends Member {
 
   constructor(members, key) {
     super(members, key);
+    this.line = this.element;
+    this.line.tabIndex = -1;
     this.text = make("span");
     if (key !== "") this.element.append(keyed(key), " ");
     this.element.append(this.text);
@@ -243,9 +296,10 @@ class Branch extends Member {
     this.value = undefined;
     this.details = make("details");
     this.count = make("span", "ls-count");
-    const summary = make("summary");
-    summary.append(keyed(key), " ", this.count);
-    this.details.append(summary);
+    this.line = make("summary");
+    this.line.tabIndex = -1;
+    this.line.append(keyed(key), " ", this.count);
+    this.details.append(this.line);
     this.element.append(this.details);
     this.details.addEventListener("toggle", () => (this.details.open ? this.unfold() : this.#fold()));
     this.details.open = members.depth === 0;
@@ -290,6 +344,7 @@ class Branch extends Member {
   #fold() {
     this.members?.element.remove();
     this.members = null;
+    this.tree.settle();
   }
 }
 
