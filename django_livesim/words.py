@@ -66,7 +66,9 @@ WORDS = {
     "figure_save": _("Save the plot of {name} as a picture"),
     "figures_lost": _("The history of the figures cannot be read; it is asked for again."),
     "db_down": _("The database does not answer; nothing was stored. Try again."),
-    "unreachable": _("The server cannot be reached: nothing was sent. Try again when the connection is back."),
+    "unreachable": _(
+        "The server cannot be reached. Try again when the connection is back: nothing is done twice."
+    ),
     "server_error": _("The server answered with an error ({status}). Try again, or load the page anew."),
 }
 

@@ -66,7 +66,7 @@ def test_a_server_that_goes_and_comes_back(own_site: Site, visit: Visit) -> None
         expect(part(page, old)).to_have_css("opacity", "0.5")
     page.keyboard.press(".")
     expect(page.locator("#ls-control-answer")).to_have_text(
-        "The server cannot be reached: nothing was sent. Try again when the connection is back."
+        "The server cannot be reached. Try again when the connection is back: nothing is done twice."
     )
     shown = state_of(page).inner_text()
     page.wait_for_timeout(3000)  # through tries that fail
