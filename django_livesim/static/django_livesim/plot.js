@@ -25,7 +25,7 @@ const APART = [
   ...[1, 2, 3, 4, 6, 8, 12].map((n) => n * HOUR),
   ...[1, 2, 3, 5, 7, 10, 15, 30, 60, 90, 180, 365, 730, 1825].map((n) => n * DAY),
 ];
-const WHOLE = Array.from({ length: 16 }, (_, exponent) => [1, 2, 5].map((n) => n * 10 ** exponent)).flat();
+const WHOLE = Array.from({ length: 16 }, (_, exponent) => [1, 2, 2.5, 5].map((n) => n * 10 ** exponent)).flat().filter(Number.isInteger);
 const moments = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" });
 
 export class Plot {
@@ -114,14 +114,14 @@ export class Plot {
     return {
       width: this.#area.clientWidth || 300,
       height: this.#area.clientHeight || 140,
-      padding: [8, 12, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       scales: {
         x: { time: shared.byTime, range: (_plot, min, max) => shared.view ?? wide(min ?? 0, max ?? 1) },
       },
       axes: [
         { ...axis, size: 26, ...(shared.byTime ? time() : ticks()), labelFont: FONT, labelSize: 16, labelGap: 0 },
-        { ...axis, size: 56, values: (_plot, splits) => splits.map(short), ...(counts && { incrs: WHOLE }) },
+        { ...axis, size: 56, space: 26, values: (_plot, splits) => splits.map(short), ...(counts && { incrs: WHOLE }) },
       ],
       series: [{}, { label: this.name, stroke: ink, width: 1.5, paths: counts ? steps : lines, spanGaps: false, points: { show: false, size: 5 } }],
       cursor: {
