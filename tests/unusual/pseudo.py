@@ -15,6 +15,7 @@ from django.utils.translation.template import templatize
 DJANGO = Path(django.__file__).parent
 PACKAGE = Path(__file__).resolve().parents[2] / "django_livesim"
 ASKS = {"_", "gettext", "gettext_lazy"}
+ASKS_WITH_NUMBER = {"ngettext", "ngettext_lazy"}
 TEXT = r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 IN_TEMPLATES = re.compile(rf"\b(?:_|gettext)\(u?{TEXT}\)")
 PLURAL_IN_TEMPLATES = re.compile(rf"\bngettext\(u?{TEXT}, *u?{TEXT}")
@@ -43,7 +44,9 @@ def plurals() -> Iterator[tuple[str, str]]:
             yield ast.literal_eval(one), ast.literal_eval(many)
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ngettext":
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id in ASKS_WITH_NUMBER:
                 one, many = (text.value for text in node.args[:2] if isinstance(text, ast.Constant))
                 yield one, many
 
