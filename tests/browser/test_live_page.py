@@ -497,6 +497,7 @@ def test_a_page_outlives_its_server(own_site: Site, visit: Visit) -> None:
     page = ada.page
     ada.start("painted", members="3")
     expect_moving(page)
+    expect(state_of(page)).to_contain_text("members: {3}")
     own_site.stop()
     expect(part(page, "lost")).to_be_visible()
     expect(part(page, "lost")).to_contain_text("Connection lost.")
