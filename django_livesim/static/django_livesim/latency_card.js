@@ -1,5 +1,6 @@
 /** Writes how fast what is seen comes into its panel, while that is open. */
 
+import { put } from "./places.js";
 import { say } from "./words.js";
 
 const EVERY = 1000; // ms between two looks at the figures
@@ -64,6 +65,6 @@ export class LatencyCard {
 
   #put(name, text) {
     const part = this.#figure(name);
-    if (part && part.textContent !== text) part.textContent = text;
+    if (part) put(part, text);
   }
 }

@@ -1,5 +1,17 @@
 /** The places of one live page that are kept up to date: elements with `data-ls`, by name. */
 
+/** Show an element or hide it; one that is so already costs no styles. */
+export function reveal(element, isShown) {
+  if (element.hidden === isShown) element.hidden = !isShown;
+}
+
+/** Set its text; where that is one already, it is changed rather than replaced, which concerns no style. */
+export function put(element, text) {
+  const [only, more] = element.childNodes;
+  if (!(only instanceof Text) || more) element.textContent = text;
+  else if (only.data !== text) only.data = text;
+}
+
 export class Places {
   constructor(root) {
     this.root = root;
@@ -17,6 +29,6 @@ export class Places {
   /** Set the text of a place, where there is one and it differs: an untouched one costs no layout. */
   write(name, text) {
     const element = this.find(name);
-    if (element && element.textContent !== text) element.textContent = text;
+    if (element) put(element, text);
   }
 }

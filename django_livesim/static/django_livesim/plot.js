@@ -1,6 +1,7 @@
 /** One figure over ticks or time: a caption with its newest value, and a plot of uPlot's below. */
 
 import uPlot from "./vendor/uplot/uPlot.esm.min.js";
+import { put } from "./places.js";
 import { say } from "./words.js";
 
 const FONT = "12px system-ui, sans-serif";
@@ -94,8 +95,8 @@ export class Plot {
     const { ticks, values } = this.#rows;
     const { name } = this;
     const last = values.findLastIndex((value) => value !== null);
-    this.#value.textContent = written(values[place ?? last]);
-    this.#at.textContent = place == null ? "" : this.#where(place);
+    put(this.#value, written(values[place ?? last]));
+    put(this.#at, place == null ? "" : this.#where(place));
     const value = written(values[last]);
     const label = last < 0 ? say("figure_none", { name }) : say("figure_now", { name, value, tick: ticks[last] });
     if (this.#area.ariaLabel !== label) this.#area.ariaLabel = label;

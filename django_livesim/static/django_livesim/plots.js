@@ -1,6 +1,7 @@
 /** The card of a run's figures: history from the server, what comes from the socket, and a plot for each figure. */
 
 import { Plot } from "./plot.js";
+import { put, reveal } from "./places.js";
 import { Series } from "./series.js";
 import { say } from "./words.js";
 
@@ -87,8 +88,8 @@ export class Plots {
 
   #say(text) {
     const note = this.#of("problem");
-    if (note.textContent !== text) note.textContent = text;
-    note.hidden = !text;
+    put(note, text);
+    reveal(note, Boolean(text));
   }
 
   /** Ask for what is stored after that tick, or after what was heard last; one question at a time. */
@@ -155,9 +156,9 @@ export class Plots {
         this.seen.observe(element);
       }
     }
-    this.#of("rest").hidden = shown.length === names.length;
-    this.#of("more").textContent = say("figures_more", { n: names.length - shown.length });
-    this.#of("table").hidden = names.length > 0;
+    reveal(this.#of("rest"), shown.length < names.length);
+    put(this.#of("more"), say("figures_more", { n: names.length - shown.length }));
+    reveal(this.#of("table"), names.length === 0);
     this.#later(); // those that are new
     this.#soon();
   }
@@ -227,7 +228,7 @@ export class Plots {
   #show(view, follows = false) {
     this.#view = view;
     this.#follows = follows;
-    this.#of("whole").hidden = view === null;
+    reveal(this.#of("whole"), view !== null);
     this.#restale();
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { Marks, differ, isBranch } from "./changes.js";
+import { put } from "./places.js";
 
 const PAGE = 100; // members shown of one node until more are asked for
 const LONG = 400; // characters shown of one text
@@ -227,7 +228,7 @@ class Members {
       });
       this.more.append(button);
     }
-    write(this.more.firstChild, this.tree.words.more.replace("{n}", hidden));
+    put(this.more.firstChild, this.tree.words.more.replace("{n}", hidden));
     if (this.more !== this.element.lastChild) this.element.append(this.more);
   }
 }
@@ -279,7 +280,7 @@ class Leaf extends Member {
       this.kind = kind;
       this.text.classList.add(`ls-${kind}`);
     }
-    write(this.text, spell(value));
+    put(this.text, spell(value));
   }
 
   mark() {
@@ -322,7 +323,7 @@ class Branch extends Member {
   /** Whether the text is another than before. */
   #write(text) {
     const isOther = this.count.textContent !== text;
-    if (isOther) this.count.textContent = text;
+    if (isOther) put(this.count, text);
     return isOther;
   }
 
@@ -365,9 +366,4 @@ function make(tag, className = "") {
   const element = document.createElement(tag);
   if (className) element.className = className;
   return element;
-}
-
-/** Set a text only where it differs: an untouched node costs no layout. */
-function write(element, text) {
-  if (element.firstChild?.data !== text) element.textContent = text;
 }

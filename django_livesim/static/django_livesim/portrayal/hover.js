@@ -1,5 +1,6 @@
 /** What is under the pointer, in words. All of it is text: whoever commands the run may have written it. */
 
+import { reveal } from "../places.js";
 import { say } from "../words.js";
 
 const MOST = 8; // members that are shown
@@ -42,7 +43,7 @@ export class Hover {
   }
 
   hide() {
-    if (this.element) this.element.hidden = true;
+    if (this.element) reveal(this.element, false);
   }
 
   /** Show what was hit, beside a place in CSS pixels. */
@@ -54,7 +55,7 @@ export class Hover {
       this.#shown = text;
       this.element.replaceChildren(part("strong", title(found)), ...lines.map(([name, value]) => line(name, value)));
     }
-    this.element.hidden = false;
+    reveal(this.element, true);
     this.#place(x, y);
   }
 
