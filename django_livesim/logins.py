@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 from django.utils.encoding import escape_uri_path
-from django.utils.http import urlencode
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 
 
 def livesim_logout() -> str:
@@ -31,18 +31,23 @@ def livesim_login(request: HttpRequest) -> str:
 
 
 def _way_back(request: HttpRequest) -> str:
-    """The page that was asked for; where something was posted, its run's page, or the list of runs."""
+    """The page that was asked for, or from which htmx asks; else the page of its run, or the list of runs."""
     if request.method in ("GET", "HEAD"):
-        return _without_key(request)
+        return _without_key(request.path, request.GET)
+    page = request.headers.get("HX-Current-URL", "")
+    if url_has_allowed_host_and_scheme(page, {request.get_host()}):
+        seen = urlsplit(page)
+        if not seen.path.startswith("//"):
+            return _without_key(seen.path, QueryDict(seen.query))
     run_id = request.resolver_match.kwargs.get("run_id") if request.resolver_match else None
     return reverse("livesim:run-detail", args=[run_id]) if run_id else reverse("livesim:run-list")
 
 
-def _without_key(request: HttpRequest) -> str:
-    """The address of the page without a shared link's key, which is nothing for another page to know."""
-    query = request.GET.copy()
+def _without_key(path: str, asked: QueryDict) -> str:
+    """The address of a page without a shared link's key, which is nothing for another page to know."""
+    query = asked.copy()
     query.pop("key", None)
-    path = escape_uri_path(request.path)
+    path = escape_uri_path(path)
     return f"{path}?{query.urlencode()}" if query else path
 
 

@@ -702,6 +702,26 @@ def test_who_was_logged_out_comes_back_to_a_page_and_not_to_where_only_forms_go(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("page", "leads_to"),
+    [
+        ("http://testserver/board/7/?tab=2&key=secret", "/board/7/?tab=2"),
+        ("http://elsewhere.example/board/", None),
+        ("http://testserver//elsewhere.example/", None),
+        ("", None),
+    ],
+)
+def test_who_was_logged_out_comes_back_to_the_page_that_asked_where_it_is_of_this_site(
+    client, make, page, leads_to
+):
+    run = make(visibility="public")
+    headers = {"HX-Request": "true", "HX-Current-URL": page}
+    shown = client.post(url("run-control", run, "pause"), headers=headers).content.decode()
+    (link, *_others) = re.findall(r'href="/accounts/login/\?next=([^"]*)"', shown)
+    assert unquote(link) == (leads_to or run.get_absolute_url())
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "fragment"])
 def test_a_start_of_what_may_not_be_started_says_so_at_once_and_only_once(client, headers):
     client.force_login(User.objects.create_user("bob"))

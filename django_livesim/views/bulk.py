@@ -142,6 +142,7 @@ def run_bulk(request: HttpRequest) -> HttpResponse:
 def _act(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> Outcomes:
     """Each is a command of its own; posted again, the form comes to the same ones."""
     became, posted = Outcomes(verb=verb), once.form_id(request) or uuid4().hex
+    whys: dict[str, str] = {}
     until = time.monotonic() + (HTMX_PATIENCE if by_htmx(request) else PATIENCE)
     with limits.as_one():
         for text in chosen:
@@ -151,7 +152,9 @@ def _act(request: HttpRequest, actor: Actor, verb: Verb, chosen: list[str]) -> O
             except NoRun:
                 became.unknown += 1
             except LivesimError as problem:
-                became.refused[why_not(request, problem)] += 1
+                if problem.message not in whys:
+                    whys[problem.message] = why_not(request, problem)
+                became.refused[whys[problem.message]] += 1
             else:
                 became.taken.append(command)
     _await(became, until)

@@ -106,7 +106,7 @@ def _given(row: Any) -> str:
 
 def _parsed(text: str) -> Any:
     """JSON as a database writes it; of an object that is cut, what there is of it. None where that fails."""
-    whole = re.sub(r"\\(u[0-9a-f]{0,3})?$", "", text)
+    whole = re.sub(r"(\\u[dD][89abAB][0-9a-fA-F]{2})?(\\(u[0-9a-fA-F]{0,3})?)?$", "", text)
     for end in ("", '"}', "}"):
         try:
             return json.loads(whole + end)

@@ -126,6 +126,12 @@ def test_speed(ada: Visitor) -> None:
     for _ in range(2):
         expect(page.locator("#id_speed_x")).to_have_value("3")  # which is none of the list's own
         page.reload()
+    slow = {"offline": False, "latency": 150, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    for speed in ("0.25", "0.5", "10"):  # the last holds, though the first is told before the others are sent
+        page.select_option("#id_speed_x", speed)
+    expect(part(page, "speed")).to_have_text("\N{MULTIPLICATION SIGN}10")
+    expect(page.locator("#id_speed_x")).to_have_value("10")
 
 
 def test_bad_arguments_are_shown_at_their_field(ada: Visitor) -> None:
@@ -162,7 +168,7 @@ def test_a_message_to_a_loop_of_its_own(ada: Visitor) -> None:
     expect(page.locator("#message-answer .ls-answer")).to_have_text(
         re.compile(r'^Applied at tick \d+\. → \{"to":\s?"all"\}$')
     )
-    expect(part(page, "log")).to_contain_text('greet applied {"to": "all"} → {"to":"all"} by you')
+    expect(part(page, "log")).to_contain_text('greet applied to: all → {"to":"all"} by you')
     state_of(page).locator("summary", has_text="0:").click()
     expect(state_of(page)).to_contain_text("to: all")
     page.fill("#id_args", "[1]")

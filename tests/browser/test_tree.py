@@ -156,6 +156,8 @@ def test_tab_reaches_one_line_of_the_state_and_arrow_keys_the_others(ada: Visito
     ]:
         page.keyboard.press(key)
         expect(focused).to_have_text(re.compile(f"^{line}"))
+        if key == "Enter":  # the browser unfolds it, and tells of it a moment later
+            expect(state).to_contain_text("region-0:")
     expect(part(page, "chosen-path")).to_have_text("still")
     assert state.locator('[tabindex="0"]').count() == 1
     page.keyboard.press("Tab")

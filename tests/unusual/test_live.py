@@ -34,6 +34,7 @@ def test_with_scripts_a_run_is_drawn_steered_and_stopped(host: Host, visit: Visi
     expect(part(page, "connection")).to_have_text("live")
     expect_moving(page)
     part(page, "canvas").click(position={"x": 10, "y": 10})
+    part(page, "state").scroll_into_view_if_needed()
     expect(part(page, "state")).to_contain_text("marks: [1]")
     page.fill("#id_place_spot", "{}")
     page.click("#send-place")

@@ -136,6 +136,10 @@ def test_controls_and_parameters_are_told_as_the_page_tells_them_live(run: Run, 
         (f'{{"n": 1, "why": "{"W" * 400}"}}', f"n: 1, why: {'W' * 284}…"),
         (f'{{"why": "{"W" * 290}\\u00e9"}}'[:301], f"why: {'W' * 290}…"),
         (f'{{"all": [{"1, " * 200}1]}}', f'{{"all": [{"1, " * 200}'[: log.MOST] + "…"),
+        *(
+            (f'{{"w": "{"W" * more}{chr(92)}ud83d{chr(92)}ude00{"W" * 300}"}}', f"w: {'W' * more}…")
+            for more in range(283, 295)  # so that an emoji is cut anywhere
+        ),
     ],
 )
 def test_what_is_cut_is_told_by_name_as_far_as_it_can_be(stored: str, told: str) -> None:

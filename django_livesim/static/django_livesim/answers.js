@@ -76,7 +76,8 @@ export class Answers {
  * message, as they were written where they are no JSON.
  */
 export function argsOf(form) {
-  if (form.id.endsWith("message") && form.elements.namedItem("args")) return parsed(form.elements.args.value);
+  const isFree = /^(?!.*command-).*message$/.test(form.getAttribute("id")); // `form.id` may be a field of that name
+  if (isFree && form.elements.namedItem("args")) return parsed(form.elements.args.value);
   const args = {};
   for (const control of form.elements) {
     const { name, type } = control;

@@ -7,6 +7,7 @@ const STORED = "livesim.keys";
 const TYPED_IN = "input, select, textarea, [contenteditable]:not([contenteditable='false'])";
 const PRESSED_BY_SPACE = "button, a, summary, audio, video, [tabindex], [role]"; // or scrolled
 const SPEED_KEYS = { "+": 1, "-": -1 };
+const PATIENCE = 5000; // ms in which a speed that was chosen is told, or is not to be
 
 /** The value of `options` that is the next after `speed` ("max", or a factor) upwards or downwards; null at the end. */
 export function nextSpeed(options, speed, direction) {
@@ -17,7 +18,8 @@ export function nextSpeed(options, speed, direction) {
 }
 
 export class Keys {
-  #wished = null; // the speed that was asked for, until it is told
+  #wished = null; // the speed that was asked for last, until it is told
+  #waiting = 0;
 
   /** `root` holds the forms with `data-key`, `places` the dialog. In a page that is not ours keys act within `root`. */
   constructor(root, places, { isEmbedded = false, signal } = {}) {
@@ -44,13 +46,26 @@ export class Keys {
     this.choice = button.form.querySelector("select");
     this.choice.dataset.when = button.dataset.when;
     this.choice.disabled = button.disabled;
+    this.speed = read(this.choice);
+    this.choice.addEventListener("change", () => this.#wish());
+  }
+
+  /** Ask for what is chosen. Until it is told the choice stays, since others' speeds come meanwhile; then it is the run's. */
+  #wish() {
+    this.#wished = read(this.choice);
+    clearTimeout(this.#waiting);
+    this.#waiting = setTimeout(() => {
+      this.#wished = null;
+      this.told(this.speed);
+    }, PATIENCE);
+    this.choice.form.requestSubmit();
   }
 
   /** The run's speed, as it was told. */
   told(speed) {
     this.speed = speed;
     if (speed === this.#wished) this.#wished = null;
-    if (!this.choice) return;
+    if (!this.choice || this.#wished !== null) return;
     this.choice.value = speed;
     if (!this.choice.value) this.choice.add(new Option(`×${speed}`, speed, false, true));
   }
@@ -87,10 +102,14 @@ export class Keys {
     const speed = nextSpeed(options, this.#wished ?? this.speed, direction);
     if (speed === null) return true;
     choice.value = speed;
-    this.#wished = speed === "max" ? speed : Number(speed);
-    choice.form.requestSubmit();
+    this.#wish();
     return true;
   }
+}
+
+/** The speed that is chosen: "max", or a factor. */
+function read({ value }) {
+  return value === "max" ? value : Number(value);
 }
 
 /** Whether a key press is one for us: no typing, no shortcut of the browser's, none held down, no dialog open. */

@@ -22,6 +22,7 @@ export class Panel {
   #epoch = null;
   #role = null;
   #wasAlive = false;
+  #acted = null; // the form that was sent last
   #over = new AbortController();
 
   constructor(root) {
@@ -191,6 +192,7 @@ export class Panel {
 
   /** A form was sent: what with, and when, the page knows best. */
   #posted(form) {
+    this.#acted = form;
     const id = form.elements?.livesim_id?.value;
     if (!id) return;
     this.answers.sent(id, argsOf(form));
@@ -312,7 +314,7 @@ export class Panel {
     for (const element of this.root.querySelectorAll("[data-when]")) {
       element.disabled = !element.dataset.when.split(" ").includes(status);
     }
-    if (left?.hidden) this.root.querySelector(`[data-key="${left.dataset.key}"]:not([hidden]) button`)?.focus();
+    if (left?.hidden && left === this.#acted) this.root.querySelector(`[data-key="${left.dataset.key}"]:not([hidden]) button`)?.focus();
     this.log.add("status", null, { what: say(status) });
     this.#announce();
   }

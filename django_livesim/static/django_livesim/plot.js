@@ -26,7 +26,7 @@ const APART = [
   ...[1, 2, 3, 4, 6, 8, 12].map((n) => n * HOUR),
   ...[1, 2, 3, 5, 7, 10, 15, 30, 60, 90, 180, 365, 730, 1825].map((n) => n * DAY),
 ];
-const WHOLE = Array.from({ length: 16 }, (_, exponent) => [1, 2, 2.5, 5].map((n) => n * 10 ** exponent)).flat().filter(Number.isInteger);
+const WHOLE = Array.from({ length: 32 }, (_, exponent) => [1, 2, 2.5, 5].map((n) => n * 10 ** exponent)).flat().filter(Number.isInteger);
 const moments = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" });
 
 export class Plot {

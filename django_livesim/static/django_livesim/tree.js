@@ -32,11 +32,11 @@ export class Tree {
   update(value) {
     this.value = isBranch(value) ? value : { "": value };
     this.allowance.left = COMPARED;
-    const hadFocus = this.root.contains(document.activeElement);
+    const before = this.root.contains(document.activeElement) ? document.activeElement : null;
     if (!this.members) this.#begin();
     this.members.update(this.value);
     this.settle();
-    if (hadFocus && !this.root.contains(document.activeElement)) this.#stop?.focus();
+    if (before && (before === this.root || !before.isConnected)) this.#stop?.focus({ preventScroll: true });
   }
 
   #begin() {
@@ -55,11 +55,14 @@ export class Tree {
     this.#stop = line;
   }
 
-  /** Where the line that Tab reaches is there no more, let it reach the one above it. */
+  /** Where the line that Tab reaches is there no more, let it reach the one in its place, or else above it. */
   settle() {
     if (this.#stop?.isConnected) return;
     let node = this.#stop && this.nodeAt(this.#stop);
-    while (node && !node.element.isConnected) node = node.within.owner;
+    while (node && !node.element.isConnected) {
+      const other = node.within.nodes.get(node.key);
+      node = other?.element.isConnected ? other : node.within.owner;
+    }
     this.stopAt(node?.line ?? this.root.querySelector(LINES));
   }
 
@@ -80,7 +83,7 @@ export class Tree {
     if (key === "ArrowUp") return lines[at - 1];
     if (key === "ArrowDown") return lines[at + 1];
     const isRight = key === "ArrowRight";
-    if (branch && branch.open !== isRight) branch.open = isRight;
+    if (branch && branch.open !== isRight) this.nodeAt(line)[isRight ? "unfold" : "fold"]();
     else if (!isRight) return line.closest("ul").closest("details")?.firstChild;
     else if (branch?.contains(lines[at + 1])) return lines[at + 1];
   }
@@ -221,10 +224,10 @@ class Members {
       button.type = "button";
       button.tabIndex = -1;
       button.addEventListener("click", () => {
-        const last = this.more.previousSibling;
+        const before = new Set(this.nodes.values());
         this.limit += 10 * PAGE;
         this.#show(false);
-        this.tree.nodeAt(last.nextSibling)?.line.focus();
+        [...this.nodes.values()].find((node) => !before.has(node))?.line.focus();
       });
       this.more.append(button);
     }
@@ -340,6 +343,7 @@ class Branch extends Member {
 
   fold() {
     this.details.open = false;
+    this.#fold();
   }
 
   #fold() {

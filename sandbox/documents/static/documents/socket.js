@@ -1,6 +1,7 @@
 // A socket that connects again, and says in the page whether it is connected.
 
 const PAUSE = 2000; // ms before the next try
+const lines = []; // of this page, of which each must be open before it is said
 
 /** `hear` gets the text of each message. The socket of the result is another one after each connection. */
 export function connect(path, hear) {
@@ -13,13 +14,14 @@ export function connect(path, hear) {
   const open = () => {
     if (!line.ws) show("opening", "connecting to");
     line.ws = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`);
-    line.ws.onopen = () => show("open", "connected to");
+    line.ws.onopen = () => lines.every(({ ws }) => ws.readyState === WebSocket.OPEN) && show("open", "connected to");
     line.ws.onmessage = (event) => hear(event.data);
     line.ws.onclose = () => {
       show("lost", "not connected to");
       setTimeout(open, PAUSE);
     };
   };
+  lines.push(line);
   open();
   return line;
 }
