@@ -38,6 +38,7 @@ def button(page: Page, name: str) -> Locator:
 
 def point(page: Page, share: float) -> None:
     """Move to a place along the first plot, from 0 to 1."""
+    plot(page).scroll_into_view_if_needed()
     box = plot(page).locator(".u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + share * (box["width"] - 1), box["y"] + box["height"] / 2)
