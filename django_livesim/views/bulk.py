@@ -166,9 +166,9 @@ def _await(became: Outcomes, until: float) -> None:
     waiting = {command.pk: command for command in became.taken if not command.outcome}
     while waiting:
         _look(became, waiting)
-        if time.monotonic() >= until:
+        if not waiting or time.monotonic() >= until:
             break
-        time.sleep(POLL if waiting else 0)
+        time.sleep(POLL)
     for command in [each for each in became.taken if each.outcome == Outcome.REFUSED]:
         became.taken.remove(command)
         became.refused[command.message or command.code] += 1
