@@ -20,10 +20,10 @@ from django_livesim.protocol.names import CloseCode
 class Crowd:
     """Viewers who pump, and what each was sent; `come` has a new frame shown to all of them."""
 
-    def __init__(self, count: int, send: Send | None = None) -> None:
+    def __init__(self, count: int, send: Send | None = None, kind: type[Viewer] = Viewer) -> None:
         self.sent: list[list[str]] = [[] for _ in range(count)]
         self.viewers = [
-            Viewer(send or each.append, sender=str(number), role="view")
+            kind(send or each.append, sender=str(number), role="view")
             for number, each in enumerate(self.sent)
         ]
         self.feed, self.came = Feed(), 0
@@ -39,10 +39,13 @@ class Crowd:
             pump.cancel()
         await asyncio.gather(*self.pumps, return_exceptions=True)
 
-    def come(self, times: int = 1) -> None:
+    def come(self, times: int = 1, role: str = "all", *, delta: bool = False) -> None:
+        """`delta`: who has the one before it is sent what leads there."""
         for _ in range(times):
             self.came += 1
-            frame = Frame(role="all", epoch=1, seq=self.came, tick=self.came, text=str(self.came))
+            number = {"epoch": 1, "seq": self.came, "tick": self.came}
+            change = {"prev": self.came - 1, "delta": f"to {self.came}"} if delta else {}
+            frame = Frame(role=role, text=str(self.came), **number, **change)
             self.feed.take(frame)
             turns().show(self.viewers, self.feed)
 
@@ -122,6 +125,58 @@ async def test_frames_that_nobody_had_to_wait_for_are_not_missed():
             crowd.come()
             await crowd.settle()
         assert {viewer.count() for viewer in crowd.viewers} == {(20, 0)}
+
+
+class Unready(Viewer):
+    """Goes the long way with each frame."""
+
+    __slots__ = ()
+    _ready = property(lambda self: False, lambda self, ready: None)
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_who_is_ready_is_sent_what_the_long_way_sends(seed):
+    """Whatever is said, wished, acknowledged and asked for between frames, by the same dice for both."""
+
+    def act(viewer: Viewer, dice: random.Random, seq: int) -> None:
+        match dice.randrange(8):
+            case 0:
+                viewer.say(f"said {seq}")
+            case 1:
+                viewer.rate(dice.choice([0.0, 1e-3, 2000.0]))
+            case 2 | 3:
+                viewer.ack(1, max(0, seq - dice.randrange(3)))
+            case 4:
+                viewer.resync()
+            case 5:
+                viewer.change_role(dice.choice(["view", "owner"]))
+            case 6 if dice.random() < 0.2:
+                viewer.close(dice.choice([CloseCode.FORBIDDEN, CloseCode.RESTARTING]))
+
+    async def seen(kind: type[Viewer]) -> tuple[list[list[str]], list[tuple[int, int]]]:
+        dice = random.Random(seed)
+        async with Crowd(4, kind=kind) as crowd:
+            for _ in range(40):
+                role = dice.choice(["all", "all", "view"])
+                crowd.come(dice.choice([1, 1, 2]), role, delta=dice.random() < 0.5)
+                for _ in range(dice.randrange(3)):
+                    act(dice.choice(crowd.viewers), dice, crowd.came)
+                if dice.random() < 0.7:
+                    await crowd.settle()
+            await crowd.settle()
+            return crowd.sent, [viewer.count() for viewer in crowd.viewers]
+
+    assert await seen(Viewer) == await seen(Unready)
+
+
+async def test_no_frame_is_sent_to_one_that_is_leaving():
+    async with Crowd(1) as crowd:
+        crowd.come()
+        await crowd.settle()
+        crowd.pumps[0].cancel()
+        crowd.come()
+        await crowd.settle()
+        assert crowd.sent == [["1"]]
 
 
 class Odd(BaseException):

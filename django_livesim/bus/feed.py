@@ -40,9 +40,10 @@ class Frame:
     def number(self) -> tuple[int, int]:
         return self.epoch, self.seq
 
-    def follows(self, number: tuple[int, int]) -> bool:
-        """Whether the delta is all that somebody needs who has been shown that one."""
-        return bool(self.delta) and number == (self.epoch, self.prev)
+    @cached_property
+    def base(self) -> tuple[int, int] | None:
+        """To whom has been shown the frame of this number, the delta is enough; None where there is none."""
+        return (self.epoch, self.prev) if self.delta and self.prev is not None else None
 
     def shows_the_same(self, other: Frame) -> bool:
         """Whether only the number differs, as with one that was asked for to be sure."""
@@ -78,7 +79,7 @@ class Feed:
         self._heard = max(self._heard, frame.number)
         if frame.number <= self.number:
             return False
-        if not frame.text and (self.newest is None or not frame.follows(self.newest.number)):
+        if not frame.text and (self.newest is None or frame.base != self.newest.number):
             return False
         self.newest, self.number = frame, frame.number
         if frame.text:

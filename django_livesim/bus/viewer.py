@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from contextvars import copy_context
 from typing import Any
 
-from django_livesim.bus.feed import Feed
+from django_livesim.bus.feed import Feed, Frame
 from django_livesim.bus.outcomes import Outcomes
 from django_livesim.bus.turns import Turns, turns
 from django_livesim.bus.wire import Bare, Send
@@ -60,6 +60,7 @@ class Viewer:
         "_over",
         "_passed_over",
         "_planned",
+        "_ready",
         "_roomy",
         "_send",
         "_sending",
@@ -112,6 +113,7 @@ class Viewer:
         self._turns: Turns | None = None  # once it pumps
         self._over: asyncio.Future[None] | None = None  # while it pumps
         self._planned = False  # to go on
+        self._ready = False  # it pumps, and nothing waits or is on its way: a frame may be sent at once
         self._sending: asyncio.Task[None] | None = None  # what the server has not taken at once
         self._given_up = False  # by us: the send that is cancelled
         self._is_bare = isinstance(getattr(send, "__self__", None), Bare)
@@ -172,13 +174,30 @@ class Viewer:
             self._plan()
 
     def show_now(self, feed: Feed) -> None:
-        """`show`, in its turn, outside of all tasks: it is sent here and now."""
-        if self._counted is feed or self._counted is None:
-            # What was to be shown since then, this process had no time for.
-            self._passed_over += max(0, feed.shown - self._count - 1)
+        """`show`, in its turn, outside of all tasks: it is sent here and now.
+
+        To who is ready in as few calls as can be, for it is most of what a process does for a thousand.
+        """
+        missed = feed.shown - self._count - 1  # so often was it to be shown since then,
+        if missed > 0 and (self._counted is feed or self._counted is None):
+            self._passed_over += missed  # and this process had no time for that
         self._counted, self._count = feed, feed.shown
-        if self._takes(feed) and not self._planned:
-            self._go_on()
+        frame = feed.newest
+        if not self._ready or frame is None or (self._acks and len(self._unacked) >= UNACKED_LIMIT):
+            if self._takes(feed) and not self._planned:
+                self._go_on()
+            return
+        if frame.role != "all" and frame.role != self.role:
+            return
+        if (text := self._taken(feed, frame)) is None:
+            return
+        try:
+            rest = self._send(text) if self._is_bare else self._context.run(self._send, text)
+        except BaseException as exc:
+            self._broken(exc)
+        else:
+            if rest is not None:
+                self._wait_for(rest)
 
     def _takes(self, feed: Feed) -> bool:
         """Whether its newest frame is to be sent, which is noted."""
@@ -189,7 +208,7 @@ class Viewer:
             return False
         if self._slot is not None and self._waits_for_us():
             self._passed_over += 1
-        self._slot = feed
+        self._slot, self._ready = feed, False
         return True
 
     def count(self) -> tuple[int, int]:
@@ -237,7 +256,8 @@ class Viewer:
         self._acks = True
         while self._unacked and self._unacked[0] <= (epoch, seq):
             self._unacked.popleft()
-        self._plan()
+        if self._slot is not None:
+            self._plan()
 
     def rate(self, fps: float) -> None:
         """The viewer wants at most so many frames a second; 0: none until it says otherwise."""
@@ -280,12 +300,14 @@ class Viewer:
             await self._over
         finally:
             self._over.cancel()
+            self._ready = False
             self._stop_timers()
             if self._sending is not None:
                 self._sending.cancel()
 
     def _plan(self) -> None:
         """Go on soon: outside of whatever task has something to say."""
+        self._ready = False
         if not self._planned and self._sending is None and self._turns is not None:
             self._planned = True
             self._turns.ask(self._go_on)
@@ -301,21 +323,28 @@ class Viewer:
                 if rest is not None:
                     self._wait_for(rest)
                     return
-        except asyncio.CancelledError:
-            self._end(ConnectionAbortedError("a send was broken off"))
-            return
         except BaseException as exc:
-            self._end(exc)  # the socket is gone
-            if not isinstance(exc, Exception):
-                raise
+            self._broken(exc)
             return
         if self.close_code is not None and not self._lane:
             self._end()
         elif self._slot is not None or self._turn is not None or self._late is not None:
             self._come_back()
+        waits = self._lane or self._slot is not None or self._planned or self.close_code is not None
+        self._ready = not waits and not self._gap
+
+    def _broken(self, exc: BaseException) -> None:
+        """A send has raised: the socket is gone. Called where it is caught."""
+        if isinstance(exc, asyncio.CancelledError):
+            self._end(ConnectionAbortedError("a send was broken off"))
+            return
+        self._end(exc)
+        if not isinstance(exc, Exception):
+            raise exc
 
     def _end(self, exc: BaseException | None = None) -> None:
         """Nothing more is sent; the pump raises this, where there is any."""
+        self._ready = False
         if self._over is None or self._over.done():
             return
         if exc is None:
@@ -326,6 +355,7 @@ class Viewer:
     def _wait_for(self, rest: Coroutine[Any, Any, None]) -> None:
         """The server takes no more for now, or needs a task to take it; a send has so much time."""
         assert self._loop is not None
+        self._ready = False
         limit = min(self._slow * (1 + SPREAD * random.random()), self._drain_by - time.monotonic())
         self._sending = self._loop.create_task(rest, context=self._context)
         self._sending.add_done_callback(self._sent)
@@ -388,18 +418,23 @@ class Viewer:
         if feed is None or ((self._acks or self._gap) and self._paced()):
             return None
         self._slot = None
-        frame = feed.newest
-        if frame is None or frame.number <= self._shown:
+        text = None if feed.newest is None else self._taken(feed, feed.newest)
+        if text is not None and self._gap:
+            self._next_frame_at = time.monotonic() + self._gap
+        return text
+
+    def _taken(self, feed: Feed, frame: Frame) -> str | None:
+        """What is to be sent to show the feed's newest frame, as if it were; None where there is nothing."""
+        number = frame.number
+        if number <= self._shown:
             return None
-        text = frame.delta if frame.follows(self._shown) else feed.whole()
+        text = frame.delta if frame.base == self._shown else feed.whole()
         if not text:
             return None
-        self._shown = frame.number
+        self._shown = number
         self._sent_frames += 1
-        if self._gap:
-            self._next_frame_at = time.monotonic() + self._gap
         if self._acks:
-            self._unacked.append(frame.number)
+            self._unacked.append(number)
         return text
 
     def _is_roomy(self) -> bool:
