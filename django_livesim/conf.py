@@ -21,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "POLL": 1.0,  # seconds between two looks at the database that no doorbell asked for
     "GRACE": 20.0,  # seconds a worker may take to store its runs when it is told to end
     "STRIKES": 3,  # times a run may harm its worker before it is quarantined
+    "GC_THRESHOLD": None,  # objects more before a worker looks for cyclic garbage, None: as many as Python has it
     "STEP_TIMEOUT": None,  # seconds one step may take, None: no limit
     "TASK_THREADS": 4,  # tasks and messages of own channels that one worker calls at a time
     "AUTOSTART": True,  # True: simulations that declare it, False: none, a list of names: these
@@ -148,6 +149,7 @@ RULES: dict[str, tuple[str, Valid]] = {
     "POLL": ("a number of seconds above 0", number(0, above=True)),
     "GRACE": ("a number of seconds, 0 or more", number(0)),
     "STRIKES": ("an integer of 1 or more", integer(1)),
+    "GC_THRESHOLD": ("None or an integer of 1 or more", optional(integer(1))),
     "STEP_TIMEOUT": ("None or a number of seconds above 0", optional(number(0, above=True))),
     "TASK_THREADS": ("an integer of 1 or more", integer(1)),
     "AUTOSTART": ("True, False or a list of simulation names", autostart),

@@ -92,6 +92,8 @@ def test_an_unknown_key_like_no_other_is_answered_with_all_there_are():
         ("STRIKES", 0),
         ("STRIKES", 1.5),
         ("STEP_TIMEOUT", 0),
+        ("GC_THRESHOLD", 0),
+        ("GC_THRESHOLD", 700.5),
         ("AUTOSTART", "orbit"),
         ("AUTOSTART", [1]),
         ("EMBEDDED_WORKER", "yes"),
@@ -118,6 +120,7 @@ def test_a_bad_value_is_reported_with_key_value_and_what_was_expected(key, value
     ("key", "value"),
     [
         ("STEP_TIMEOUT", 1.5),
+        ("GC_THRESHOLD", 50_000),
         ("AUTOSTART", False),
         ("AUTOSTART", ["orbit", "shop.life"]),
         ("EMBEDDED_WORKER", True),

@@ -7,6 +7,7 @@ import gc
 import random
 import weakref
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -169,14 +170,32 @@ async def test_who_is_ready_is_sent_what_the_long_way_sends(seed):
     assert await seen(Viewer) == await seen(Unready)
 
 
-async def test_no_frame_is_sent_to_one_that_is_leaving():
+@pytest.mark.parametrize("leaves", ["before", "after"])
+async def test_no_frame_is_sent_to_one_that_is_leaving(leaves):
     async with Crowd(1) as crowd:
         crowd.come()
         await crowd.settle()
-        crowd.pumps[0].cancel()
+        if leaves == "before":
+            crowd.pumps[0].cancel()
         crowd.come()
+        crowd.pumps[0].cancel()
         await crowd.settle()
         assert crowd.sent == [["1"]]
+
+
+async def test_a_frame_that_cannot_be_put_together_ends_who_needs_it_and_nobody_else():
+    async with Crowd(2) as crowd:
+        crowd.come()
+        await crowd.settle()
+        crowd.come()
+        crowd.viewers[0].resync()
+        crowd.feed.whole = broken = Mock(side_effect=MemoryError)
+        crowd.feed.newest = Frame(role="all", epoch=1, seq=2, tick=2, prev=1, delta="to 2")
+        await crowd.settle()
+        await asyncio.sleep(0)
+        assert broken.called
+        assert [pump.done() for pump in crowd.pumps] == [True, False]
+        assert crowd.sent[1] == ["1", "to 2"]
 
 
 class Odd(BaseException):

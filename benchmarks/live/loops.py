@@ -95,10 +95,10 @@ def shares(limit: int, count: int, seconds: float) -> list[Stepped]:
     from django_livesim import gateway
     from django_livesim.models import Run
     from django_livesim.testing import worker_in_process
-    from django_livesim.worker.garbage import look_seldom
+    from django_livesim.worker.garbage import look_as_set
 
     call_command("migrate", verbosity=0)
-    look_seldom()  # as every worker
+    look_as_set()  # as every worker
     found, begun = [], 0
     with worker_in_process() as engine:
         supervisor = engine.supervisor

@@ -182,22 +182,21 @@ class Viewer:
         if missed > 0 and (self._counted is feed or self._counted is None):
             self._passed_over += missed  # and this process had no time for that
         self._counted, self._count = feed, feed.shown
-        frame = feed.newest
-        if not self._ready or frame is None or (self._acks and len(self._unacked) >= UNACKED_LIMIT):
+        frame, over = feed.newest, self._over
+        is_ready = self._ready and not (self._acks and len(self._unacked) >= UNACKED_LIMIT)
+        if not is_ready or frame is None or over is None or over.done():
             if self._takes(feed) and not self._planned:
                 self._go_on()
             return
         if frame.role != "all" and frame.role != self.role:
             return
-        if (text := self._taken(feed, frame)) is None:
-            return
         try:
-            rest = self._send(text) if self._is_bare else self._context.run(self._send, text)
+            if (text := self._taken(feed, frame)) is not None:
+                rest = self._send(text) if self._is_bare else self._context.run(self._send, text)
+                if rest is not None:
+                    self._wait_for(rest)
         except BaseException as exc:
             self._broken(exc)
-        else:
-            if rest is not None:
-                self._wait_for(rest)
 
     def _takes(self, feed: Feed) -> bool:
         """Whether its newest frame is to be sent, which is noted."""

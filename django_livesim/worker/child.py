@@ -27,7 +27,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django_livesim.worker.garbage import look_seldom
+from django_livesim.worker.garbage import look_as_set
 from django_livesim.worker.notes import Notes
 from django_livesim.worker.order import Order, Spawned
 
@@ -72,8 +72,8 @@ def serve(*, queues: Iterable[str] = ("default",), max_runs: int | None = None) 
     from django_livesim.worker.engine import Engine
 
     engine = Engine(queues=queues, max_runs=max_runs)
+    look_as_set()
     start_tasks(queues)
-    look_seldom()
     with signals(engine.drain):
         engine.run()
     return 0
@@ -124,7 +124,7 @@ def _step(spawned: Spawned, notes: Notes) -> int:
     order, run = spawned.order, None if spawned.run is None else UUID(spawned.run)
     engine = Engine(queues=order.queues, max_runs=order.max_runs, notes=notes, run=run)
     signal.signal(signal.SIGTERM, _once(engine))
-    look_seldom()
+    look_as_set()
     engine.run()
     notes.loops.leave()  # a loop that has ignored its end does not harm this process by going on until then
     ledger = engine.ledger

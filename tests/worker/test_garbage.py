@@ -1,4 +1,4 @@
-"""A process that steps runs looks for garbage in cycles less often than Python does by itself."""
+"""A process that steps runs looks for garbage in cycles as often as GC_THRESHOLD says."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+from pytest_django.fixtures import SettingsWrapper
 
-from django_livesim.worker.garbage import MORE, look_seldom
+from django_livesim.worker.garbage import look_as_set
+
+MANY = 50_000
 
 
 @pytest.fixture(autouse=True)
@@ -41,25 +44,25 @@ def looks(made: int) -> int:
     return counted
 
 
-def test_it_looks_less_often_and_not_through_what_was_there() -> None:
+def test_it_looks_less_often_and_not_through_what_was_there(settings: SettingsWrapper) -> None:
+    settings.LIVESIM = {"GC_THRESHOLD": MANY}
     gc.set_threshold(700, 10, 10)
-    before = looks(MORE // 2)
-    look_seldom()
+    before = looks(MANY // 2)
+    look_as_set()
     assert gc.get_freeze_count() > 0
-    assert looks(MORE // 2) < before
+    assert looks(MANY // 2) < before
 
 
-def test_what_is_in_a_cycle_still_goes() -> None:
-    look_seldom()
+def test_what_is_in_a_cycle_still_goes(settings: SettingsWrapper) -> None:
+    settings.LIVESIM = {"GC_THRESHOLD": MANY}
+    look_as_set()
     knot = weakref.ref(Knot())
-    looks(3 * MORE)
+    looks(3 * MANY)
     assert knot() is None
 
 
-def test_what_the_host_has_set_stays() -> None:
-    gc.set_threshold(2 * MORE, 7, 8)
-    look_seldom()
-    assert gc.get_threshold() == (2 * MORE, 7, 8)
-    gc.set_threshold(0, 10, 10)
-    look_seldom()
-    assert gc.get_threshold()[0] == 0
+def test_without_it_python_looks_as_it_did(settings: SettingsWrapper) -> None:
+    settings.LIVESIM = {}
+    before = gc.get_threshold(), gc.get_freeze_count()
+    look_as_set()
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
