@@ -21,7 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "POLL": 1.0,  # seconds between two looks at the database that no doorbell asked for
     "GRACE": 20.0,  # seconds a worker may take to store its runs when it is told to end
     "STRIKES": 3,  # times a run may harm its worker before it is quarantined
-    "GC_THRESHOLD": None,  # objects more before a worker looks for cyclic garbage, None: as many as Python has it
+    "GC_THRESHOLD": None,  # objects more before a worker looks for cyclic garbage, None: left to Python
     "STEP_TIMEOUT": None,  # seconds one step may take, None: no limit
     "TASK_THREADS": 4,  # tasks and messages of own channels that one worker calls at a time
     "AUTOSTART": True,  # True: simulations that declare it, False: none, a list of names: these

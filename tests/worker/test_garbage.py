@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
 
 from django_livesim.worker.garbage import look_as_set
 
@@ -44,7 +44,7 @@ def looks(made: int) -> int:
     return counted
 
 
-def test_it_looks_less_often_and_not_through_what_was_there(settings: SettingsWrapper) -> None:
+def test_it_looks_less_often_and_not_through_what_was_there(settings: Any) -> None:
     settings.LIVESIM = {"GC_THRESHOLD": MANY}
     gc.set_threshold(700, 10, 10)
     before = looks(MANY // 2)
@@ -53,7 +53,7 @@ def test_it_looks_less_often_and_not_through_what_was_there(settings: SettingsWr
     assert looks(MANY // 2) < before
 
 
-def test_what_is_in_a_cycle_still_goes(settings: SettingsWrapper) -> None:
+def test_what_is_in_a_cycle_still_goes(settings: Any) -> None:
     settings.LIVESIM = {"GC_THRESHOLD": MANY}
     look_as_set()
     knot = weakref.ref(Knot())
@@ -61,7 +61,7 @@ def test_what_is_in_a_cycle_still_goes(settings: SettingsWrapper) -> None:
     assert knot() is None
 
 
-def test_without_it_python_looks_as_it_did(settings: SettingsWrapper) -> None:
+def test_without_it_python_looks_as_it_did(settings: Any) -> None:
     settings.LIVESIM = {}
     before = gc.get_threshold(), gc.get_freeze_count()
     look_as_set()
