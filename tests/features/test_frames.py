@@ -79,6 +79,7 @@ async def test_viewers_are_sent_what_has_changed_and_end_with_the_state(
     engine()
     async with Socket(run.id, cookies=cookies) as socket:
         await socket.until(lambda: len(socket.of("delta")) >= 20)
+        await socket.until(lambda: any("crc" in each for each in socket.of("delta")))
         async with Socket(run.id, cookies=cookies) as late:
             await late.until(lambda: len(late.of("delta")) >= 5)
             assert len(late.of("snapshot")) < len(late.of("delta"))
@@ -91,7 +92,6 @@ async def test_viewers_are_sent_what_has_changed_and_end_with_the_state(
             assert mirror(late).picture == mirror(socket).picture
         snapshots, deltas = len(socket.of("snapshot")), len(socket.of("delta"))
         assert snapshots < deltas / 4, (snapshots, deltas)
-        assert any("crc" in each for each in socket.of("delta"))
 
 
 async def test_who_asks_for_the_whole_gets_it_and_others_go_on(
