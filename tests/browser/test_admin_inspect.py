@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import LOST, Visitor
+from tests.browser.conftest import LOST, WITHIN, Visitor
 from tests.browser.simulations import HOSTILE
 from tests.browser.site import Site
 
@@ -36,6 +37,11 @@ def expect_renewed(page: Page) -> None:
     shown = page.locator("#livesim-tick").inner_text()
     expect(page.locator("#livesim-tick")).not_to_have_text(shown)
     assert tick(page) > int(shown)
+
+
+def expect_answered(page: Page) -> None:
+    """No answer is under way any more."""
+    expect(page.locator("#livesim-now")).not_to_have_class(re.compile("htmx-(request|settling)"))
 
 
 def questions(page: Page) -> list[str]:
@@ -67,7 +73,7 @@ def test_held_it_stands_still_until_it_is_to_go_on(ada: Visitor) -> None:
     hold.click()
     expect(hold).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#livesim-renewal")).to_have_text("Held.")
-    page.wait_for_timeout(300)
+    expect_answered(page)
     asked, shown = questions(page), tick(page)
     page.wait_for_timeout(2500)
     assert asked == [] and tick(page) == shown
@@ -87,7 +93,7 @@ def test_a_page_that_nobody_sees_asks_nothing(ada: Visitor) -> None:
         document.dispatchEvent(new Event("visibilitychange"));
     }""")
     expect(page.locator("#livesim-renewal")).to_have_text("Held while it is not seen.")
-    page.wait_for_timeout(300)
+    expect_answered(page)
     asked = questions(page)
     page.wait_for_timeout(2500)
     assert asked == []
@@ -96,10 +102,14 @@ def test_a_page_that_nobody_sees_asks_nothing(ada: Visitor) -> None:
 
 
 def test_while_an_answer_is_awaited_nothing_more_is_asked(ada: Visitor) -> None:
-    page = inspect(ada, "counter")
     held: list[Route] = []
-    page.route(NOW, lambda route: route.continue_() if held else held.append(route))
-    asked = questions(page)
+    ada.page.route(NOW, lambda route: route.continue_() if held else held.append(route))
+    asked = questions(ada.page)
+    page = inspect(ada, "counter")
+    deadline = time.monotonic() + WITHIN / 1000
+    while not held:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
     page.wait_for_timeout(5000)
     assert len(asked) == 1
     held[0].continue_()

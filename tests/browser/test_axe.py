@@ -70,7 +70,8 @@ def test_the_live_page(site: Site, visit: Visit, axe: str, scheme: str) -> None:
     page.get_by_text("Latency").click()
     page.get_by_role("button", name="Pause").click()  # else frames come while it is looked at
     expect(part(page, "pill")).to_have_text("paused")
-    page.wait_for_timeout(2000)  # what was marked as changed is so no more
+    expect(page.locator(".ls-changed")).to_have_count(0)  # what was marked as changed is so no more
+    page.wait_for_timeout(2000)
     assert problems(page, axe) == []
     part(page, "keys-open").click()
     assert problems(page, axe) == []
@@ -120,4 +121,5 @@ def test_the_other_pages(ada: Visitor, visit: Visit, axe: str) -> None:
     page.goto(address)
     page.evaluate("document.querySelector('form[action$=\"/control/stop/\"]').submit()")  # as without htmx
     expect(page.locator("#confirm")).to_be_visible()
+    page.wait_for_load_state()
     assert problems(page, axe) == []

@@ -205,7 +205,9 @@ def test_what_htmx_replaces_is_mounted_anew_and_leaves_its_socket(ada: Visitor, 
     sockets = go(ada, panel=run, htmx=htmx)
     page = ada.page
     expect(part(place(page, "panel"), "connection")).to_have_text("live")
+    place(page, "panel").evaluate("panel => { panel.dataset.seen = 'before'; }")
     page.get_by_role("button", name="Again").click()
+    expect(place(page, "panel")).not_to_have_attribute("data-seen", "before")
     expect(part(place(page, "panel"), "viewers")).to_have_text("1")
     expect(part(place(page, "panel"), "connection")).to_have_text("live")
     press(place(page, "panel"), "Pause")

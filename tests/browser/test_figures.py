@@ -16,6 +16,7 @@ from playwright.sync_api import Locator, Page, Response, expect
 from tests.browser.conftest import LOST, WITHIN, Visitor
 from tests.browser.simulations import HOSTILE
 from tests.browser.site import Site
+from tests.browser.test_live_page import tick
 
 Visit = Callable[..., Visitor]
 
@@ -55,6 +56,19 @@ def tick_at(page: Page, share: float) -> int:
 def expect_plots(page: Page, number: int = 2) -> None:
     expect(page.locator(".ls-plot canvas")).to_have_count(number)
     expect(value(page)).to_have_text(re.compile(r"\d"))
+
+
+def expect_history(page: Page) -> None:
+    """What was before the page was opened comes a moment after the newest."""
+    first = stored(page)["ticks"][0]
+    wait(lambda: tick_at(page, 0) == first, page)
+    page.mouse.move(0, 0)
+    expect(at(page)).to_have_text("")
+
+
+def expect_drawn(page: Page) -> None:
+    """What was asked for before is drawn with the next frame."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def wait(condition: Callable[[], Any], page: Page) -> Any:
@@ -105,12 +119,13 @@ def test_history_from_before_the_page_was_opened_and_what_comes(ada: Visitor) ->
 def test_hold_lets_them_stand_still_and_keeps_what_comes(ada: Visitor) -> None:
     page = open_running(ada)
     expect_plots(page)
+    expect_history(page)
     button(page, "Hold").click()
     expect(button(page, "Hold")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_timeout(200)
+    expect_drawn(page)
     shown, last = value(page).inner_text(), tick_at(page, 1)
     page.mouse.move(0, 0)
-    page.wait_for_timeout(1500)
+    wait(lambda: tick(page) > last + 60, page)
     assert (value(page).inner_text(), tick_at(page, 1)) == (shown, last)
     button(page, "Hold").click()
     page.mouse.move(0, 0)
@@ -122,7 +137,9 @@ def test_hold_lets_them_stand_still_and_keeps_what_comes(ada: Visitor) -> None:
 def test_zoom_by_drag_and_back_by_double_click(ada: Visitor) -> None:
     page = open_running(ada)
     expect_plots(page)
+    expect_history(page)
     button(page, "Hold").click()
+    expect_drawn(page)
     first, last = tick_at(page, 0), tick_at(page, 1)
     expect(button(page, "Show all")).to_be_hidden()
     point(page, 0.25)
@@ -131,27 +148,32 @@ def test_zoom_by_drag_and_back_by_double_click(ada: Visitor) -> None:
     point(page, 0.75)
     page.mouse.up()
     expect(button(page, "Show all")).to_be_visible()
+    expect_drawn(page)
     left, right = tick_at(page, 0), tick_at(page, 1)
     assert first < left < right < last
     expect(plot(page, 1).locator(".ls-plot-at")).to_have_text(at(page).inner_text())
     plot(page).locator(".u-over").dblclick()
     expect(button(page, "Show all")).to_be_hidden()
+    expect_drawn(page)
     assert tick_at(page, 0) == first
     button(page, "Zoom in").click()
+    expect_drawn(page)
     assert first < tick_at(page, 0)
     assert tick_at(page, 1) == last
     button(page, "Show all").click()
+    expect_drawn(page)
     assert tick_at(page, 0) == first
 
 
 def test_the_newest_half_goes_along(ada: Visitor) -> None:
     page = open_running(ada)
     expect_plots(page)
+    expect_history(page)
     button(page, "Zoom in").click()
+    expect_drawn(page)
     before = tick_at(page, 0.02)
     page.mouse.move(0, 0)
-    page.wait_for_timeout(2000)
-    assert tick_at(page, 0.02) > before
+    wait(lambda: tick_at(page, 0.02) > before, page)
 
 
 def test_along_time(ada: Visitor) -> None:
@@ -328,6 +350,7 @@ def test_what_was_missed_while_the_server_was_away_is_asked_for(redis_site: Site
     wait(lambda: page.locator("[data-connection=open]").count(), page)
     page.wait_for_timeout(1000)
     redis_site.stop()
+    expect(page.locator("[data-connection=open]")).to_have_count(0)
     last = int(plot(page).locator("[role=img]").get_attribute("aria-label").rpartition(" ")[2])  # type: ignore[union-attr]
     page.wait_for_timeout(4000)
     asked.clear()

@@ -17,7 +17,7 @@ Visit = Callable[..., Visitor]
 def test_a_job_is_watched_on_a_phone_until_it_ends_with_its_result(site: Site, visit: Visit) -> None:
     ada = visit(site, viewport={"width": 390, "height": 844}, color_scheme="dark").log_in()
     page = ada.page
-    ada.start("encode", lines="40")
+    ada.start("encode", lines="150")  # long enough to be looked at
     card = page.locator(".ls-job")
     expect(card.locator("[data-job=percent]")).to_have_text(re.compile(r"^[1-9]\d? %$"))
     expect(card.locator("[data-job=text]")).to_have_text(re.compile(r"^frame \d+$"))
@@ -27,7 +27,7 @@ def test_a_job_is_watched_on_a_phone_until_it_ends_with_its_result(site: Site, v
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     expect(page.get_by_role("button", name="Step")).to_have_count(0)
     expect(part(page, "pill")).to_have_text("finished")
-    expect(page.locator(".ls-outcome")).to_contain_text("40")
+    expect(page.locator(".ls-outcome")).to_contain_text("150")
 
 
 def test_a_job_is_stopped_by_its_button(site: Site, visit: Visit) -> None:

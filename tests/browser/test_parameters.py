@@ -59,6 +59,7 @@ def test_what_somebody_is_about_to_set_is_left_alone_and_sent_alone(ada: Visitor
     address = ada.start("bath", public=True)
     bob.page.goto(address)
     page = ada.page
+    expect(page.locator("#id_set_room_slider")).to_be_visible()  # its script is there
     page.locator("#id_set_scent").fill("rose")
     expect(bob.page.locator("#id_set_room_slider")).to_be_visible()
 
@@ -82,6 +83,7 @@ def test_what_somebody_is_about_to_set_is_left_alone_and_sent_alone(ada: Visitor
 
 def test_a_field_with_focus_follows_once_it_is_left(ada: Visitor, bob: Visitor) -> None:
     bob.page.goto(ada.start("bath", public=True))
+    expect(ada.page.locator("#id_set_room_slider")).to_be_visible()
     ada.page.locator("#id_set_room").focus()
     expect(bob.page.locator("#id_set_guests_slider")).to_be_visible()
     bob.page.locator("#id_set_room").fill("7")

@@ -22,7 +22,7 @@ Visit = Callable[..., Visitor]
 Producing = Callable[[Site], "Producer"]
 
 PATIENCE = 3_000  # milliseconds without news, after which a page asks and says so
-WITHIN = 8_000  # milliseconds: a look at the row each five seconds, and one more for the end
+WITHIN = 30_000  # milliseconds: a look at the row each five seconds, on a machine with much else to do
 
 
 class Producer:

@@ -17,7 +17,6 @@ from tests.reliability.outages.servers import Valkey
 from tests.services import missing
 
 Visit = Callable[..., Visitor]
-SLOW = 20_000  # ms
 
 
 @pytest.fixture
@@ -54,26 +53,26 @@ def test_a_page_says_that_it_is_old_and_goes_on_by_itself(
     valkey.hang()
     expect(part(page, "connection")).to_have_text(re.compile(r"^nothing new for \d+ s$"))
     expect(part(page, "rate")).to_have_text("\N{EN DASH}")
-    expect(part(page, "reason")).to_contain_text("no messages from its worker arrive", timeout=SLOW)
+    expect(part(page, "reason")).to_contain_text("no messages from its worker arrive")
     expect_moving(page)  # by the rows, every few seconds
 
     page.fill("#id_add_n", "50000")
     page.click("#send-add")
     answer = page.locator("#command-add-answer .ls-answer")
-    expect(answer).to_have_text(re.compile(r"^Applied at tick \d+\."), timeout=SLOW)
+    expect(answer).to_have_text(re.compile(r"^Applied at tick \d+\."))
     at = tick(page)
 
     other = ada.context.new_page()  # opened meanwhile
     other.goto(address)
-    expect(part(other, "reason")).to_contain_text("no messages from its worker arrive", timeout=SLOW)
+    expect(part(other, "reason")).to_contain_text("no messages from its worker arrive")
     expect(state_of(other)).to_contain_text(re.compile(r"value: \d+"))
 
     valkey.go_on()
-    expect(part(page, "connection")).to_have_text("live", timeout=SLOW)
-    expect(part(page, "reason")).to_be_hidden(timeout=SLOW)
-    expect(state_of(page)).to_contain_text(re.compile(r"value: 50\d\d\d"))
+    expect(part(page, "connection")).to_have_text("live")
+    expect(part(page, "reason")).to_be_hidden()
+    expect(state_of(page)).to_contain_text(re.compile(r"value: 5\d{4}"))
     expect_moving(page)
     assert tick(page) > at
-    expect(part(other, "reason")).to_be_hidden(timeout=SLOW)
+    expect(part(other, "reason")).to_be_hidden()
     expect_moving(other)
     expect(part(page, "rate")).to_have_text(re.compile(r"^\d+\.\d$"))

@@ -38,7 +38,7 @@ def test_the_title_of_a_run_that_fails(ada: Visitor) -> None:
 
 def test_the_title_of_a_job_counts(ada: Visitor) -> None:
     page = ada.page
-    ada.start("encode", lines="100")
+    ada.start("encode", lines="1000")
     expect(page).to_have_title(re.compile(r"^\d+ % · encode"))
     page.get_by_role("button", name="Pause").click()
     expect(page).to_have_title(re.compile(r"^▮▮ \d+ % · encode"))
