@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import pytest
 import redis
 from channels.layers import get_channel_layer
 
-from django_livesim.bus import doorbells, hub, interest, local, outcomes, receiver, viewer, watch
+from django_livesim.bus import doorbells, hub, interest, local, outcomes, presence, receiver, viewer, watch
 from django_livesim.bus.hub import Hub
 from django_livesim.bus.hubs import hubs
 from django_livesim.bus.publisher import Publisher
@@ -610,7 +610,10 @@ async def test_a_viewer_that_acknowledges_has_at_most_two_frames_under_way() -> 
     run, page, table = uuid4(), Page(), Table()
     async with watching(page, run, table) as joined:
         page.viewer.ack(0, 0)
-        for seq in range(1, 10):
+        for seq in (1, 2):
+            joined.hear(frame(seq))
+            await until(lambda: len(page.of("snapshot")) == seq)  # noqa: B023
+        for seq in range(3, 10):
             joined.hear(frame(seq))
             await asyncio.sleep(0.01)
         assert [each["seq"] for each in page.of("snapshot")] == [1, 2]
@@ -655,7 +658,8 @@ async def test_no_frame_of_a_role_that_was_lost_is_sent_and_the_new_one_is_at_on
         joined.hear(frame(1, role="view", state="public"))
         for seq in (1, 2, 3):
             joined.hear(frame(seq, role="owner", state="secret"))
-            await asyncio.sleep(0.01)
+            await until(lambda: len(page.of("snapshot")) == min(seq, 2))  # noqa: B023
+        await asyncio.sleep(0.01)
         assert len(page.of("snapshot")) == 2  # the third waits for an acknowledgement
         page.heard.clear()
         joined.change_role(page.viewer, "view")  # type: ignore[arg-type]
@@ -671,9 +675,9 @@ async def test_resync_wakes_a_viewer_that_waits_for_its_acknowledgements() -> No
         page.viewer.ack(0, 0)
         for seq in (1, 2, 3):
             joined.hear(frame(seq))
-            await asyncio.sleep(0.01)
+            await until(lambda: len(page.of("snapshot")) == min(seq, 2))  # noqa: B023
         joined.resync(page.viewer)
-        await until(lambda: page.of("snapshot")[-1]["seq"] == 3, 1)
+        await until(lambda: page.of("snapshot")[-1]["seq"] == 3)
 
 
 async def test_a_viewer_gets_one_resync_a_second_and_the_last_one_it_asked_for() -> None:
@@ -684,7 +688,7 @@ async def test_a_viewer_gets_one_resync_a_second_and_the_last_one_it_asked_for()
         began = time.monotonic()
         for _ in range(100):
             joined.resync(page.viewer)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0)
         assert len(page.of("snapshot")) == 2
         await until(lambda: len(page.of("snapshot")) == 3)
         assert time.monotonic() - began > 0.9
@@ -702,7 +706,8 @@ async def test_a_hub_asks_for_whole_frames_at_most_twice_a_second() -> None:
 
     end = local.subscribe(worker_channel(WORKER), note)
     async with watching(pages[0], run, table) as joined:
-        while not asked or time.monotonic() - asked[0] < 1.9:
+        deadline = time.monotonic() + 60
+        while len(asked) < 5 and time.monotonic() < deadline:
             for page in pages:
                 joined.viewers.add(page.viewer)
                 page.viewer.next_resync_at = 0.0
@@ -710,8 +715,8 @@ async def test_a_hub_asks_for_whole_frames_at_most_twice_a_second() -> None:
             await asyncio.sleep(0.02)
         joined.viewers.intersection_update({pages[0].viewer})
     end()
-    assert len([at for at in asked if at - asked[0] < 0.99]) == 2
-    assert len(asked) <= 4
+    assert len(asked) >= 5
+    assert all(third - first > 0.95 for first, third in zip(asked, asked[2:], strict=False))
 
 
 async def test_a_lane_is_bounded_in_bytes_but_takes_one_message_of_any_size() -> None:
@@ -751,13 +756,14 @@ async def test_who_lost_the_right_hears_nothing_more_and_others_drain_in_the_tim
 
 async def test_presence_is_told_at_most_once_a_second() -> None:
     run, page, table = uuid4(), Page(), Table()
+    began = time.monotonic()
     async with watching(page, run, table) as joined:
         for _ in range(10):
             async with watching(Page(), run, table):
                 await asyncio.sleep(0.01)
-        await until(lambda: len(page.of("presence")) == 2, 3)
-        assert page.of("presence")[-1]["viewers"] == 1
         assert len(joined.viewers) == 1
+        await until(lambda: len(page.of("presence")) >= 2 and page.of("presence")[-1]["viewers"] == 1)
+        assert len(page.of("presence")) <= 1.1 + (time.monotonic() - began) / presence.GAP
 
 
 async def test_a_hub_lingers_for_a_reload_and_a_task_that_fails_closes_it(
@@ -924,11 +930,11 @@ async def test_nobody_is_told_so_where_nothing_is_said_and_messages_would_arrive
     layer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(receiver, "ECHO_EVERY", 0.1)
-    monkeypatch.setattr(receiver, "DEAF_AFTER", 1.0)
+    monkeypatch.setattr(receiver, "DEAF_AFTER", 2.5)
     run, page, table = uuid4(), Page(), Table()
     async with watching(page, run, table):
         reads = table.reads
-        await until(lambda: table.reads > reads + 4)  # two seconds
+        await until(lambda: table.reads > reads + 7)  # three and a half seconds
         assert [each["reason"] for each in page.of("status")] == [""]
 
 
@@ -1037,28 +1043,43 @@ async def rung(channel: str) -> dict[str, Any]:
     return await asyncio.wait_for(get_channel_layer().receive(channel), 60)  # type: ignore[no-any-return]
 
 
+async def rung_by(channel: str, ring: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+    """Ring until it is heard: a subscription takes a moment, and a ring may be lost; what was heard."""
+    hearing = asyncio.create_task(rung(channel))
+    await asyncio.sleep(0.1)
+    while not hearing.done():
+        await ring()
+        await asyncio.wait({hearing}, timeout=0.5)
+    return await hearing
+
+
 @pytest.mark.parametrize("how", ["thread", "loop", "coroutine"])
 async def test_a_doorbell_is_heard(layer: str, how: str) -> None:
     run = uuid4()
     for worker, channel in ((None, RUNS_CHANNEL), (WORKER, worker_channel(WORKER))):
-        hearing = asyncio.create_task(rung(channel))
-        await asyncio.sleep(0.1)
-        if how == "thread":
-            await asyncio.to_thread(doorbells.ring, run, worker)
-        elif how == "loop":
-            doorbells.ring(run, worker)
-        else:
-            await doorbells.aring(run, worker)
-        assert await hearing == {"type": "livesim.ring"}
+
+        async def ring(worker: UUID | None = worker) -> None:
+            if how == "thread":
+                await asyncio.to_thread(doorbells.ring, run, worker)
+            elif how == "loop":
+                doorbells.ring(run, worker)
+            else:
+                await doorbells.aring(run, worker)
+
+        assert await rung_by(channel, ring) == {"type": "livesim.ring"}
 
 
-async def test_a_doorbell_has_viewers_look(anywhere: str | None) -> None:
+async def test_a_doorbell_has_viewers_look(anywhere: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 1000.0)
     run, page, table = uuid4(), Page(), Table()
     async with watching(page, run, table):
+        await until(lambda: table.reads)
         await asyncio.sleep(0.3)
         reads = table.reads
-        await doorbells.aring(run, WORKER, look=True)
-        await until(lambda: table.reads > reads, 0.45 if not anywhere else 5)
+        async with asyncio.timeout(60):
+            while table.reads == reads:  # a ring may be lost on its way
+                await doorbells.aring(run, WORKER, look=True)
+                await asyncio.sleep(0.45)
 
 
 async def test_without_a_layer_whoever_may_claim_hears_the_bell_of_a_worker_that_is_gone() -> None:
@@ -1075,25 +1096,31 @@ def test_ringing_with_no_redis_at_all_raises_nothing_and_is_quick(
 ) -> None:
     settings.CHANNEL_LAYERS = layer_settings(CORE, f"redis://127.0.0.1:{private.free_port()}/0")
     began = time.monotonic()
-    for _ in range(20):
+    for _ in range(100):
         doorbells.ring(uuid4(), look=True)
-    assert time.monotonic() - began < 4.0  # and not a quarter of a second for each
+    assert time.monotonic() - began < 20.0  # and not a quarter of a second for each
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) <= 2
 
 
 async def test_nobody_waits_for_a_ring_but_a_process_that_ends(
     layer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rung: list[float] = []
+    go, rung = threading.Event(), list[float]()
 
     async def slow(*args: Any) -> None:
-        await asyncio.sleep(0.1)
+        while not go.is_set():
+            await asyncio.sleep(0.01)
         rung.append(time.monotonic())
 
     monkeypatch.setattr(doorbells._Ringer, "_send", slow)
+    monkeypatch.setattr(doorbells, "LIMIT", 60.0)
     await asyncio.to_thread(doorbells.ring, uuid4(), WORKER)
     assert rung == []
-    await asyncio.to_thread(doorbells._finish)
+    ending = asyncio.create_task(asyncio.to_thread(doorbells._finish))
+    await asyncio.sleep(0.1)
+    assert not ending.done()
+    go.set()
+    await ending
     assert len(rung) == 1
 
 
@@ -1104,18 +1131,18 @@ def _ring_in_child(run: UUID) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking with threads, which is the point
-async def test_a_forked_child_rings(layer: str) -> None:
+async def test_a_forked_child_rings(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a Celery worker does: the parent has rung, and its thread is not in the child."""
+    monkeypatch.setattr(doorbells, "LIMIT", 60.0)
     await doorbells.aring(uuid4())
     await rung(RUNS_CHANNEL) if layer == CORE else None
-    hearing = asyncio.create_task(rung(RUNS_CHANNEL))
-    await asyncio.sleep(0.1)
-    child = multiprocessing.get_context("fork").Process(target=_ring_in_child, args=(uuid4(),))
-    child.start()
-    try:
-        assert await hearing == {"type": "livesim.ring"}
-    finally:
-        await asyncio.to_thread(child.join, 5)
+
+    async def ring() -> None:
+        child = multiprocessing.get_context("fork").Process(target=_ring_in_child, args=(uuid4(),))
+        child.start()
+        await asyncio.to_thread(child.join, 60)
+
+    assert await rung_by(RUNS_CHANNEL, ring) == {"type": "livesim.ring"}
 
 
 @pytest.mark.parametrize("ring", ["submit", "submit_tasks"])

@@ -64,7 +64,7 @@ async def test_a_fast_producer_has_its_row_read_now_and_then_and_what_rights_res
             joined.hear(told("running", tick, tick / 1000))
             await asyncio.sleep(PAUSE)
         assert page.viewer.doubt.is_set()
-        assert table.reads - reads <= LONG / watch.INTERVAL + 2
+        assert table.reads - reads <= (time.monotonic() - began) / watch.INTERVAL + 2
     ticks = [each["tick"] for each in page.of("status")]
     assert ticks == sorted(ticks)
 

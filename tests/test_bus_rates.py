@@ -117,21 +117,25 @@ async def test_viewers_that_take_little_slow_nobody(signs: list[dict[str, Any]])
     async with AsyncExitStack() as stack:
         for page in (Slow(), Slow(), Page()):
             joined = await stack.enter_async_context(watching(page, run, table))
-        with _shown(joined, signs, rate=10.0):
-            await asyncio.sleep(3 * pressure.WINDOW)
+        for seq in range(1, 31):  # each of which there is a turn to send, however late this loop is
+            joined.hear(frame(seq))
+            await asyncio.sleep(0.1 * pressure.WINDOW)
     assert all(sign["rates"] == {} for sign in signs)
 
 
+RATE = 50.0  # frames a second
+
+
 @contextmanager
-def _shown(joined: hub.Hub, signs: list[dict[str, Any]], rate: float = 50.0) -> Iterator[None]:
+def _shown(joined: hub.Hub, signs: list[dict[str, Any]]) -> Iterator[None]:
     """Frames as another thread would show them: so many a second, or as many as were asked for last."""
     loop, over = asyncio.get_running_loop(), threading.Event()
 
     def show() -> None:
         for seq in itertools.count(1):
             loop.call_soon_threadsafe(joined.hear, frame(seq))
-            wanted = signs[-1]["rates"].get("view", rate) if signs else rate
-            if over.wait(1 / min(rate, wanted)):
+            wanted = signs[-1]["rates"].get("view", RATE) if signs else RATE
+            if over.wait(1 / min(RATE, wanted)):
                 return
 
     thread = threading.Thread(target=show)

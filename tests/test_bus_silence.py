@@ -30,7 +30,6 @@ def proxy(request: Any, settings: Any, redis_url: str, monkeypatch: pytest.Monke
     for module in (receiver, doorbell):
         monkeypatch.setattr(module, "DEAF_AFTER", 1.0)
         monkeypatch.setattr(module, "ECHO_EVERY", 0.2)
-        monkeypatch.setattr(module, "ECHO_LIMIT", 0.5)
     with Proxy(urlsplit(redis_url).port or 0) as between:
         host = {"address": between.leading(redis_url), "socket_timeout": None}
         backend = f"channels_redis.{request.param}"
@@ -44,7 +43,7 @@ def lose_all_that_is_said(proxy: Proxy) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(60.0):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -55,7 +54,7 @@ async def test_who_hears_nothing_connects_anew_and_hears_its_groups_again(proxy:
     ear = LayerReceiver(get_layer())
     try:
         ear.join("group", heard.append, joined.set)
-        await asyncio.wait_for(joined.wait(), 20.0)
+        await asyncio.wait_for(joined.wait(), 60.0)
         lose_all_that_is_said(proxy)
         await until(lambda: not ear.hears())
         await until(ear.hears)
@@ -65,7 +64,7 @@ async def test_who_hears_nothing_connects_anew_and_hears_its_groups_again(proxy:
                 await get_layer().group_send("group", {"type": "livesim.frame", "group": "group"})
             return bool(heard)
 
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60.0):
             while not await say():
                 await asyncio.sleep(0.1)
     finally:

@@ -678,7 +678,7 @@ def test_a_command_that_ends_at_once_rings_without_a_word(process_env: dict[str,
 
 
 def test_a_run_in_the_foreground_is_stepped_here_and_stored_by_control_c(
-    process_env: dict[str, str], manage: Any, wait: Any
+    process_env: dict[str, str], manage: Any, wait: Any, patient: None
 ) -> None:
     command = ("livesim", "run", "counter", "start=40", "--interval", "0.1", "--json")
     process = manage(*command, stdout=PIPE, stderr=PIPE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.utils import timezone
 
 from django_livesim import gateway
 from django_livesim.models import Run, Worker
@@ -37,9 +36,9 @@ def test_a_run_in_quarantine_has_its_reason_its_strikes_and_where_it_was(run):
     assert livesim("list", "--json").json[0]["strikes"] == 0
 
 
-def test_a_struck_run_is_told_with_when_it_is_tried_again_and_is_not_once_it_is_forgiven(run, settings):
+def test_a_struck_run_is_told_with_when_it_is_tried_again_and_is_not_once_it_is_forgiven(run, settings, now):
     settings.TIME_ZONE = "Asia/Kolkata"
-    later = timezone.now() + timedelta(seconds=5)
+    later = now + timedelta(seconds=5)
     become(strikes=1, struck_tick=7, held_back_until=later, reason="its code hangs", worker=alive({}))
     become(struck_at=datetime(2026, 11, 21, 10, 15, 30, 250_000, tzinfo=UTC))
     assert "strike 1 of 3; tried again in 5 s; its code hangs" in livesim("list").out

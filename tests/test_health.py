@@ -248,7 +248,7 @@ def test_a_run_of_yesterday_that_was_just_let_go_is_not_late(monitor, redis_laye
     yesterday = timezone.now() - timedelta(days=1)
     Run.objects.update(created_at=yesterday, started_at=yesterday, status="running")
     runs = parts(monitor)["lag"]["runs"]
-    assert runs["waiting"] == 1 and runs["oldest"] < 5
+    assert runs["waiting"] == 1 and runs["oldest"] < 60
 
 
 @pytest.fixture
@@ -370,8 +370,12 @@ def deaf_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+def looks() -> set[threading.Thread]:
+    return {each for each in threading.enumerate() if each.name.startswith("livesim-health")}
+
+
 def health_threads() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("livesim-health")]
+    return [each.name for each in looks()]
 
 
 @pytest.mark.usefixtures("in_time")
@@ -398,10 +402,11 @@ def test_many_probes_of_what_hangs_share_one_look_and_are_all_answered(deaf_data
         assert health_threads() == ["livesim-health-database"]
         assert set(answers) == {503}
     assert time.monotonic() - began < WITHIN
-    began = time.monotonic()
-    if health_threads():  # under way for longer than anybody waits: the next one is answered at once
+    hangs, began = looks(), time.monotonic()
+    if hangs:  # under way for longer than anybody waits: the next one is answered at once
         assert probe(0) == 503
-        assert time.monotonic() - began < 1.9  # and not two
+        took = time.monotonic() - began
+        assert took < 1.9 or not hangs & looks()  # and not two, unless it ended and another was begun
     wait(lambda: not health_threads())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -14,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from django_livesim import gateway
-from django_livesim.bus import lists, local
+from django_livesim.bus import doorbells, lists, local
 from django_livesim.bus.hubs import hubs
 from django_livesim.consumers import inbox, listing
 from django_livesim.models import Run
@@ -34,6 +35,7 @@ PATH = "/ws/livesim/runs/"
 @pytest.fixture(autouse=True)
 async def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(listing, "GAP", 0.02)
+    monkeypatch.setattr(doorbells, "LIMIT", 10.0)  # a busy machine is not a layer that is away
     yield
     deadline = asyncio.get_running_loop().time() + DEADLINE
     while [task for task in asyncio.all_tasks() if task.get_name().startswith("livesim-")]:
@@ -124,12 +126,13 @@ async def test_a_process_rings_for_many_changes_as_for_few(monkeypatch: pytest.M
     monkeypatch.setattr(lists, "get_layer", Counting)
     async with Socket(PATH) as socket:
         await socket.until(lambda: socket.heard)
-        before = len(socket.heard)
+        before, began = len(socket.heard), time.monotonic()
         for _ in range(500):
             lists.ring()
+        took = time.monotonic() - began
         await socket.until(lambda: len(socket.heard) > before)
         await asyncio.sleep(2 * lists.GAP)
-        assert 1 <= len(sent) <= 2
+        assert 1 <= len(sent) <= 2 + took / lists.GAP
 
 
 async def test_nothing_is_told_of_what_was_rolled_back() -> None:

@@ -27,6 +27,8 @@ from django_livesim.worker import Engine
 from django_livesim.worker import announcer as announcers
 from django_livesim.worker.announcer import Announcer
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 ALL = {name: signal for name, signal in vars(signals).items() if name.startswith("run_")}
 
 

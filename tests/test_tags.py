@@ -30,9 +30,11 @@ def render(text, **context):
     ],
 )
 @pytest.mark.parametrize("use_tz", [True, False])
-def test_an_age_is_told_in_its_largest_unit(settings, use_tz, ago, text):
+def test_an_age_is_told_in_its_largest_unit(settings, monkeypatch, use_tz, ago, text):
     settings.USE_TZ = use_tz
-    assert livesim.age(timezone.now() - ago) == text
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    assert livesim.age(now - ago) == text
 
 
 @pytest.mark.parametrize(

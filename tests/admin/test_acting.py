@@ -392,6 +392,11 @@ def meanwhile(asked: int, act: Callable[[], object]) -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True)
 class TestWaiting:
+    @pytest.fixture(autouse=True)
+    def _patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What happens meanwhile takes its time, too, on a busy machine."""
+        monkeypatch.setattr(acting, "PATIENCE", 6.0)
+
     def test_a_silent_worker_of_one_run_does_not_hide_what_became_of_the_others(
         self, boss: Client, make: Any, worker: Worker
     ) -> None:

@@ -10,7 +10,6 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from django_livesim.models import Command, Run, Worker
 from tests.admin.conftest import said, text_of, url
@@ -41,10 +40,10 @@ def test_the_list_says_why_runs_are_in_quarantine_and_finds_them(
 
 
 def test_the_list_says_what_is_stepping_for_long_and_when_a_struck_run_is_tried_again(
-    boss: Client, make: Make, worker: Worker
+    boss: Client, make: Make, worker: Worker, now: datetime
 ) -> None:
     long = make(worker=worker, status="running")
-    make(status="running", strikes=1, held_back_until=timezone.now() + timedelta(seconds=5))
+    make(status="running", strikes=1, held_back_until=now + timedelta(seconds=5))
     Worker.objects.update(load={"stepping": {long.pk.hex: 14.2}})
     text = words(boss.get(url("changelist")))
     assert "running stepping for 14 s" in text

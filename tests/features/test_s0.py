@@ -19,6 +19,7 @@ from django_livesim import Simulation, gateway, registry
 from django_livesim.models import Run, Worker
 from django_livesim.worker import Engine
 from django_livesim.worker import engine as engine_module
+from tests.test_socket import DEADLINE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,10 +27,10 @@ PAGE = "docs/how-the-worker-works.md"
 
 
 async def received(socket: WebsocketCommunicator, fits: Callable[[Any], bool]) -> Any:
-    """The next message that fits, within ten seconds; others are passed by."""
-    async with asyncio.timeout(10):
+    """The next message that fits, within a minute; others are passed by."""
+    async with asyncio.timeout(DEADLINE):
         while True:
-            message = json.loads(await socket.receive_from(timeout=10))
+            message = json.loads(await socket.receive_from(timeout=DEADLINE))
             if fits(message):
                 return message
 
@@ -56,12 +57,12 @@ async def test_an_ordinary_consumer_finds_the_run_in_the_database_and_gets_repor
     consumer = of_document(PAGE, "class FloorConsumer").FloorConsumer
     socket = WebsocketCommunicator(consumer.as_asgi(), "/ws/floor/")
     socket.scope["user"] = user
-    assert (await socket.connect())[0]
+    assert (await socket.connect(timeout=DEADLINE))[0]
     await socket.send_to(json.dumps({"name": "chair"}))
     message = await received(socket, lambda message: "chair" in message["state"].get("tasks", {}))
     assert message["tick"] > 0
     assert 0 < message["state"]["tasks"]["chair"]["left"] <= 50
-    await socket.disconnect()
+    await socket.disconnect(timeout=DEADLINE)
 
 
 async def test_a_consumer_in_the_runs_own_group_gets_frames_and_what_is_told(
@@ -72,7 +73,7 @@ async def test_a_consumer_in_the_runs_own_group_gets_frames_and_what_is_told(
     consumer = of_document(PAGE, "class MirrorConsumer").MirrorConsumer
     socket = WebsocketCommunicator(consumer.as_asgi(), f"/ws/mirror/{run.id}/")
     socket.scope["url_route"] = {"args": (), "kwargs": {"run": run.id}}
-    assert (await socket.connect())[0]
+    assert (await socket.connect(timeout=DEADLINE))[0]
     await gateway.asend(run, "add", {"name": "shelf", "work": 1000})
     watching = asyncio.create_task(watch(worker, run.id))
     frame = await received(
@@ -82,7 +83,7 @@ async def test_a_consumer_in_the_runs_own_group_gets_frames_and_what_is_told(
     assert frame["state"]["tasks"]["shelf"]["left"] <= 1000
     await gateway.apause(run)
     assert await received(socket, lambda message: message["type"] == "status")
-    await socket.disconnect()
+    await socket.disconnect(timeout=DEADLINE)
 
 
 async def test_a_loop_sends_to_a_group_of_the_authors_own(
@@ -109,7 +110,7 @@ async def test_a_loop_sends_to_a_channel_of_the_authors_own(redis_layer: Any, en
         reading = asyncio.create_task(layer.receive("thumbnails"))
         await gateway.astart("bell")
         await sync_to_async(engine)()
-        assert await asyncio.wait_for(reading, 10) == {"type": "make", "image_id": 7}
+        assert await asyncio.wait_for(reading, DEADLINE) == {"type": "make", "image_id": 7}
     finally:
         registry.unregister("bell")
 

@@ -127,7 +127,7 @@ def test_with_a_worker_the_row_says_what_holds_and_a_restart_keeps_it(
         assert run.params_set == {"room": 25.0, "soak": "P0DT00H01M00S"}
         refused = gateway.send(run, "set", {"room": 13}, wait=True, timeout=60)
         assert (refused.outcome, refused.message) == ("refused", "nobody bathes at 13 degrees")
-        found = gateway.inspect(run)
+        found = gateway.inspect(run, timeout=60)
         assert found["params"]["room"] == 25.0
         assert found["params"]["litres"] == 50.0
         restarted = gateway.restart(run, wait=True, timeout=60)
@@ -158,5 +158,5 @@ def test_a_worker_that_goes_leaves_it_to_the_next(run: Run) -> None:
         gateway.send(run, "set", {"scent": "pine"}, wait=True, timeout=60)
         run.refresh_from_db()
         assert run.params_set == {"room": 25.0, "scent": "pine"}
-        told = gateway.inspect(run)["state"]["told"]
+        told = gateway.inspect(run, timeout=60)["state"]["told"]
         assert [names for _tick, names, _soak in told] == [["room"], ["scent"]]

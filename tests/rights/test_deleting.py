@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_livesim import gateway
+from django_livesim.bus import watch
 from django_livesim.gateway import controls, deleting, sending
 from django_livesim.models import Checkpoint, Command, Run, Worker
 from django_livesim.permissions import Actor
@@ -253,14 +254,15 @@ def test_whoever_waits_for_a_command_learns_that_the_run_is_gone(run: Run) -> No
         gateway.wait(command)
 
 
-async def test_viewers_are_sent_away_at_once(run: Run, owner: Any) -> None:
+async def test_viewers_are_sent_away_at_once(run: Run, owner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from asgiref.sync import sync_to_async
 
+    monkeypatch.setattr(watch, "INTERVAL", 600.0)
     cookies = await sync_to_async(log_in)(owner)
     async with Socket(run.id, cookies=cookies) as socket:
         await socket.until(lambda: socket.of("status"))
         await gateway.adelete(run)
-        await socket.until(lambda: socket.code, 2)
+        await socket.until(lambda: socket.code)
         assert socket.code == 4410
         await socket.closed()
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from django_livesim import gateway
-from django_livesim.bus import doorbells
+from django_livesim.bus import doorbells, watch
 from django_livesim.consumers import socket as socket_module
 from django_livesim.gateway import controls
 from django_livesim.models import Run
@@ -138,6 +138,7 @@ async def test_who_watched_by_a_link_is_sent_away_when_it_is_taken_back(
     monkeypatch: pytest.MonkeyPatch, run: Run, owner: Any, change: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(socket_module, "RECHECK", 600.0)
+    monkeypatch.setattr(watch, "INTERVAL", 600.0)
     run = await gateway.ashare(run, "link")
     cookies = await sync_to_async(log_in)(owner)
     where = f"/ws/livesim/runs/{run.id}/?key={run.link_token}"
@@ -145,7 +146,7 @@ async def test_who_watched_by_a_link_is_sent_away_when_it_is_taken_back(
         await guest.until(lambda: guest.of("status"))
         await mine.until(lambda: mine.of("status"))
         await gateway.ashare(run, **change)
-        await guest.until(lambda: guest.code, 2)
+        await guest.until(lambda: guest.code)
         assert (guest.code, mine.code) == (4403, None)
         await guest.closed()
         mine.say(type="ping")
@@ -157,6 +158,7 @@ async def test_one_who_was_let_in_by_a_row_that_is_no_more_is_looked_at_again(
 ) -> None:
     """The link is taken back between the look at the rights and the joining of the hub, which knows it."""
     monkeypatch.setattr(socket_module, "RECHECK", 600.0)
+    monkeypatch.setattr(watch, "INTERVAL", 600.0)
     run = await gateway.ashare(run, "link")
     cookies = await sync_to_async(log_in)(owner)
     admit = socket_module.aadmit
@@ -173,7 +175,7 @@ async def test_one_who_was_let_in_by_a_row_that_is_no_more_is_looked_at_again(
         await mine.until(lambda: mine.of("status"))
         monkeypatch.setattr(socket_module, "aadmit", slow)
         async with Socket(f"/ws/livesim/runs/{run.id}/?key={run.link_token}") as guest:
-            await guest.until(lambda: guest.code, 2)
+            await guest.until(lambda: guest.code)
             assert guest.code == 4403
             await guest.closed()
 

@@ -107,8 +107,8 @@ def test_the_rate_is_that_of_the_ticks_since_the_beat_before(monkeypatch):
     world.run_for(1.0, by=0.1)
     ticks = world.runner(run).host.tick - ticks
     assert ticks > 5
-    asked._then = (asked._then[0] - 2.0, asked._then[1])
-    assert load_of(asked.tell(), run).rate == pytest.approx(ticks / 2, rel=0.2)
+    asked._then = (asked._then[0] - 20.0, asked._then[1])
+    assert load_of(asked.tell(), run).rate == pytest.approx(ticks / 20, rel=0.2)
     world.control(run, "pause")
     asked.tell()
     assert load_of(asked.tell(), run).rate == 0.0
@@ -161,7 +161,7 @@ def test_code_that_is_called_for_long_is_told_with_the_seconds():
     epoch, began = since._note[1:]
     since._note = (run, epoch, began - 14.2)
     told = asked.tell()
-    assert stepping(told, run) == pytest.approx(14.2, abs=1)
+    assert 14 <= stepping(told, run) < 44
     since.leave()
     assert asked.tell()["stepping"] == {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from typing import Any
 
 import orjson
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from django_livesim.protocol.names import Kind, Outcome, Status
 from django_livesim.runtime.ports import FrameOut, VerdictOut
 from django_livesim.simulation import Loop
+from django_livesim.testing import wait_until
 from tests.runtime.world import World
 
 
@@ -363,6 +364,7 @@ def test_a_sleep_has_one_waiter_and_a_cancelled_one_waits_for_its_turn():
         await asyncio.gather(sim.sleep(0.1), sim.sleep(0.1))
 
     async def hasty(sim):
+        tasks.append(asyncio.current_task())
         sim.state["timeouts"] = 0
         while True:
             try:
@@ -371,11 +373,12 @@ def test_a_sleep_has_one_waiter_and_a_cancelled_one_waits_for_its_turn():
             except TimeoutError:
                 sim.state["timeouts"] += 1
 
+    tasks: list[Any] = []
     bad, good = Loop(twice), Loop(hasty)
     world = World(bad, good)
     first, second = world.start(bad), world.start(good)
     for _ in range(5):
-        time.sleep(0.01)  # real time, in which the author's own time-out comes
+        wait_until(lambda: tasks and tasks[0].cancelling())  # in real time: by the author's own time-out
         world.run_for(0.1, by=0.1)
     assert "twice at once" in world.row(first)["error"]
     assert world.state(second)["timeouts"] == pytest.approx(world.runner(second).host.tick, abs=1)

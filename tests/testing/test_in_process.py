@@ -14,6 +14,8 @@ from django_livesim.simulation import Loop
 from django_livesim.testing import wait_until, worker_in_process
 from django_livesim.worker.ledger import Ledger
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 def status_of(run: Run) -> str:
     return Run.objects.values_list("status", flat=True).get(pk=run.pk)

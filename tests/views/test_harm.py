@@ -9,7 +9,6 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
 
 from django_livesim import gateway
 from django_livesim.models import Checkpoint, Run, Worker
@@ -93,14 +92,14 @@ def test_where_its_code_was_is_for_who_may_control_or_inspect_and_only_the_first
     assert STACK not in facts(client, run)
 
 
-def test_a_struck_run_is_tried_again_in_so_many_seconds_and_asks_again_until_then(client, run):
+def test_a_struck_run_is_tried_again_in_so_many_seconds_and_asks_again_until_then(client, run, now):
     become(run, status="running", strikes=1, struck_tick=7, error=STACK)
-    become(run, held_back_until=timezone.now() + timedelta(seconds=5))
+    become(run, held_back_until=now + timedelta(seconds=5))
     page = client.get(run.get_absolute_url(), {"part": "facts"})
     assert "Strike 1 of 3. Its code has harmed its worker; it is tried again in 5 s" in text_of(page)
     assert "every 2s" in page.content.decode()
     assert "tried again in 5 s" in text_of(client.get(reverse("livesim:run-list")))
-    become(run, held_back_until=timezone.now())
+    become(run, held_back_until=now)
     page = client.get(run.get_absolute_url(), {"part": "facts"})
     assert "Once it has come beyond tick 7, that is forgiven." in text_of(page) and STACK in text_of(page)
     assert "every 2s" not in page.content.decode()

@@ -11,7 +11,6 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from django_livesim import gateway
 from django_livesim.models import Command, Run, Worker
@@ -98,9 +97,10 @@ class TestWhoSees:
 
 
 class TestWhen:
-    def test_a_tick_a_moment_and_a_beat_are_told(self, owner, run):
+    def test_a_tick_a_moment_and_a_beat_are_told(self, owner, run, now):
         gateway.send(run, "add", {"n": 1}, user=owner[0], at_tick=500)
         gateway.send(run, "add", {"n": 2}, user=owner[0], every=90)
+        Command.objects.filter(every=90).update(due_at=now + timedelta(seconds=90))
         text = text_of(owner[1].get(f"{run.get_absolute_url()}?part=scheduled"))
         assert "in 90 s · every 90 s · by you" in text
         assert text.index("in 90 s") < text.index("at tick 500 · by you")
@@ -109,8 +109,8 @@ class TestWhen:
         ("seconds", "told"),
         [(-1, "due now"), (41.5, "in 42 s"), (3 * 3600 + 61, "in 3\xa0hours, 1\xa0minute")],
     )
-    def test_how_long_it_is(self, seconds, told):
-        assert until(timezone.now() + timedelta(seconds=seconds)) == told
+    def test_how_long_it_is(self, now, seconds, told):
+        assert until(now + timedelta(seconds=seconds)) == told
 
     @pytest.mark.parametrize(
         ("seconds", "told"),

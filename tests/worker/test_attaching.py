@@ -55,7 +55,7 @@ class Beside:
         self.attachment = attach("bench", key="one", **given)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
-        wait_until(lambda: self.sim or self.raised, 10)
+        wait_until(lambda: self.sim or self.raised)
 
     def _run(self) -> None:
         try:
@@ -109,7 +109,7 @@ def test_no_ordinary_worker_takes_what_waits_for_its_process():
         pass
     with worker_in_process() as engine:
         other = gateway.start("counter")
-        wait_until(lambda: Run.objects.get(id=other.id).status == "running", 10)
+        wait_until(lambda: Run.objects.get(id=other.id).status == "running")
         assert (row().status, row().source) == ("waiting", Source.EXTERNAL)
         assert engine.ledger.worker != row().worker_id
 
@@ -252,7 +252,7 @@ def test_a_paused_run_holds_whoever_attaches_until_it_goes_on():
 
     thread = threading.Thread(target=enter)
     thread.start()
-    wait_until(lambda: row().worker_id, 10)
+    wait_until(lambda: row().worker_id)
     assert (entered, row().status) == ([], "paused")
     gateway.resume(row(), wait=True)
     thread.join(60)
@@ -276,7 +276,7 @@ def test_a_run_that_is_stopped_before_its_block_begins_says_so():
 
     thread = threading.Thread(target=enter)
     thread.start()
-    wait_until(lambda: row().worker_id, 10)
+    wait_until(lambda: row().worker_id)
     gateway.stop(row(), wait=True)
     thread.join(60)
     assert isinstance(raised[0], RunEnded)
@@ -298,9 +298,9 @@ def test_who_attaches_to_a_run_that_is_held_is_told_by_whom_at_once(beside):
 
 def test_who_has_lost_the_run_is_told_at_the_next_sleep_and_writes_nothing_more(beside):
     block = beside()
-    gateway.wait(gateway.send(row(), "hire", {"name": "Ann"}), 5)
+    gateway.wait(gateway.send(row(), "hire", {"name": "Ann"}), 60)
     Worker.objects.filter(id=row().worker_id).update(state="gone")
-    wait_until(lambda: block.raised, 15)
+    wait_until(lambda: block.raised)
     assert isinstance(block.raised, RunLost)
     assert "Attach again to go on from there" in block.raised.message
     taken = row()
@@ -370,7 +370,7 @@ def test_a_block_that_is_away_for_longer_than_grace_is_told_that_its_tick_is_los
             sim.sleep(0.01)
             sim.state["n"] = 2
             leases.tell_to_leave(row().worker_id)
-            wait_until(lambda: row().worker_id is None, 10)
+            wait_until(lambda: row().worker_id is None)
             sim.sleep(0.01)
 
     with pytest.raises(RunLost) as told:
@@ -385,7 +385,7 @@ def test_the_end_of_a_block_that_was_let_go_meanwhile_says_so_too(settings):
     def block() -> None:
         with attach("bench", key="one"):
             leases.tell_to_leave(row().worker_id)
-            wait_until(lambda: row().worker_id is None, 10)
+            wait_until(lambda: row().worker_id is None)
 
     with pytest.raises(RunLost):
         block()
@@ -404,7 +404,7 @@ def test_a_run_that_is_lost_as_its_block_goes_to_sleep_ends_the_block(beside):
         def acquire(self, blocking: bool = True) -> bool:
             if not blocking:
                 supervisor.post(supervisor._forget, supervisor.runners[block.sim.run.id])
-                wait_until(lambda: program._closing and not self.turn.locked(), 10)
+                wait_until(lambda: program._closing and not self.turn.locked())
             return bool(self.turn.acquire(blocking))
 
     program._turn = Turn(program._turn)
@@ -512,7 +512,7 @@ def test_an_attach_that_does_not_begin_leaves_the_run_to_its_workers():
 
     thread = threading.Thread(target=enter)
     thread.start()
-    wait_until(lambda: row().worker_id, 10)
+    wait_until(lambda: row().worker_id)
     assert row().source == Source.EXTERNAL
     leases.tell_to_leave(row().worker_id)
     thread.join(60)
@@ -637,6 +637,6 @@ def test_two_sleeps_at_once_are_refused():
 
 def in_thread(condition: Callable[[], bool]) -> None:
     try:
-        wait_until(condition, 10)
+        wait_until(condition)
     finally:
         connections.close_all()

@@ -15,7 +15,7 @@ from django_livesim.testing import worker_in_process
 from tests.protocol_schemas import check
 from tests.test_socket import Socket
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("patient")]
 
 
 def test_they_are_stored_as_the_run_goes_on_and_at_its_end(wait: Any) -> None:

@@ -110,7 +110,8 @@ def test_a_worker_without_a_database_for_longer_than_its_lease_goes_on_with_what
     run = Run.objects.create(simulation="counter")
     first = look(ledger, answers, wait)
     (held,) = first.claimed
-    assert ledger.leased(first.worker) and not ledger.leased(None)
+    wait(lambda: ledger.leased(first.worker))
+    assert not ledger.leased(None)
     away.is_away = True
     wait(lambda: not ledger.leased(first.worker))
     position = {run.id: Position(held.epoch, held.tick)}

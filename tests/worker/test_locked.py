@@ -11,7 +11,7 @@ from django_livesim.models import Checkpoint, Run, Worker
 from django_livesim.testing import worker_in_process
 from tests.hosts import host_view
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("row_locks")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("row_locks", "patient")]
 
 ACTS = {"share": lambda run: gateway.share(run, "public"), "delete": gateway.delete}
 

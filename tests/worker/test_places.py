@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from django_livesim.store.striking import Harm
+from django_livesim.worker import places
 from django_livesim.worker.children import Death, crashed_thread, describe
 from django_livesim.worker.places import Place
 
@@ -21,8 +22,16 @@ def death(**facts: Any) -> Death:
     return Death(**given | {"seconds": 1.0} | facts)
 
 
+NOW = 100.0
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "time", SimpleNamespace(monotonic=lambda: NOW))
+
+
 def pause(place: Place) -> float:
-    return max(0.0, round(place.due - time.monotonic(), 1))
+    return max(0.0, place.due - NOW)
 
 
 def test_children_that_fare_badly_in_a_row_come_after_growing_pauses():

@@ -58,6 +58,6 @@ def test_more_commands_for_ticks_than_a_look_gives_all_act_at_their_ticks_at_ful
     of = Command.objects.filter(run=run)
     with worker_in_process():
         wait_until(lambda: not of.filter(outcome="").exists(), 60)
-        state = gateway.inspect(run)["state"]
+        state = gateway.inspect(run, timeout=60)["state"]
     assert state["log"] == [[n, FIRST + n // AT_A_TICK] for n in range(count)]
     assert of.filter(outcome=str(Outcome.APPLIED), apply_tick=F("due_tick"), name="note").count() == count

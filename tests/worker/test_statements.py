@@ -46,8 +46,8 @@ def test_the_statements_of_a_second_do_not_depend_on_how_many_runs_are_held(
     settings.LIVESIM = {"CHECKPOINT_SECONDS": 2.0, "BEAT": 0.5, "LEASE_TTL": 10.0}
     Run.objects.bulk_create(Run(simulation="counter", status=str(status), speed=0.1) for _ in range(MANY))
     with worker_in_process() as engine:
-        wait(lambda: len(engine.supervisor.runners) == MANY, seconds=30)
-        wait(lambda: Run.objects.filter(started_at=None).count() == 0, seconds=30)
+        wait(lambda: len(engine.supervisor.runners) == MANY)
+        wait(lambda: Run.objects.filter(started_at=None).count() == 0)
         made.clear()
         wait(lambda: made["UPDATE livesim_worker"] >= 3)  # what follows its last claim is over
         made.clear()

@@ -20,11 +20,11 @@ from django_livesim.models import Run
 from django_livesim.worker import Engine
 from django_livesim.worker import doorbell as doorbells
 from django_livesim.worker import engine as engines
-from tests.test_socket import Socket, log_in, make_user
+from tests.test_socket import DEADLINE, Socket, log_in, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
-TTL = 1.0  # seconds in place of Options.interest_ttl
+TTL = 2.0  # seconds in place of Options.interest_ttl
 NOBODY = "nobody is watching"
 
 
@@ -36,7 +36,7 @@ async def _soon(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(interest, "KEYFRAME_SPAN", (0.1, 0.15))
     monkeypatch.setattr(hub, "LINGER", 0.05)
     yield
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         while len(hubs()):
             await asyncio.sleep(0.01)
 
@@ -95,7 +95,7 @@ def engine(transactional_db: None) -> Iterator[Callable[[], Callable[[], None]]]
 
 async def told(run: Run, *expected: str) -> None:
     """Wait until the row has this status, reason."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while (await Run.objects.values_list("status", "reason").aget(id=run.id)) != expected:
             await asyncio.sleep(0.02)
 
@@ -158,7 +158,7 @@ async def test_redis_that_hangs_does_not_make_viewers_of_a_run_nobody(
     engine()
     await told(run, "running", "")
     bad_redis.process.send_signal(signal.SIGSTOP)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while (now := await Run.objects.aget(id=run.id)).tick < 3 * TTL * 50:
             await asyncio.sleep(0.05)
             assert now.status == "running"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def patient(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine is not a layer that is away."""
     monkeypatch.setattr(bus, "LIMIT", 5.0)
 
@@ -75,7 +75,7 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def run(_layer: None, engine: Engine) -> Run:
+def run(_layer: None, patient: None, engine: Engine) -> Run:
     return started()
 
 
@@ -86,7 +86,7 @@ def started() -> Run:
 
 
 def log(run: Run) -> list[int]:
-    found: list[int] = gateway.inspect(run)["state"]["log"]
+    found: list[int] = gateway.inspect(run, timeout=60)["state"]["log"]
     return found
 
 
@@ -195,7 +195,7 @@ def test_where_no_worker_holds_the_run_it_has_a_row(steering: Any) -> None:
     sent = send(run, "turn", {"by": 7})
     assert (sent.pk is not None, sent.durable) == (True, True)
     with worker_in_process():
-        assert gateway.wait(sent, 10).outcome == "applied"
+        assert gateway.wait(sent, 60).outcome == "applied"
 
 
 def test_where_this_process_cannot_reach_the_worker_it_has_a_row(engine: Engine) -> None:
@@ -203,7 +203,7 @@ def test_where_this_process_cannot_reach_the_worker_it_has_a_row(engine: Engine)
     engine.doorbell.deafen()  # as in a process without the layer that the worker has
     sent = send(run, "turn", {"by": 7})
     assert sent.durable
-    assert gateway.wait(sent, 10).outcome == "applied"
+    assert gateway.wait(sent, 60).outcome == "applied"
 
 
 def test_a_layer_that_is_away_is_told_as_busy_and_nothing_is_stored(redis_layer: Any, settings: Any) -> None:
@@ -215,7 +215,7 @@ def test_a_layer_that_is_away_is_told_as_busy_and_nothing_is_stored(redis_layer:
             send(run, "turn", {"by": 7})
         assert (caught.value.code, caught.value.retry) == (Code.BUSY, 1)
         assert not Command.objects.exists()
-        assert gateway.wait(send(run, "note", {"by": 8}), 10).outcome == "applied"
+        assert gateway.wait(send(run, "note", {"by": 8}), 60).outcome == "applied"
 
 
 def test_an_id_that_has_a_row_already_drops_the_memory_and_acts_once(run: Run, engine: Engine) -> None:
