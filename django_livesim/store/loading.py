@@ -170,6 +170,8 @@ def waiting(runs: Iterable[UUID]) -> Waiting:
     by `apply_seq IS NULL` and never by `id > last`: ids commit out of order.
     """
     runs = list(runs)
+    if not runs:
+        return Waiting({}, False, {})
     limit = at_once(len(runs))
     rows = due().annotate(due_in=F("due_at") - Moment()).filter(run__in=runs)
     taken = list(rows.order_by("id")[: limit + 1])
