@@ -101,12 +101,22 @@ async def test_who_asks_for_the_whole_gets_it_and_others_go_on(
     engine()
     async with Socket(run.id, cookies=cookies) as asks, Socket(run.id, cookies=cookies) as other:
         await other.until(lambda: asks.of("delta") and other.of("delta"))
-        before = len(asks.of("snapshot")), len(other.of("snapshot"))
-        asks.say(type="resync")
-        await asks.until(lambda: len(asks.of("snapshot")) > before[0])
-        count = len(asks.of("delta"))
-        await asks.until(lambda: len(asks.of("delta")) > count + 5)
-        assert len(other.of("snapshot")) == before[1]
+
+        async def others_had() -> int:
+            """How many snapshots the other one got while this one asked and went on."""
+            before = len(asks.of("snapshot")), len(other.of("snapshot"))
+            asks.say(type="resync")
+            await asks.until(lambda: len(asks.of("snapshot")) > before[0])
+            count = len(asks.of("delta"))
+            await asks.until(lambda: len(asks.of("delta")) > count + 5)
+            return len(other.of("snapshot")) - before[1]
+
+        # On a busy machine frames are passed over, after which the next is whole: it is not so each time.
+        for _ in range(10):
+            if not await others_had():
+                break
+        else:
+            pytest.fail("others get a snapshot each time that one asks")
         assert mirror(asks).number >= mirror(other).number or mirror(other).picture
 
 

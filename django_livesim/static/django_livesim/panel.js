@@ -192,9 +192,9 @@ export class Panel {
 
   /** A form was sent: what with, and when, the page knows best. */
   #posted(form) {
-    this.#acted = form;
     const id = form.elements?.livesim_id?.value;
-    if (!id) return;
+    if (!id) return; // a part that asks for itself again
+    this.#acted = form;
     this.answers.sent(id, argsOf(form));
     this.latency.trips.sent(id, performance.now());
   }
