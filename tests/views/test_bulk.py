@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from django_livesim import gateway
+from django_livesim.gateway import limits
 from django_livesim.models import Command, Run, Worker
 from django_livesim.protocol.names import Status, Verb
 from django_livesim.views import bulk
@@ -153,8 +155,12 @@ def test_what_is_refused_or_deleted_while_it_is_waited_for_is_told(runs: list[Ru
     assert became.problems == ["1 refused: not now", "1 is there no more, or you may not see it."]
 
 
-def test_many_count_as_one_command(browser: Client, runs: list[Run], settings: Any) -> None:
+def test_many_count_as_one_command(
+    browser: Client, runs: list[Run], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache.clear()
+    now = time.time()  # else each may be told another second
+    monkeypatch.setattr(limits.time, "time", lambda: now)
     settings.LIVESIM = {"RATE_LIMITS": {"COMMANDS": "1/h"}}
     assert text_of(act(browser, "pause", runs)) == "3 runs paused."
     assert "3 refused: Too many: 1 commands may be sent in 3600 s." in text_of(act(browser, "resume", runs))
